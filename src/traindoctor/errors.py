@@ -1,0 +1,55 @@
+"""What can go wrong that is not the user's training: one root, one exit code each."""
+
+from __future__ import annotations
+
+
+class TrainDoctorError(Exception):
+    """Root of every exception that traindoctor raises on purpose.
+
+    `exit_code` is what the command line ends with when this reaches its top.
+    """
+
+    exit_code = 3
+
+
+class UsageError(TrainDoctorError):
+    """What the user asked for cannot be done; the message says what would work."""
+
+    exit_code = 2
+
+
+class TargetError(UsageError):
+    """The target could not be loaded; the message says what was tried.
+
+    `details` holds the user's own frames of a traceback, where there is one.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class CannotJudge(TrainDoctorError):
+    """A probe lacks what it needs; it is listed as not examined, with this reason."""
+
+
+class ExperimentFailed(CannotJudge):
+    """An experiment could not be had: it is not possible here, or user code broke it."""
+
+
+def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
+    """Return a hint like ``; did you mean 'setup'?`` or the names there are.
+
+    Args:
+        name: what was asked for.
+        known: what exists.
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    if not known:
+        return ""
+    shown = ", ".join(sorted(known)[:8])
+    return f"; there is {shown}" + (" and more" if len(known) > 8 else "")

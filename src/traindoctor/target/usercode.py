@@ -1,0 +1,93 @@
+"""What is the user's own code, and where in it we are."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+from functools import lru_cache
+from types import FrameType, TracebackType
+
+from traindoctor.trace import Place
+
+_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARIES = tuple(
+    sorted(
+        {
+            os.path.realpath(path) + os.sep
+            for key in ("stdlib", "platstdlib", "purelib", "platlib")
+            if (path := sysconfig.get_paths().get(key))
+        }
+    )
+)
+
+
+@lru_cache(maxsize=4096)
+def is_user_file(file: str) -> bool:
+    """Tell whether a source file is the user's: not the library's, not ours, not generated."""
+    if not file or file.startswith("<") or not file.endswith((".py", ".ipynb", ".pyw")):
+        return file.startswith("<ipython-input")
+    path = os.path.realpath(file)
+    if "site-packages" in path or "dist-packages" in path:
+        return False
+    if path.startswith(_HERE + os.sep) or f"{os.sep}traindoctor_probes{os.sep}" in path:
+        return False
+    return not path.startswith(_LIBRARIES)
+
+
+def is_user_class(kind: type) -> bool:
+    """Tell whether a class is defined in the user's own project."""
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None)
+    if kind.__module__ == "__main__" and file is None:
+        return True  # an interactive session
+    return bool(file) and is_user_file(str(file))
+
+
+def place_of(frame: FrameType, line: int | None = None) -> Place:
+    """Return the place that a frame stands at."""
+    code = frame.f_code
+    number = line or frame.f_lineno
+    text = linecache.getline(code.co_filename, number).strip()
+    file = os.path.abspath(code.co_filename) if is_path(code.co_filename) else code.co_filename
+    return Place(file, number, code.co_name, text)
+
+
+def is_path(file: str) -> bool:
+    """Tell a file's path from names such as `<stdin>`."""
+    return not file.startswith("<")
+
+
+def user_place(frame: FrameType | None) -> Place:
+    """Return the innermost line of the user's code, from a frame outwards."""
+    while frame is not None:
+        if is_user_file(frame.f_code.co_filename):
+            return place_of(frame)
+        frame = frame.f_back
+    return Place()
+
+
+def raised_place(trace: TracebackType | None) -> Place:
+    """Return the innermost line of the user's code on a traceback."""
+    found = Place()
+    while trace is not None:
+        if is_user_file(trace.tb_frame.f_code.co_filename):
+            found = place_of(trace.tb_frame, trace.tb_lineno)
+        trace = trace.tb_next
+    return found
+
+
+def user_traceback(error: BaseException) -> str:
+    """Return a traceback of the user's own frames alone, then the error; at most 20 frames."""
+    lines: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        if is_user_file(trace.tb_frame.f_code.co_filename):
+            place = place_of(trace.tb_frame, trace.tb_lineno)
+            lines.append(f"  {place.file}:{place.line} in {place.function}")
+            if place.text:
+                lines.append(f"    {place.text}")
+        trace = trace.tb_next
+    lines.append(f"{type(error).__name__}: {error}"[:2000])
+    return "\n".join(lines[-41:])

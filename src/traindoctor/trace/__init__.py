@@ -1,0 +1,6 @@
+"""What was measured: typed rows in named tables."""
+
+from traindoctor.trace.rows import *  # noqa: F403  the rows are this package's vocabulary
+from traindoctor.trace.tables import Trace
+
+__all__ = ["Trace"]  # noqa: PLE0604  the rows come through the star

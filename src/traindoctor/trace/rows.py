@@ -1,0 +1,345 @@
+"""The rows of a trace's tables: plain data, made by instruments, read by probes.
+
+Importable without torch. A probe is tested with a handful of these written by hand.
+Shapes are tuples of int; `file` and `line` are the user's own, or None where no frame of
+the user's code was involved. Steps, batches and backward passes count from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "BackwardRow",
+    "BatchRow",
+    "CriterionRow",
+    "CutRow",
+    "EvaluationRow",
+    "ExceptionRow",
+    "GradientRow",
+    "LeafRow",
+    "LossRow",
+    "ModuleRow",
+    "OperationRow",
+    "OptimizerRow",
+    "ParameterRow",
+    "Place",
+    "SetupRow",
+    "SourceRow",
+    "StepRow",
+    "UpdateRow",
+    "WarningRow",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of the user's code; `file` is absolute."""
+
+    file: str | None = None
+    line: int | None = None
+    function: str | None = None
+    text: str = ""
+
+    def __bool__(self) -> bool:
+        return self.file is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupRow:
+    """What the user handed over, as facts."""
+
+    reference: str = ""
+    model_class: str = ""
+    forward_parameters: tuple[str, ...] = ()
+    forward_takes_kwargs: bool = False
+    has_optimizer: bool = False
+    has_loss_fn: bool = False
+    has_scheduler: bool = False
+    has_scaler: bool = False
+    has_train_step: bool = False
+    has_train_loop: bool = False
+    accumulation_steps: int = 1
+    max_grad_norm: float | None = None
+    epochs: int | None = None
+    num_batches: int | None = None
+    kind: str = "factory"
+    factory: Place = Place()
+    model_place: Place = Place()  # where the model is built
+    is_training: bool = True  # model.training as handed over
+    trains_by_hand: bool = False  # the user's own train_step or train_loop ran
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterRow:
+    """One parameter of the model, as it was before the experiment."""
+
+    name: str
+    module: str = ""  # path of the module that owns it
+    module_class: str = ""
+    shape: tuple[int, ...] = ()
+    num_elements: int = 0
+    dtype: str = "float32"
+    device: str = "cpu"
+    requires_grad: bool = True
+    num_optimizers: int = 0  # optimizers that hold it
+    num_groups: int = 0  # times it stands in their groups
+    is_users: bool = False  # a module class of the user's own project is among its owners
+    place: Place = Place()  # where the user's code builds it
+    weight_rms: float = 0.0
+    also_named: tuple[str, ...] = ()  # other names of the same tensor
+    in_model: bool = True  # False: held by an optimizer, unknown to the model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleRow:
+    """One module, with what its calls showed."""
+
+    path: str
+    class_name: str = ""
+    is_users: bool = False  # its class is defined in the user's project
+    place: Place = Place()  # where the user's code builds it
+    num_parameters: int = 0  # elements, its children's included
+    num_trainable: int = 0
+    order: int | None = None  # position by first call; None: never called
+    num_calls: int = 0
+    num_calls_training: int = 0
+    num_calls_without_grad: int = 0  # called while gradients were disabled
+    is_training: bool = True
+    output_kind: str = ""
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    output_shapes: tuple[tuple[int, ...], ...] = ()
+    output_requires_grad: bool | None = None
+    output_in_graph: bool | None = None  # an ancestor of the loss
+    output_in_loss: bool | None = None  # its values reach the loss, by graph or past a cut
+    attributes: dict[str, Any] = field(default_factory=dict)  # in_features and the like
+    is_registered: bool = True  # False: held in a plain list or dict of its parent
+    holder: str = ""  # attribute of the parent that holds an unregistered module
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafRow:
+    """One tensor of a batch."""
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+    device: str = "cpu"
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    num_nan: int = 0
+    num_infinite: int = 0
+    first_bad_sample: int | None = None
+    num_distinct: int | None = None  # of integer leaves, and of scalars per sample
+    share_ignored: float | None = None  # share of -100 among integers
+    digest: str = ""
+    sample_digests: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()  # flattened, when it is one small number a sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """One batch as the loader gave it."""
+
+    index: int
+    epoch: int = 0
+    kind: str = "mapping"  # mapping, sequence, tensor, dataclass or other
+    class_name: str = "dict"
+    size: int | None = None
+    leaves: tuple[LeafRow, ...] = ()
+    other_keys: tuple[str, ...] = ()  # keys whose values hold no tensor
+    fetch_seconds: float = 0.0
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossRow:
+    """A loss as the loop saw it. `value` is NaN or infinite where it was."""
+
+    step: int
+    batch: int
+    value: float
+    requires_grad: bool = True
+    shape: tuple[int, ...] = ()
+    source: str = ""  # train_step, loss_fn, outputs.loss, outputs[0], backward
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackwardRow:
+    """One backward pass. Gradients are counted over the model's trainable parameters."""
+
+    index: int
+    step: int  # optimizer steps taken before it
+    batch: int  # index of the last batch fetched before it
+    loss: float | None = None
+    num_present_before: int = 0  # parameters whose gradient was there and not all zero before
+    num_present_after: int = 0
+    retain_graph: bool = False
+    seconds: float = 0.0
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """One optimizer step."""
+
+    index: int
+    optimizer: int = 0
+    batch: int = -1
+    num_backwards: int = 0  # backward passes since this optimizer's last step
+    learning_rates: tuple[float, ...] = ()
+    num_gradients: int = 0  # parameters it holds with a gradient
+    num_zero_gradients: int = 0  # of those, all zero
+    num_held: int = 0  # parameters it holds
+    num_changed: int | None = None  # parameters that differ bitwise after the step
+    gradient_norm: float | None = None
+    seconds: float = 0.0
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerRow:
+    """An optimizer that the setup holds or that stepped."""
+
+    index: int
+    class_name: str
+    learning_rates: tuple[float, ...] = ()
+    weight_decays: tuple[float, ...] = ()
+    num_held: int = 0
+    num_strangers: int = 0  # parameters it holds that the model does not have
+    stranger_elements: int = 0
+    num_lookalikes: int = 0  # of the strangers: same shape as a model parameter nobody holds
+    is_the_users: bool = True  # False: the doctor's own, because none was given
+    place: Place = Place()  # where the user's code builds it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientRow:
+    """One parameter's gradient at one step, after clipping, as the optimizer saw it."""
+
+    step: int
+    parameter: str
+    is_none: bool = False
+    rms: float = 0.0
+    share_zero: float = 0.0  # share of elements that are exactly zero
+    num_not_finite: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateRow:
+    """How one parameter moved in one step."""
+
+    step: int
+    parameter: str
+    weight_rms: float
+    update_rms: float
+    share_changed: float  # of its elements, bitwise
+    num_not_finite: int = 0  # elements NaN or infinite after the step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriterionRow:
+    """One call of a loss function: `cross_entropy`, `mse_loss` and their kin."""
+
+    function: str
+    place: Place = Place()
+    batch: int = 0
+    input_shape: tuple[int, ...] = ()
+    target_shape: tuple[int, ...] = ()
+    input_dtype: str = ""
+    target_dtype: str = ""
+    num_classes: int | None = None
+    input_minimum: float | None = None
+    input_maximum: float | None = None
+    row_sum_error: float | None = None  # largest |sum over classes - 1|
+    column_sum_error: float | None = None  # largest |sum over the batch axis - 1|
+    input_operation: str = ""  # what made the input: softmax, sigmoid, log_softmax, relu, …
+    input_place: Place = Place()  # where that was
+    input_share_zero: float = 0.0
+    target_minimum: float | None = None
+    target_maximum: float | None = None
+    share_ignored: float = 0.0
+    ignore_index: int | None = None
+    label_smoothing: float = 0.0
+    has_weight: bool = False
+    reduction: str = "mean"
+    value: float | None = None
+    gradient_sign: int | None = None  # sign of d loss / d value; None where it has no path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutRow:
+    """An operation of the user's code that took a tensor off the graph."""
+
+    operation: str  # detach, data, item, numpy, argmax, no_grad, tensor, …
+    place: Place
+    module: str = ""
+    shape: tuple[int, ...] = ()
+    reaches_loss: bool = False  # its values reach the loss
+    parameters: tuple[str, ...] = ()  # trainable parameters whose values flowed into it
+    is_output_cut: bool = False  # the loss itself lost its gradient here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationRow:
+    """An operation that made a non-finite value from finite ones."""
+
+    operation: str
+    direction: str = "forward"  # or backward
+    module: str = ""
+    place: Place = Place()
+    kind: str = "nan"  # nan or inf
+    input_minimum: float | None = None
+    input_maximum: float | None = None
+    input_shapes: tuple[tuple[int, ...], ...] = ()
+    batch: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExceptionRow:
+    """An exception that user code raised while the doctor ran it."""
+
+    phase: str  # fetch, transfer, forward, loss, backward, step, train_step, train_loop
+    type_name: str
+    message: str
+    place: Place = Place()  # the user's innermost line
+    module: str = ""  # the innermost module whose forward was running
+    module_class: str = ""
+    module_input_shapes: tuple[tuple[int, ...], ...] = ()
+    module_input_dtypes: tuple[str, ...] = ()
+    module_attributes: dict[str, Any] = field(default_factory=dict)
+    batch: int = 0
+    traceback: str = ""  # the user's frames only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningRow:
+    """A warning, counted by text and place."""
+
+    category: str
+    message: str
+    place: Place = Place()
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """One file of the user's code."""
+
+    file: str
+    text: str
+    is_factory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRow:
+    """A loss taken without training, to answer a question such as "does the mode matter"."""
+
+    label: str
+    value: float
+    detail: str = ""

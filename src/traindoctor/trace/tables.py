@@ -1,0 +1,85 @@
+"""A trace: the tables that one experiment filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.errors import CannotJudge
+from traindoctor.trace.rows import (
+    BackwardRow,
+    BatchRow,
+    CriterionRow,
+    CutRow,
+    EvaluationRow,
+    ExceptionRow,
+    GradientRow,
+    LossRow,
+    ModuleRow,
+    OperationRow,
+    OptimizerRow,
+    ParameterRow,
+    SetupRow,
+    SourceRow,
+    StepRow,
+    UpdateRow,
+    WarningRow,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one experiment measured. A table that it does not fill is empty."""
+
+    setup: SetupRow = SetupRow()
+    parameters: tuple[ParameterRow, ...] = ()
+    modules: tuple[ModuleRow, ...] = ()
+    optimizers: tuple[OptimizerRow, ...] = ()
+    batches: tuple[BatchRow, ...] = ()
+    losses: tuple[LossRow, ...] = ()
+    backwards: tuple[BackwardRow, ...] = ()
+    steps: tuple[StepRow, ...] = ()
+    gradients: tuple[GradientRow, ...] = ()
+    updates: tuple[UpdateRow, ...] = ()
+    criteria: tuple[CriterionRow, ...] = ()
+    cuts: tuple[CutRow, ...] = ()
+    operations: tuple[OperationRow, ...] = ()
+    exceptions: tuple[ExceptionRow, ...] = ()
+    warnings: tuple[WarningRow, ...] = ()
+    source: tuple[SourceRow, ...] = ()
+    evaluations: tuple[EvaluationRow, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """Return a table as a pandas data frame, one row a record."""
+        import pandas as pd
+
+        rows = getattr(self, table)
+        if not rows:
+            return pd.DataFrame()
+        names = [item.name for item in fields(rows[0])]
+        return pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
+
+    def require(self, **at_least: int) -> None:
+        """Refuse to judge when a table is too short, naming what stopped the experiment.
+
+        Args:
+            at_least: table name to the number of rows needed, as in `require(steps=3)`.
+
+        Raises:
+            CannotJudge: with the exception that user code raised, where one did.
+        """
+        for table, needed in at_least.items():
+            found = len(getattr(self, table))
+            if found >= needed:
+                continue
+            reason = f"{found} of the {needed} {table} needed were observed"
+            if self.exceptions:
+                first = self.exceptions[0]
+                where = f" at {first.place.file}:{first.place.line}" if first.place else ""
+                message = first.message.splitlines()[0] if first.message else ""
+                reason += f": {first.phase} raised {first.type_name}{where}: {message[:120]}"
+            raise CannotJudge(reason)
