@@ -1,0 +1,63 @@
+# Everything runs in .venv, made on first use; python3 and make are all that must be there.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+CODE := src probes tests examples
+
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help venv demo test test-all bank lint format bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo      check a healthy training program, then the same with one line broken"
+	@echo "make test      the tests that take seconds        make test-all  all of them"
+	@echo "make bank      every planted fault, as a table    make bench     the figures in the README"
+	@echo "make lint      ruff, mypy and the import contracts"
+
+venv: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Installing traindoctor into .venv (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# The healthy program must leave with 0 and the broken one with 1: any other exit is our own fault.
+demo: $(READY)
+	@$(BIN)/traindoctor check examples/quickstart/train.py:setup --report report.json
+	@echo
+	@echo "The same program with one line broken ('diff examples/quickstart/train*.py'):"
+	@diff examples/quickstart/train.py examples/quickstart/train_broken.py | sed -n 's/^[<>]/    &/p'
+	@echo
+	@$(BIN)/traindoctor check examples/quickstart/train_broken.py:setup; status=$$?; \
+	test $$status -eq 1 || { echo "expected exit status 1, not $$status" >&2; exit 1; }
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+bank: $(READY)
+	$(BIN)/python -m tests.bank.run
+
+lint: $(READY)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
+	  dist build demo-out report.json traindoctor-report.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
