@@ -1,0 +1,5 @@
+"""Tells causes from symptoms."""
+
+from traindoctor.diagnosis.causes import Diagnosed, diagnose
+
+__all__ = ["Diagnosed", "diagnose"]

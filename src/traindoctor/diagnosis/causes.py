@@ -1,0 +1,102 @@
+"""One fault makes many findings true: this sorts them into root causes and their symptoms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from traindoctor.probing.finding import Confidence, Finding
+from traindoctor.probing.rule import Family, Severity
+
+# Where two findings claim to explain each other, the earlier link of the chain wins:
+# a batch that the model refuses comes before the loss that nobody computed from it.
+_CHAIN = (
+    Family.BATCH,
+    Family.CONTROL_FLOW,
+    Family.PROCESSES,
+    Family.DATA,
+    Family.STATE,
+    Family.OPTIMIZER,
+    Family.GRAPH,
+    Family.GRADIENTS,
+    Family.LOSS,
+    Family.LEARNING,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosed:
+    """A finding with its role. `explains` and `explained_by` are ids."""
+
+    id: str
+    finding: Finding
+    role: str
+    explains: tuple[str, ...]
+    explained_by: str | None
+
+
+def diagnose(findings: Sequence[Finding]) -> tuple[Diagnosed, ...]:
+    """Sort findings into root causes, worst first, each followed by its symptoms.
+
+    A finding is a symptom if a cause that is itself unexplained accounts for it, directly or
+    through other findings. Information explains nothing and is explained by nothing.
+    """
+    ordered = sorted(_merged(findings), key=_rank)
+    causes = {index: _cause(index, ordered) for index in range(len(ordered))}
+    layout: list[int] = []
+    for index, cause in causes.items():
+        if cause is None:
+            layout.append(index)
+            layout += [other for other, its in causes.items() if its == index]
+    ids = {index: f"F{position}" for position, index in enumerate(layout, start=1)}
+    return tuple(
+        Diagnosed(
+            id=ids[index],
+            finding=ordered[index],
+            role="root-cause" if causes[index] is None else "symptom",
+            explains=tuple(ids[other] for other in layout if causes[other] == index),
+            explained_by=None if causes[index] is None else ids[causes[index]],  # type: ignore[index]  # None was just excluded
+        )
+        for index in layout
+    )
+
+
+def _merged(findings: Sequence[Finding]) -> list[Finding]:
+    """Drop a finding that says the same of the same place as an earlier one."""
+    return list({finding.fingerprint: finding for finding in reversed(findings)}.values())[::-1]
+
+
+def _rank(finding: Finding) -> tuple[int, int, int, str]:
+    sureness = list(Confidence).index(finding.confidence)
+    link = _CHAIN.index(Family(int(finding.code[2])))
+    return (-finding.severity.rank, link, sureness, finding.code)
+
+
+def _cause(index: int, findings: Sequence[Finding]) -> int | None:
+    """Follow explanations upwards to one that nothing explains; None if there is none above."""
+    seen = {index}
+    current = index
+    while True:
+        above = [
+            other
+            for other in range(len(findings))
+            if other not in seen and _explains(findings[other], findings[current])
+        ]
+        if not above:
+            return None if current == index else current
+        current = min(above, key=lambda other: _rank(findings[other]))
+        seen.add(current)
+
+
+def _explains(cause: Finding, symptom: Finding) -> bool:
+    if Severity.INFO in (cause.severity, symptom.severity):
+        return False
+    if not symptom.code.startswith(cause.explains) or symptom.code == cause.code:
+        return False
+    if cause.code.startswith(symptom.explains or ("-",)):
+        return _chain(cause) < _chain(symptom)
+    return True
+
+
+def _chain(finding: Finding) -> tuple[int, str]:
+    return _CHAIN.index(Family(int(finding.code[2]))), finding.code

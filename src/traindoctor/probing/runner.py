@@ -1,0 +1,167 @@
+"""Runs probes over experiments and says what happens, as events."""
+
+from __future__ import annotations
+
+import linecache
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.errors import CannotJudge, ExperimentFailed
+from traindoctor.probing.events import (
+    Event,
+    ExperimentEnded,
+    ExperimentStarted,
+    FindingMade,
+    ProbeEnded,
+    ProbeStarted,
+    Progress,
+    Suppressed,
+)
+from traindoctor.probing.finding import Finding
+from traindoctor.probing.probe import Probe
+from traindoctor.probing.rule import Severity
+
+if TYPE_CHECKING:
+    from traindoctor.experiments import Experiment, Lab
+    from traindoctor.trace import Trace
+
+Emit = Callable[[Event], None]
+_SUPPRESSION = re.compile(r"#\s*traindoctor:\s*ignore\[([A-Z0-9,\s]+)\]\s*(.*)")
+
+
+def run_probes(
+    probes: Sequence[Probe],
+    lab: Lab,
+    *,
+    rules: frozenset[str],
+    emit: Emit,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    unavailable: Mapping[str, str] | None = None,
+) -> None:
+    """Let each probe examine the setup, the cheap ones first.
+
+    Args:
+        probes: what to run; one with no selected rule is left out.
+        lab: where experiments run, each at most once.
+        rules: codes that may be reported.
+        emit: takes the events as they happen.
+        options: settings by probe name.
+        unavailable: experiments that may not be run, by key, with the reason.
+    """
+    ask = _Ask(lab, emit, unavailable or {})
+    chosen = [probe for probe in probes if any(rule.code in rules for rule in probe.rules)]
+    settings = {probe.name: (options or {}).get(probe.name, {}) for probe in chosen}
+    ordered = sorted(chosen, key=lambda probe: _cost(probe, settings[probe.name]))
+    for probe in ordered:
+        _run_one(probe, settings[probe.name], ask, rules, emit, lab.clock)
+
+
+def _cost(probe: Probe, settings: Mapping[str, Any]) -> int:
+    return max((item.cost for item in probe.experiments(probe.options(**settings))), default=0)
+
+
+def _run_one(
+    probe: Probe,
+    settings: Mapping[str, Any],
+    ask: _Ask,
+    rules: frozenset[str],
+    emit: Emit,
+    clock: Callable[[], float],
+) -> None:
+    emit(ProbeStarted(name=probe.name))
+    start, status, reason = clock(), "passed", ""
+    try:
+        for finding in probe.examine(ask, probe.options(**settings)):
+            if finding.code not in rules:
+                continue
+            excuse = suppression(finding)
+            if excuse:
+                emit(Suppressed(code=finding.code, reason=excuse, where=str(finding.location)))
+                continue
+            emit(FindingMade(probe=probe.name, finding=finding))
+            if finding.severity.rank >= Severity.WARNING.rank:
+                status = "failed"
+    except CannotJudge as error:
+        reason = str(error)
+        status = "skipped" if status == "passed" else status
+    except Exception as error:  # a probe is foreign code to the runner: the others go on
+        status, reason = "errored", f"{type(error).__name__}: {error}"
+    emit(
+        ProbeEnded(
+            name=probe.name,
+            status=status,
+            reason=reason,
+            seconds=clock() - start,
+            rules=tuple(rule.code for rule in probe.rules),
+            core=probe.core,
+        )
+    )
+
+
+class _Ask:
+    """Performs an experiment once, says so, and remembers what came of it."""
+
+    def __init__(self, lab: Lab, emit: Emit, unavailable: Mapping[str, str]) -> None:
+        self.lab, self.emit, self.unavailable = lab, emit, unavailable
+        self.outcomes: dict[Experiment, Trace | str] = {}
+
+    def __call__(self, experiment: Experiment) -> Trace:
+        experiment = self.lab.adjusted(experiment)
+        if experiment not in self.outcomes:
+            self.outcomes[experiment] = self._perform(experiment)
+        outcome = self.outcomes[experiment]
+        if isinstance(outcome, str):
+            raise ExperimentFailed(outcome)
+        return outcome
+
+    def _perform(self, experiment: Experiment) -> Trace | str:
+        if experiment.key in self.unavailable:
+            return self.unavailable[experiment.key]
+        self.emit(ExperimentStarted(key=experiment.key, name=experiment.name))
+        start = self.lab.clock()
+        self.lab.on_progress = lambda done, total, note: self.emit(
+            Progress(done=done, total=total, note=note)
+        )
+        outcome: Trace | str
+        try:
+            outcome = self.lab.perform(experiment)
+        except Exception as error:  # user code may raise anything where no experiment expects it
+            outcome = f"{experiment.name} failed with {type(error).__name__}: {error}"
+        self._ended(experiment, outcome, self.lab.clock() - start)
+        return outcome
+
+    def _ended(self, experiment: Experiment, outcome: Trace | str, seconds: float) -> None:
+        failed = isinstance(outcome, str)
+        raised = not failed and bool(outcome.exceptions)
+        reason = outcome if failed else ""
+        if raised:
+            first = outcome.exceptions[0]
+            reason = f"{first.phase} raised {first.type_name} at {first.place.file}:{first.place.line}"
+        self.emit(
+            ExperimentEnded(
+                key=experiment.key,
+                name=experiment.name,
+                settings=asdict(experiment),
+                status="failed" if failed else "partial" if raised else "done",
+                seconds=seconds,
+                steps=0 if failed else len(outcome.steps),
+                reason=reason,
+                measurements={} if failed else experiment.measurements(outcome),
+            )
+        )
+
+
+def suppression(finding: Finding) -> str | None:
+    """Return the reason of a `# traindoctor: ignore[CODE] reason` at the finding's line.
+
+    A comment without a reason suppresses nothing.
+    """
+    if not finding.location.file or not finding.location.line:
+        return None
+    line = linecache.getline(finding.location.file, finding.location.line)
+    match = _SUPPRESSION.search(line)
+    if match and finding.code in {code.strip() for code in match[1].split(",")}:
+        return match[2].strip() or None
+    return None

@@ -1,0 +1,154 @@
+"""Reads the user's source: where a module, an optimizer or a context manager is written."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import sys
+from functools import lru_cache
+
+from traindoctor.target.usercode import is_user_class, is_user_file
+from traindoctor.trace import Place
+
+MAX_FILES = 200
+
+
+@lru_cache(maxsize=512)
+def parse(file: str) -> ast.Module | None:
+    """Return a file's syntax tree, or None where it cannot be read or parsed."""
+    text = "".join(linecache.getlines(file))
+    try:
+        return ast.parse(text) if text else None
+    except SyntaxError:
+        return None
+
+
+def user_files() -> list[str]:
+    """Return the user's own source files that are imported, at most `MAX_FILES`."""
+    files = {
+        os.path.abspath(str(file))
+        for module in list(sys.modules.values())
+        if (file := getattr(module, "__file__", None)) and is_user_file(str(file))
+    }
+    return sorted(files)[:MAX_FILES]
+
+
+def at(file: str, node: ast.AST, function: str | None = None) -> Place:
+    """Return the place of a syntax node."""
+    line = getattr(node, "lineno", None)
+    return Place(file, line, function, linecache.getline(file, line or 0).strip())
+
+
+def class_file(kind: type) -> str | None:
+    """Return the file in which a class is defined."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return os.path.abspath(str(file)) if file else None
+
+
+@lru_cache(maxsize=512)
+def class_body(kind: type) -> ast.ClassDef | None:
+    """Return the syntax of a user's class; of two with one name, the last."""
+    file = class_file(kind)
+    tree = parse(file) if file else None
+    found = None
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+            found = node
+    return found
+
+
+def attribute_place(kind: type, attribute: str) -> Place:
+    """Return the line on which a user's class assigns `self.<attribute>` (the first one).
+
+    Registrations by name (`register_parameter("w", …)`, `add_module`, `register_buffer`)
+    count as assignments. Base classes are searched too.
+    """
+    for base in kind.__mro__:
+        if not is_user_class(base):
+            continue
+        body, file = class_body(base), class_file(base)
+        if body is None or file is None:
+            continue
+        for node in ast.walk(body):
+            if _assigns(node, attribute):
+                return at(file, node, f"{base.__name__}.__init__")
+    return Place()
+
+
+def _assigns(node: ast.AST, attribute: str) -> bool:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = list(node.targets)
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        first = node.args[0] if node.args else None
+        registers = node.func.attr in {"register_parameter", "register_buffer", "add_module"}
+        return registers and isinstance(first, ast.Constant) and first.value == attribute
+    return any(
+        isinstance(inner, ast.Attribute)
+        and inner.attr == attribute
+        and isinstance(inner.value, ast.Name)
+        and inner.value.id == "self"
+        for target in targets
+        for inner in ast.walk(target)
+    )
+
+
+def call_place(name: str, prefer: Place = Place()) -> Place:  # noqa: B008  a frozen value
+    """Return where the user's code calls something by this last name, if that is one place.
+
+    Calls inside the preferred place's function win; then those in its file. Two equally
+    good ones are no answer: a wrong line is worse than none.
+    """
+    ranked: dict[int, list[Place]] = {0: [], 1: [], 2: []}
+    for file in user_files():
+        tree = parse(file)
+        if tree is None:
+            continue
+        preferred = _function(tree, prefer) if file == prefer.file else None
+        inside = {id(node) for node in ast.walk(preferred)} if preferred else set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and last_name(node.func) == name:
+                rank = 0 if id(node) in inside else 1 if file == prefer.file else 2
+                ranked[rank].append(at(file, node))
+    for rank in (0, 1, 2):
+        if ranked[rank]:
+            return ranked[rank][0] if len(ranked[rank]) == 1 else Place()
+    return Place()
+
+
+def _function(tree: ast.Module, place: Place) -> ast.AST | None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == place.function:
+            return node
+    return None
+
+
+def last_name(node: ast.expr) -> str:
+    """Return `AdamW` for both `AdamW` and `torch.optim.AdamW`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def no_grad_place(file: str, line: int) -> Place:
+    """Return the `with torch.no_grad()` or decorator that encloses a line, if one does."""
+    tree = parse(file)
+    found = Place()
+    for node in ast.walk(tree) if tree else ():
+        first, last = getattr(node, "lineno", None), getattr(node, "end_lineno", None)
+        if first is None or last is None or not first <= line <= last:
+            continue
+        if isinstance(node, ast.With):
+            guards = [item.context_expr for item in node.items]
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            guards = list(node.decorator_list)
+        else:
+            continue
+        for guard in guards:
+            call = guard.func if isinstance(guard, ast.Call) else guard
+            if last_name(call) in {"no_grad", "inference_mode", "set_grad_enabled"}:
+                found = at(file, guard)
+    return found
