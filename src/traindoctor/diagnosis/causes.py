@@ -42,7 +42,7 @@ def diagnose(findings: Sequence[Finding]) -> tuple[Diagnosed, ...]:
     through other findings. Information explains nothing and is explained by nothing.
     """
     ordered = sorted(_merged(findings), key=_rank)
-    causes = {index: _cause(index, ordered) for index in range(len(ordered))}
+    causes = _causes(ordered)
     layout: list[int] = []
     for index, cause in causes.items():
         if cause is None:
@@ -72,20 +72,30 @@ def _rank(finding: Finding) -> tuple[int, int, int, str]:
     return (-finding.severity.rank, link, sureness, finding.code)
 
 
-def _cause(index: int, findings: Sequence[Finding]) -> int | None:
-    """Follow explanations upwards to one that nothing explains; None if there is none above."""
-    seen = {index}
-    current = index
-    while True:
-        above = [
-            other
-            for other in range(len(findings))
-            if other not in seen and _explains(findings[other], findings[current])
+def _causes(findings: Sequence[Finding]) -> dict[int, int | None]:
+    """Give each finding the root cause above it, or None where it is one."""
+    open_ones = list(range(len(findings)))  # in order of rank
+    causes: dict[int, int | None] = {}
+    while open_ones:
+        unexplained = [
+            index
+            for index in open_ones
+            if not any(_explains(findings[other], findings[index]) for other in open_ones)
         ]
-        if not above:
-            return None if current == index else current
-        current = min(above, key=lambda other: _rank(findings[other]))
-        seen.add(current)
+        # A circle of explanations has no unexplained member: its earliest link is the cause.
+        roots = unexplained or [min(open_ones, key=lambda index: _chain(findings[index]))]
+        for root in roots:
+            causes[root] = None
+        for root in roots:
+            frontier = [root]
+            while frontier:
+                above = frontier.pop()
+                for index in open_ones:
+                    if index not in causes and _explains(findings[above], findings[index]):
+                        causes[index] = root
+                        frontier.append(index)
+        open_ones = [index for index in open_ones if index not in causes]
+    return dict(sorted(causes.items()))
 
 
 def _explains(cause: Finding, symptom: Finding) -> bool:

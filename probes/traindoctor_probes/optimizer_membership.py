@@ -1,0 +1,199 @@
+"""Does the optimizer hold the parameters that the loss trains?
+
+## What it measures
+Which parameters stand in the optimizers' groups, compared by identity with the model's own,
+and which of the others get a gradient or move in a short run.
+
+## Why it matters
+An optimizer is built from a list of tensors. What is missing from the list never moves, however
+good its gradient; what is in the list but no longer in the model moves in vain.
+
+## Known limits
+Optimizers are those handed over or seen stepping. A second optimizer that steps later than the
+short run looks is not seen: parameters that get a gradient are then called outside although that
+optimizer would come. Parameters that move without an optimizer (hand-written updates) count as held.
+
+## References
+torch.optim documentation, "Constructing it": the parameters are taken when it is constructed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from traindoctor.experiments import Experiment, ReadSource, ShortRun
+from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing.wording import counted, first_location, grouped, location
+from traindoctor.trace import OptimizerRow, ParameterRow, Trace
+
+OUTSIDE = Rule(
+    code="TD401",
+    name="parameters-not-in-optimizer",
+    severity=Severity.ERROR,
+    title="{num_outside} of {num_trainable} trainable parameters are in no optimizer",
+    what="Trainable parameters get gradients, but no optimizer holds them and nothing moves them.",
+    why="They keep their initial values for the whole run.",
+    known_limits="A second optimizer that only steps after the observed steps is not seen.",
+    remedies=(
+        Remedy(
+            "Give the optimizer all of the model's parameters",
+            recommended=True,
+            pros="Everything that requires a gradient is trained.",
+            after="optimizer = torch.optim.AdamW(model.parameters(), lr=...)",
+        ),
+        Remedy(
+            "Freeze what is not meant to train",
+            pros="Saves the memory and time of gradients that nobody uses.",
+            cons="Those parameters stay as they are.",
+            after="for p in model.backbone.parameters(): p.requires_grad_(False)",
+        ),
+    ),
+    explains=("TD103", "TD405", "TD409", "TD6"),
+)
+STRANGERS = Rule(
+    code="TD402",
+    name="optimizer-holds-strangers",
+    severity=Severity.CRITICAL,
+    title="{num_strangers} of the {num_held} parameters in {optimizer} are not the model's",
+    what="The optimizer holds tensors that the model does not have.",
+    why="It updates tensors that no forward pass reads: the model that runs is never trained.",
+    known_limits=(
+        "Strangers alone are no fault: an optimizer may serve several models. Reported only if "
+        "the model has trainable parameters of the same shapes that no optimizer holds."
+    ),
+    remedies=(
+        Remedy(
+            "Build the optimizer after the model has its final form",
+            recommended=True,
+            pros="One line moved; nothing else changes.",
+            cons="Optimizer state that was loaded before is lost.",
+            after="model = build(); model.to(device)\noptimizer = torch.optim.AdamW(model.parameters())",
+        ),
+    ),
+    explains=("TD401", "TD103", "TD201", "TD405", "TD409", "TD6"),
+)
+DUPLICATES = Rule(
+    code="TD410",
+    name="duplicate-parameters",
+    severity=Severity.ERROR,
+    title="{num_duplicates} parameters are stepped more than once",
+    what="A parameter stands in two parameter groups or in two optimizers.",
+    why="Each step moves it twice, with two learning rates and two sets of moments.",
+    known_limits="Two optimizers that take turns on purpose (GAN training) share no parameters.",
+    remedies=(
+        Remedy(
+            "Give each parameter to one group of one optimizer",
+            recommended=True,
+            after="head = set(model.head.parameters())\n"
+            "rest = [p for p in model.parameters() if p not in head]",
+        ),
+    ),
+    explains=("TD105", "TD408"),
+)
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Compare the optimizers' parameters with the model's."""
+    known = ask(ReadSource())
+    yield from duplicates(known)
+    strangers = [row for row in known.optimizers if row.num_lookalikes]
+    for row in strangers:
+        yield stranger(row, known)
+    if known.setup.has_optimizer:
+        run = ask(ShortRun())
+        run.require(steps=1)
+        yield from outside(run)
+
+
+def outside(run: Trace) -> Iterator[Finding]:
+    """Yield what gets a gradient, is held by no optimizer and does not move."""
+    moved = set(run.facts.get("moved") or ())
+    reached = {row.parameter for row in run.gradients if not row.is_none and row.rms > 0}
+    trainable = [row for row in run.parameters if row.requires_grad]
+    lost = [
+        row
+        for row in trainable
+        if row.num_optimizers == 0 and row.name in reached and row.name not in moved
+    ]
+    if not lost:
+        return
+    optimizer = run.optimizers[0] if run.optimizers else OptimizerRow(index=0, class_name="")
+    everything = len(lost) == len(trainable)
+    elements = sum(row.num_elements for row in lost)
+    yield OUTSIDE.finding(
+        f"{grouped(row.name for row in lost)} ({elements:,} elements) got a gradient in every "
+        f"step, but stand in no parameter group; they did not move in "
+        f"{counted(len(run.steps), 'optimizer step')}.",
+        severity=Severity.CRITICAL if everything else None,
+        mechanism="An optimizer updates the tensors it was built from and no others. Autograd "
+        "fills the gradients of these parameters all the same, so nothing looks wrong.",
+        location=first_location([optimizer.place], module=_common(lost)),
+        also_at=[location(row.place, parameter=row.name) for row in lost[:8] if row.place],
+        evidence=[
+            Evidence("parameters outside", len(lost), 0),
+            Evidence("elements outside", elements, 0),
+            Evidence("parameters held", sum(row.num_held for row in run.optimizers), len(trainable)),
+            Evidence("steps in which they moved", 0, len(run.steps)),
+        ],
+        num_outside=len(lost),
+        num_trainable=len(trainable),
+        subject=grouped(row.name for row in lost),
+    )
+
+
+def stranger(row: OptimizerRow, known: Trace) -> Finding:
+    """Return the finding for an optimizer whose parameters were once the model's."""
+    return STRANGERS.finding(
+        f"{row.class_name} holds {counted(row.num_held, 'parameter')}; {row.num_strangers} of them "
+        f"are not in {known.setup.model_class}, and {row.num_lookalikes} have the shape of a "
+        "parameter of the model that no optimizer holds.",
+        mechanism="The model was rebuilt, resized, wrapped or converted after the optimizer took "
+        "its parameters. The old tensors are still there, but no forward pass reads them.",
+        location=first_location([row.place, known.setup.factory]),
+        evidence=[
+            Evidence("parameters that are not the model's", row.num_strangers, 0),
+            Evidence("their elements", row.stranger_elements, 0),
+            Evidence("of the shape of an unheld parameter", row.num_lookalikes, 0),
+        ],
+        num_strangers=row.num_strangers,
+        num_held=row.num_held,
+        optimizer=row.class_name,
+    )
+
+
+def duplicates(known: Trace) -> Iterator[Finding]:
+    """Yield parameters that several groups hold."""
+    twice = [row for row in known.parameters if row.num_groups > 1]
+    if not twice:
+        return
+    where = [row.place for row in known.optimizers]
+    yield DUPLICATES.finding(
+        f"{grouped(row.name for row in twice)} stand in "
+        f"{max(row.num_groups for row in twice)} parameter groups.",
+        location=first_location([*reversed(where), known.setup.factory]),
+        evidence=[
+            Evidence("parameters held more than once", len(twice), 0),
+            Evidence("optimizers that hold them", max(row.num_optimizers for row in twice), 1),
+        ],
+        num_duplicates=len(twice),
+    )
+
+
+def _common(rows: list[ParameterRow]) -> str | None:
+    """Return the module that all of them belong to, if there is one below the root."""
+    roots = {row.name.partition(".")[0] for row in rows}
+    return roots.pop() if len(roots) == 1 else None
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return ReadSource(), ShortRun()
+
+
+probe = Probe(
+    name="optimizer-membership",
+    doc=__doc__,
+    rules=(OUTSIDE, STRANGERS, DUPLICATES),
+    examine=examine,
+    experiments=experiments,
+)

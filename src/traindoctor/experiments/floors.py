@@ -1,0 +1,73 @@
+"""How low can this loss go? Read off the loss functions that were called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from traindoctor.trace import CriterionRow
+
+# These are zero at a perfect prediction.
+ZERO = {
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "nll_loss",
+    "multi_margin_loss",
+    "triplet_margin_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+    "cosine_embedding_loss",
+}
+BY_TARGET = {"binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The lowest value a loss can take, in the loss's own unit; None where it is not known."""
+
+    value: float | None
+    reason: str
+
+
+def floor_of(criteria: Sequence[CriterionRow], loss: float) -> Floor:
+    """Return the floor of a loss that is one call of a known function, or a sum of such.
+
+    Args:
+        criteria: the calls of one forward pass.
+        loss: what the forward pass ended with.
+    """
+    known = [row for row in criteria if row.value is not None]
+    if not known:
+        return Floor(None, "no known loss function was called")
+    if not math.isclose(sum(row.value or 0.0 for row in known), loss, rel_tol=1e-3, abs_tol=1e-6):
+        return Floor(None, "the loss is more than the loss functions it calls")
+    floors = [_floor(row) for row in known]
+    unknown = [floor for floor in floors if floor.value is None]
+    if unknown:
+        return unknown[0]
+    total = sum(floor.value or 0.0 for floor in floors)
+    return Floor(total, "; ".join(dict.fromkeys(floor.reason for floor in floors)))
+
+
+def _floor(row: CriterionRow) -> Floor:
+    if row.function in ZERO:
+        return Floor(0.0, f"{row.function} is 0 at a perfect prediction")
+    if row.function not in BY_TARGET:
+        return Floor(None, f"the floor of {row.function} is not known")
+    if row.target_dtype.startswith(("float", "bfloat")):
+        hard = row.target_minimum in (0.0, 1.0) and row.target_maximum in (0.0, 1.0)
+        if not hard:
+            return Floor(None, f"{row.function} with soft targets ends at their entropy")
+    if row.label_smoothing and row.num_classes and row.reduction == "mean":
+        return Floor(_smoothed(row.label_smoothing, row.num_classes), "label smoothing")
+    return Floor(0.0, f"{row.function} is 0 at a perfect prediction")
+
+
+def _smoothed(smoothing: float, num_classes: int) -> float:
+    """Return the entropy of a one-hot target smoothed over all classes, in nats."""
+    off = smoothing / num_classes
+    on = 1 - smoothing + off
+    return -on * math.log(on) - (num_classes - 1) * off * math.log(off)

@@ -1,0 +1,171 @@
+"""Where experiments run: one setup, given back after each as it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from traindoctor.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+    from traindoctor.instruments.anatomy import Anatomy
+    from traindoctor.target.setup import TrainingSetup
+    from traindoctor.target.snapshot import Snapshot
+    from traindoctor.trace import Trace
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A controlled run that measures. Equal settings are one experiment, run once.
+
+    A subclass is a frozen dataclass of its settings with `name`, `cost` and `run`.
+    """
+
+    name: ClassVar[str]
+    cost: ClassVar[int]  # cheap ones run first; about the number of training steps
+
+    def run(self, lab: Lab) -> Trace:
+        """Do it, in a lab that gives the setup back afterwards."""
+        raise NotImplementedError
+
+    def measurements(self, trace: Trace) -> dict[str, Any]:  # noqa: ARG002  for subclasses
+        """Return the figures of a trace that a person would plot."""
+        return {}
+
+    @property
+    def key(self) -> str:
+        """The experiment with its settings, as text."""
+        settings = repr(self).partition("(")[2]
+        return f"{self.name}({settings}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A batch from the loader, as it came."""
+
+    index: int
+    batch: Any
+    seconds: float
+
+
+class Lab:
+    """A setup under examination.
+
+    Args:
+        setup: what is examined.
+        restore: give the setup back after each experiment; takes a copy of what changes.
+        overrides: settings by experiment name that win over what a probe asks for.
+        clock: seconds; injected in tests.
+    """
+
+    def __init__(
+        self,
+        setup: TrainingSetup,
+        *,
+        restore: bool = True,
+        overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.setup, self.restore, self.clock = setup, restore, clock
+        self.overrides = overrides or {}
+        self.on_progress: Callable[[int, int, str], None] = lambda done, total, note: None
+        self._fetched: list[Fetched] = []
+        self._iterator: Any = None
+        self.loader_error: BaseException | None = None
+
+    def adjusted(self, experiment: Experiment) -> Experiment:
+        """Return the experiment with the overrides for its name.
+
+        Raises:
+            UsageError: an override names a setting that it does not have.
+        """
+        settings = self.overrides.get(experiment.name)
+        if not settings:
+            return experiment
+        known = tuple(experiment.__dataclass_fields__)
+        for name in settings:
+            if name not in known:
+                raise UsageError(
+                    f"the experiment {experiment.name} has no setting {name!r}{nearest(name, known)}"
+                )
+        return replace(experiment, **settings)
+
+    def perform(self, experiment: Experiment) -> Trace:
+        """Run an experiment from the same seed as any other, then give the setup back."""
+        snapshot = self.snapshot
+        seed_everything()
+        try:
+            return experiment.run(self)
+        finally:
+            if snapshot is not None:
+                snapshot.restore()
+
+    @cached_property
+    def snapshot(self) -> Snapshot | None:
+        """The setup as it was, taken once; None where nothing is to be restored."""
+        from traindoctor.target.snapshot import Snapshot
+
+        return Snapshot.take(self.setup) if self.restore else None
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """The setup's parts as rows."""
+        from traindoctor.instruments.anatomy import Anatomy
+
+        own = not self.setup.optimizers
+        optimizers = (self.doctors_optimizer(),) if own else self.setup.optimizers
+        return Anatomy(self.setup, optimizers, has_own_optimizer=own)
+
+    def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """Return the setup's optimizers, or a fresh one of the doctor's."""
+        return self.setup.optimizers or (self.doctors_optimizer(),)
+
+    def doctors_optimizer(self, learning_rate: float = 1e-3) -> torch.optim.Optimizer:
+        """Return AdamW over all trainable parameters, for setups that name no optimizer."""
+        import torch
+
+        trainable = [p for p in self.setup.model.parameters() if p.requires_grad]
+        # An empty optimizer cannot be built: a parameter that never gets a gradient stands in.
+        return torch.optim.AdamW(trainable or [torch.nn.Parameter(torch.zeros(1))], learning_rate)
+
+    def batches(self, number: int) -> list[Fetched]:
+        """Return the first batches of the loader; fewer where it ends or raises.
+
+        They are fetched once and kept: the loader may be a generator. An exception of the
+        loader is kept in `loader_error`.
+        """
+        if self._iterator is None and self.loader_error is None:
+            try:
+                self._iterator = iter(self.setup.loader)
+            except Exception as error:  # the user's loader may raise anything
+                self.loader_error = error
+        while len(self._fetched) < number and self.loader_error is None:
+            start = self.clock()
+            try:
+                batch = next(self._iterator)
+            except StopIteration:
+                break
+            except Exception as error:  # the user's loader may raise anything
+                self.loader_error = error
+                break
+            self._fetched.append(Fetched(len(self._fetched), batch, self.clock() - start))
+        return self._fetched[:number]
+
+
+def seed_everything(seed: int = SEED) -> None:
+    """Seed python, numpy and torch, so that every experiment starts alike."""
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  the global state is what user code draws from
+    torch.manual_seed(seed)

@@ -1,0 +1,66 @@
+"""One training step looked at closely: where values go and what the loss functions get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from traindoctor.experiments.lab import Experiment, Lab
+from traindoctor.experiments.loop import (
+    Loop,
+    clear_gradients,
+    finished,
+    instruments,
+    loader_exception,
+)
+from traindoctor.experiments.user_loop import run_user_loop
+from traindoctor.instruments.criteria import Criteria
+from traindoctor.instruments.flow import Flow
+from traindoctor.instruments.modules import ModuleCalls, graph_nodes
+from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.batches import describe
+from traindoctor.trace import Trace
+
+
+@dataclass(frozen=True)
+class OneStep(Experiment):
+    """Forward, loss, backward and step on one batch, every torch operation seen.
+
+    A setup with only a `train_loop` has that run for one batch.
+    """
+
+    batch: int = 0
+
+    name: ClassVar[str] = "one-step"
+    cost: ClassVar[int] = 2
+
+    def run(self, lab: Lab) -> Trace:
+        """Return criteria, cuts, modules with their place in the graph, and the usual tables."""
+        recorder, anatomy = Recorder(clock=lab.clock), lab.anatomy
+        calls = ModuleCalls(recorder, anatomy, keep_outputs=True)
+        criteria = Criteria(recorder)
+        flow = Flow(recorder, anatomy.names, anatomy.trainable, [criteria])
+        clear_gradients(lab)
+        fetched = lab.batches(self.batch + 1)[self.batch :]
+        loss: Any = None
+        with instruments(lab, recorder), calls.watching(), flow.watching():
+            if lab.setup.train_loop is not None and lab.setup.train_step is None:
+                run_user_loop(lab, recorder, 1)
+            else:
+                loop = Loop(lab.setup, lab.optimizers(), recorder)
+                recorder.batches += [describe(f.batch, f.index, 0, f.seconds) for f in fetched]
+                loop.run(fetched)
+                loss = loop.last_loss
+        loss = recorder.last_loss if recorder.last_loss is not None else loss
+        raised = loader_exception(lab)
+        if raised:
+            recorder.exceptions.append(raised)
+        nodes = graph_nodes(getattr(loss, "grad_fn", None))
+        in_graph = {id(v) for n in nodes if (v := getattr(n, "variable", None)) is not None}
+        recorder.criteria += criteria.finish()
+        recorder.cuts += flow.finish(loss)
+        recorder.facts["loss_type"] = type(loss).__name__ if loss is not None else None
+        recorder.facts["in_graph"] = tuple(
+            name for key, name in anatomy.names.items() if key in in_graph
+        )
+        return finished(lab, recorder, modules=calls.rows(nodes if nodes else None))

@@ -1,0 +1,38 @@
+"""Reads the user's source files, so that a static rule is an ordinary probe."""
+
+from __future__ import annotations
+
+import linecache
+from dataclasses import dataclass
+from typing import ClassVar
+
+from traindoctor.experiments.lab import Experiment, Lab
+from traindoctor.trace import SourceRow, Trace
+
+
+@dataclass(frozen=True)
+class ReadSource(Experiment):
+    """The text of every imported file of the user's, and the setup's parts as they are."""
+
+    name: ClassVar[str] = "read-source"
+    cost: ClassVar[int] = 0
+
+    def run(self, lab: Lab) -> Trace:
+        """Return source, modules (with those in plain lists), parameters and optimizers."""
+        from traindoctor.target.source import user_files
+
+        anatomy = lab.anatomy
+        return Trace(
+            setup=anatomy.facts,
+            parameters=anatomy.parameters,
+            modules=(*anatomy.modules, *anatomy.unregistered),
+            optimizers=anatomy.optimizer_rows,
+            source=tuple(
+                SourceRow(
+                    file=file,
+                    text="".join(linecache.getlines(file)),
+                    is_factory=file == lab.setup.factory.file,
+                )
+                for file in user_files()
+            ),
+        )

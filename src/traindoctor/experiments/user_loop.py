@@ -1,0 +1,118 @@
+"""Runs the user's own `train_loop`, bounded, as it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from traindoctor.experiments.lab import Lab
+from traindoctor.instruments.recorder import Recorder, Stopped
+from traindoctor.target.batches import describe
+from traindoctor.target.calling import call_by_name
+from traindoctor.trace import LossRow
+
+MAX_EPOCHS = 2
+
+
+class EnoughSeen(BaseException):
+    """Ends a user's loop from inside its loader. No `except Exception` of theirs catches it."""
+
+
+class BoundedLoader:
+    """A loader as a smaller data set: each epoch ends after `num_batches` batches.
+
+    Everything else is the user's loader's own (`dataset`, `batch_size`, …).
+    """
+
+    def __init__(
+        self, lab: Lab, recorder: Recorder, num_batches: int, iterate: Callable[[Any], Any] = iter
+    ) -> None:
+        self._lab, self._recorder, self._num_batches = lab, recorder, num_batches
+        self._iterate = iterate
+        self._epochs = self._served = 0
+
+    def __len__(self) -> int:
+        return min(len(self._lab.setup.loader), self._num_batches)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lab.setup.loader, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._epochs >= MAX_EPOCHS and self._served >= self._num_batches:
+            raise EnoughSeen
+        self._epochs += 1
+        return self._batches(self._epochs - 1)
+
+    def _batches(self, epoch: int) -> Iterator[Any]:
+        recorder, most = self._recorder, MAX_EPOCHS * self._num_batches
+        for batch in self._source():
+            if self._served >= most:
+                raise EnoughSeen
+            recorder.batch = self._served
+            self._served += 1
+            recorder.batches.append(describe(batch, recorder.batch, epoch, 0.0))
+            self._lab.on_progress(self._served, most, "batches of your own loop")
+            yield batch
+
+    def _source(self) -> Iterator[Any]:
+        """Iterate the user's loader anew; one that is its own iterator serves kept batches."""
+        iterator = self._iterate(self._lab.setup.loader)
+        if iterator is self._lab.setup.loader:
+            yield from (item.batch for item in self._lab.batches(self._num_batches))
+            return
+        for _, batch in zip(range(self._num_batches), iterator, strict=False):
+            yield batch
+
+
+def run_user_loop(lab: Lab, recorder: Recorder, num_batches: int) -> None:
+    """Run the setup's `train_loop` for at most two epochs of `num_batches`, then end it."""
+    setup, optimizers = lab.setup, lab.optimizers()
+    assert setup.train_loop is not None
+    with bounded(lab, recorder, num_batches) as loader:
+        available = {
+            "model": setup.model,
+            "loader": loader,
+            "optimizer": optimizers[0] if len(optimizers) == 1 else optimizers,
+            "scheduler": setup.scheduler,
+            "scaler": setup.scaler,
+            "loss_fn": setup.loss_fn,
+            "validation_loader": setup.validation_loader,
+            "epochs": MAX_EPOCHS,
+            "device": setup.device,
+            "accumulation_steps": setup.accumulation_steps,
+            "max_grad_norm": setup.max_grad_norm,
+        }
+        try:
+            with recorder.watching("train_loop"):
+                call_by_name(setup.train_loop, available)
+        except (Stopped, EnoughSeen):
+            pass
+    recorder.losses += [
+        LossRow(step=row.step, batch=row.batch, value=row.loss, source="backward", place=row.place)
+        for row in recorder.backwards
+        if row.loss is not None
+    ]
+
+
+@contextmanager
+def bounded(lab: Lab, recorder: Recorder, num_batches: int) -> Iterator[BoundedLoader]:
+    """Bound the setup's loader, also where the loop reaches for it by another name."""
+    from torch.utils.data import DataLoader
+
+    original = DataLoader.__iter__
+    user_loader = lab.setup.loader
+
+    def iterate(loader: Any) -> Any:
+        return original(loader) if isinstance(loader, DataLoader) else iter(loader)
+
+    served = BoundedLoader(lab, recorder, num_batches, iterate)
+
+    def patched(self: Any) -> Any:
+        return iter(served) if self is user_loader else original(self)
+
+    DataLoader.__iter__ = patched  # type: ignore[method-assign]  # taken back below
+    try:
+        yield served
+    finally:
+        DataLoader.__iter__ = original  # type: ignore[method-assign]

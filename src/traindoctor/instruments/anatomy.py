@@ -1,0 +1,298 @@
+"""Describes a setup before anything runs: its parameters, modules, optimizers and facts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.backward import norms
+from traindoctor.target.source import attribute_place, call_place
+from traindoctor.target.usercode import is_user_class
+from traindoctor.trace import ModuleRow, OptimizerRow, ParameterRow, Place, SetupRow
+
+if TYPE_CHECKING:
+    import torch
+
+    from traindoctor.target.setup import TrainingSetup
+
+ATTRIBUTES = (
+    "in_features",
+    "out_features",
+    "in_channels",
+    "out_channels",
+    "num_features",
+    "num_embeddings",
+    "embedding_dim",
+    "padding_idx",
+    "input_size",
+    "hidden_size",
+    "batch_first",
+    "normalized_shape",
+    "kernel_size",
+    "groups",
+    "p",
+    "momentum",
+    "track_running_stats",
+    "image_size",
+    "patch_size",
+)
+
+
+@dataclass
+class Anatomy:
+    """The parts of a setup as rows, made once; tensors by name for the instruments."""
+
+    setup: TrainingSetup
+    optimizers: tuple[torch.optim.Optimizer, ...]
+    has_own_optimizer: bool = False  # the doctor's, because the setup gives none
+
+    @cached_property
+    def trainable(self) -> tuple[torch.nn.Parameter, ...]:
+        """The model's parameters that require gradients, tied ones once."""
+        return tuple(p for p in self.setup.model.parameters() if p.requires_grad)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """Parameter names by `id`; of a tied parameter's names the first."""
+        return {id(p): name for name, p in self.setup.model.named_parameters()}
+
+    @cached_property
+    def orphans(self) -> tuple[torch.nn.Parameter, ...]:
+        """Trainable parameters that no optimizer holds."""
+        held = {id(p) for p in _held(self.optimizers)}
+        return tuple(p for p in self.trainable if id(p) not in held)
+
+    @cached_property
+    def parameters(self) -> tuple[ParameterRow, ...]:
+        """One row a parameter; tied ones once, with their other names."""
+        model = self.setup.model
+        aliases: dict[int, list[str]] = {}
+        for name, p in model.named_parameters(remove_duplicate=False):
+            aliases.setdefault(id(p), []).append(name)
+        found = list(model.named_parameters())
+        sizes = norms([p.detach() for _, p in found])
+        held = [id(p) for p in _held(self.optimizers)]
+        holders = {
+            id(p): sum(id(p) in {id(q) for q in _held([o])} for o in self.optimizers)
+            for _, p in found
+        } if len(self.optimizers) > 1 else dict.fromkeys(held, 1)
+        times: dict[int, int] = {}
+        for key in held:
+            times[key] = times.get(key, 0) + 1
+        return tuple(
+            self._parameter(name, p, size, aliases[id(p)], holders.get(id(p), 0), times.get(id(p), 0))
+            for (name, p), size in zip(found, sizes, strict=True)
+        )
+
+    def _parameter(
+        self,
+        name: str,
+        p: torch.nn.Parameter,
+        size: float,
+        aliases: Sequence[str],
+        num_optimizers: int,
+        num_groups: int,
+    ) -> ParameterRow:
+        path, _, leaf = name.rpartition(".")
+        owner = self.setup.model.get_submodule(path)
+        place, is_users = self.place(path, leaf)
+        return ParameterRow(
+            name=name,
+            module=path,
+            module_class=type(owner).__name__,
+            shape=tuple(p.shape),
+            num_elements=p.numel(),
+            dtype=str(p.dtype).removeprefix("torch."),
+            device=str(p.device),
+            requires_grad=p.requires_grad,
+            num_optimizers=num_optimizers,
+            num_groups=num_groups,
+            is_users=is_users,
+            place=place,
+            weight_rms=size / max(p.numel(), 1) ** 0.5,
+            also_named=tuple(alias for alias in aliases if alias != name),
+        )
+
+    def place(self, path: str, leaf: str = "") -> tuple[Place, bool]:
+        """Return where the user's code builds the module at a path, and whether it does.
+
+        The innermost module of a user's class on the way names the line `self.x = …`; what a
+        library class builds inside itself is not the user's.
+        """
+        parts = [*path.split("."), leaf] if path else [leaf]
+        parts = [part for part in parts if part]
+        module: Any = self.setup.model
+        found, is_users = Place(), False
+        for part in parts:
+            if is_user_class(type(module)):
+                found, is_users = attribute_place(type(module), part), True
+            elif not isinstance(module, _containers()):
+                is_users = is_users and False
+            module = getattr(module, part, None)
+            if module is None:
+                break
+        return found, is_users
+
+    @cached_property
+    def modules(self) -> tuple[ModuleRow, ...]:
+        """One row a module, before any call."""
+        return tuple(self._module(path, m) for path, m in self.setup.model.named_modules())
+
+    def _module(self, path: str, module: torch.nn.Module) -> ModuleRow:
+        parameters = list(module.parameters())
+        place, _ = self.place(path) if path else (self.facts.model_place, True)
+        plain = {
+            name: value
+            for name in ATTRIBUTES
+            if isinstance(value := getattr(module, name, None), int | float | bool | tuple)
+        }
+        return ModuleRow(
+            path=path,
+            class_name=type(module).__name__,
+            is_users=is_user_class(type(module)),
+            place=place,
+            num_parameters=sum(p.numel() for p in parameters),
+            num_trainable=sum(p.numel() for p in parameters if p.requires_grad),
+            is_training=module.training,
+            attributes=plain,
+        )
+
+    @cached_property
+    def unregistered(self) -> tuple[ModuleRow, ...]:
+        """Modules and parameters that stand in a plain list, tuple or dict of a module."""
+        import torch
+
+        known = {id(m) for m in self.setup.model.modules()}
+        known |= {id(p) for p in self.setup.model.parameters()}
+        known |= {id(b) for b in self.setup.model.buffers()}
+        rows = []
+        for path, parent in self.setup.model.named_modules():
+            if not is_user_class(type(parent)):
+                continue
+            for name, value in vars(parent).items():
+                if name.startswith("_") and name in ("_parameters", "_buffers", "_modules"):
+                    continue
+                items = _items(value)
+                lost = [
+                    item
+                    for item in items
+                    if isinstance(item, torch.nn.Module | torch.nn.Parameter)
+                    and id(item) not in known
+                ]
+                if lost:
+                    rows.append(_unregistered(path, name, lost, type(parent)))
+        return tuple(rows)
+
+    @cached_property
+    def optimizer_rows(self) -> tuple[OptimizerRow, ...]:
+        """One row an optimizer of the setup."""
+        ours = set(self.names)
+        nobody = {tuple(p.shape) for p in self.orphans}
+        rows = []
+        for index, optimizer in enumerate(self.optimizers):
+            held = list(_held([optimizer]))
+            strangers = [p for p in held if id(p) not in ours]
+            rows.append(
+                OptimizerRow(
+                    index=index,
+                    class_name=type(optimizer).__name__,
+                    learning_rates=_settings(optimizer, "lr"),
+                    weight_decays=_settings(optimizer, "weight_decay"),
+                    num_held=len(held),
+                    num_strangers=len(strangers),
+                    stranger_elements=sum(p.numel() for p in strangers),
+                    num_lookalikes=sum(tuple(p.shape) in nobody for p in strangers),
+                    is_the_users=not self.has_own_optimizer,
+                    place=Place()
+                    if self.has_own_optimizer
+                    else call_place(type(optimizer).__name__, self.setup.factory),
+                )
+            )
+        return tuple(rows)
+
+    @cached_property
+    def facts(self) -> SetupRow:
+        """The setup as one row."""
+        setup, model = self.setup, self.setup.model
+        names, takes_kwargs = forward_signature(model)
+        return SetupRow(
+            reference=setup.reference,
+            kind=setup.kind,
+            model_class=type(model).__name__,
+            forward_parameters=names,
+            forward_takes_kwargs=takes_kwargs,
+            has_optimizer=not self.has_own_optimizer,
+            has_loss_fn=setup.loss_fn is not None,
+            has_scheduler=setup.scheduler is not None,
+            has_scaler=setup.scaler is not None,
+            has_train_step=setup.train_step is not None,
+            has_train_loop=setup.train_loop is not None,
+            accumulation_steps=setup.accumulation_steps,
+            max_grad_norm=setup.max_grad_norm,
+            epochs=setup.epochs,
+            num_batches=_length(setup.loader),
+            factory=setup.factory,
+            model_place=call_place(type(model).__name__, setup.factory),
+            is_training=model.training,
+        )
+
+
+def forward_signature(model: torch.nn.Module) -> tuple[tuple[str, ...], bool]:
+    """Return the names that a model's forward takes, and whether it takes any others too."""
+    try:
+        parameters = list(inspect.signature(model.forward).parameters.values())
+    except (TypeError, ValueError):  # a forward written in C
+        return (), True
+    named = tuple(p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
+    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _held(optimizers: Sequence[torch.optim.Optimizer]) -> list[torch.nn.Parameter]:
+    return [p for o in optimizers for group in o.param_groups for p in group["params"]]
+
+
+def _settings(optimizer: torch.optim.Optimizer, name: str) -> tuple[float, ...]:
+    return tuple(float(group[name]) for group in optimizer.param_groups if name in group)
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError, AttributeError):
+        return None
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _containers() -> tuple[type, ...]:
+    import torch
+
+    return (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.ParameterList)
+
+
+def _unregistered(path: str, name: str, lost: Sequence[Any], kind: type) -> ModuleRow:
+    import torch
+
+    tensors = [
+        p
+        for item in lost
+        for p in (item.parameters() if isinstance(item, torch.nn.Module) else [item])
+    ]
+    return ModuleRow(
+        path=path,
+        class_name=type(lost[0]).__name__,
+        is_users=True,
+        place=attribute_place(kind, name),
+        num_parameters=sum(p.numel() for p in tensors),
+        num_trainable=sum(p.numel() for p in tensors if p.requires_grad),
+        is_registered=False,
+        holder=name,
+        attributes={"num_items": len(lost), "container": "list"},
+    )

@@ -1,0 +1,115 @@
+"""Records backward passes: how many, on what loss, from which line, onto which gradients."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.usercode import user_place
+from traindoctor.trace import BackwardRow
+
+if TYPE_CHECKING:
+    import torch
+
+
+@contextmanager
+def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
+    """Record each call of `torch.autograd.backward` while inside.
+
+    `Tensor.backward` looks the function up when it is called, so replacing this one name sees
+    both spellings and scaled losses too. Its gradients are counted over `parameters`.
+    """
+    import torch
+
+    original = torch.autograd.backward
+
+    def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        place = user_place(sys._getframe(1))
+        before = num_present(parameters)
+        loss = _value(tensors)
+        recorder.last_loss = tensors if not isinstance(tensors, list | tuple) else tensors[0]
+        start = recorder.clock()
+        result = original(tensors, *args, **kwargs)
+        recorder.backwards.append(
+            BackwardRow(
+                index=len(recorder.backwards),
+                step=recorder.step,
+                batch=recorder.batch,
+                loss=loss,
+                num_present_before=before,
+                num_present_after=num_present(parameters),
+                retain_graph=bool(kwargs.get("retain_graph")),
+                seconds=recorder.clock() - start,
+                place=place,
+            )
+        )
+        return result
+
+    torch.autograd.backward = backward
+    try:
+        yield
+    finally:
+        torch.autograd.backward = original
+
+
+@contextmanager
+def before_each(act: Callable[[Any], None]) -> Iterator[None]:
+    """Call `act` with the tensor that is about to be differentiated, before each backward."""
+    import torch
+
+    inner = torch.autograd.backward
+
+    def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        act(tensors[0] if isinstance(tensors, list | tuple) else tensors)
+        return inner(tensors, *args, **kwargs)
+
+    torch.autograd.backward = backward
+    try:
+        yield
+    finally:
+        torch.autograd.backward = inner
+
+
+def num_present(parameters: Sequence[torch.nn.Parameter]) -> int:
+    """Count the parameters whose gradient is there and not all zero."""
+    grads = [p.grad for p in parameters if p.grad is not None]
+    return sum(norm != 0 for norm in norms(grads))
+
+
+def norms(tensors: Sequence[torch.Tensor], order: float = 2.0) -> list[float]:
+    """Return the norm of each tensor: one fused pass and one transfer a device.
+
+    NaN where a tensor holds NaN; sparse and complex tensors take their own path.
+    """
+    import torch
+
+    values = [0.0] * len(tensors)
+    plain: dict[Any, list[int]] = {}
+    for index, tensor in enumerate(tensors):
+        if tensor.is_meta or tensor.numel() == 0:
+            continue
+        if tensor.is_sparse or tensor.is_complex() or not tensor.is_floating_point():
+            dense = tensor.coalesce().values() if tensor.is_sparse else tensor
+            values[index] = float(dense.detach().abs().to(torch.float64).norm(order))
+        else:
+            plain.setdefault((tensor.device, tensor.dtype), []).append(index)
+    for (_, dtype), indices in plain.items():
+        group = [tensors[index].detach() for index in indices]
+        if dtype in (torch.float16, torch.bfloat16):  # half norms overflow or round
+            group = [tensor.float() for tensor in group]
+        for index, value in zip(
+            indices, torch.stack(torch._foreach_norm(group, order)).tolist(), strict=True
+        ):
+            values[index] = value
+    return values
+
+
+def _value(tensors: Any) -> float | None:
+    """Return the loss that is being differentiated, if it is one number."""
+    first = tensors[0] if isinstance(tensors, list | tuple) and tensors else tensors
+    if getattr(first, "numel", lambda: 0)() != 1 or first.is_meta:
+        return None
+    return float(first.detach())

@@ -1,0 +1,214 @@
+"""Records calls of loss functions: what they were given, and which way the loss pulls."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.recorder import Recorder, here
+from traindoctor.trace import CriterionRow, Place
+
+if TYPE_CHECKING:
+    import torch
+
+CRITERIA = {
+    "cross_entropy",
+    "nll_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "kl_div",
+    "poisson_nll_loss",
+    "gaussian_nll_loss",
+    "multi_margin_loss",
+    "soft_margin_loss",
+    "multilabel_soft_margin_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+    "triplet_margin_loss",
+    "cosine_embedding_loss",
+    "ctc_loss",
+}
+BY_CLASS = {"cross_entropy", "nll_loss"}
+DIFFERENCES = {"sub", "__sub__", "__rsub__", "rsub", "subtract"}
+ACTIVATIONS = {
+    "softmax",
+    "log_softmax",
+    "sigmoid",
+    "logsigmoid",
+    "relu",
+    "relu_",
+    "leaky_relu",
+    "gelu",
+    "tanh",
+    "clamp",
+    "clamp_",
+    "softmin",
+    "hardtanh",
+    "elu",
+    "silu",
+    "dropout",
+}
+# What changes the shape or the type of a tensor, not what made it.
+SHAPES = set(
+    "view reshape transpose permute flatten squeeze unsqueeze contiguous float half bfloat16 to "
+    "t __getitem__ type_as double swapaxes movedim select expand cast clone".split()
+)
+
+
+class Criteria:
+    """A listener of `Flow`; its rows go to the recorder, completed by `finish`."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.made: dict[int, tuple[Any, str, Place, int | None]] = {}
+        self.signs: list[list[float]] = []
+        self.rows: list[CriterionRow] = []
+
+    def __call__(self, name: str, function: Any, args: Any, kwargs: Any, output: Any) -> None:
+        """Take in one operation."""
+        import torch
+
+        if isinstance(output, torch.Tensor):
+            self._remember(name, args, kwargs, output)
+            if name in CRITERIA:
+                self._add(name, function, args, kwargs, output)
+            elif name in DIFFERENCES and output.requires_grad:
+                self._add_difference(name, args, output)
+
+    def finish(self) -> list[CriterionRow]:
+        """Return the rows with the signs of the gradients that came back, after backward."""
+        signed = []
+        for row, sign in zip(self.rows, self.signs, strict=True):
+            total = sum(sign)
+            direction = None if not sign else (total > 0) - (total < 0)
+            signed.append(dataclasses.replace(row, gradient_sign=direction))
+        return signed
+
+    def _remember(self, name: str, args: Any, kwargs: Any, output: torch.Tensor) -> None:
+        if name in ACTIVATIONS:
+            axis = kwargs.get("dim", args[1] if len(args) > 1 and isinstance(args[1], int) else None)
+            axis = axis % output.dim() if isinstance(axis, int) and output.dim() else None
+            made = (weakref.ref(output), name.rstrip("_"), here(), axis)
+            self.made[id(output)] = made
+        elif name in SHAPES and args:
+            before = self.made.get(id(args[0]))
+            if before is not None and before[0]() is args[0]:
+                self.made[id(output)] = (weakref.ref(output), *before[1:])
+
+    def _origin(self, tensor: torch.Tensor) -> tuple[str, Place, int | None]:
+        made = self.made.get(id(tensor))
+        return made[1:] if made is not None and made[0]() is tensor else ("", Place(), None)
+
+    def _add(
+        self, name: str, function: Any, args: Any, kwargs: Any, output: torch.Tensor
+    ) -> None:
+        import torch
+
+        given = _arguments(function, args, kwargs)
+        first, target = _pair(given)
+        if not isinstance(first, torch.Tensor):
+            return
+        operation, place, _ = self._origin(first)
+        row = CriterionRow(
+            function=name,
+            place=here(),
+            batch=max(self.recorder.batch, 0),
+            input_shape=tuple(first.shape),
+            input_dtype=str(first.dtype).removeprefix("torch."),
+            input_operation=operation,
+            input_place=place,
+            ignore_index=given.get("ignore_index"),
+            label_smoothing=float(given.get("label_smoothing") or 0.0),
+            has_weight=given.get("weight") is not None or given.get("pos_weight") is not None,
+            reduction=str(given.get("reduction", "mean")),
+            value=float(output.detach()) if output.numel() == 1 else float(output.detach().mean()),
+        )
+        row = dataclasses.replace(row, **_input_facts(first.detach(), name))
+        if isinstance(target, torch.Tensor):
+            row = dataclasses.replace(row, **_target_facts(target.detach(), row.ignore_index))
+        self._append(row, output)
+
+    def _add_difference(self, name: str, args: Any, output: torch.Tensor) -> None:
+        """Keep a hand-written `prediction - target` whose shapes differ, for it may broadcast."""
+        import torch
+
+        pair = [a for a in args[:2] if isinstance(a, torch.Tensor)]
+        if len(pair) != 2 or pair[0].shape == pair[1].shape:
+            return
+        first, target = pair if pair[0].requires_grad else pair[::-1]
+        if target.requires_grad or min(first.numel(), target.numel()) < 2:
+            return
+        row = CriterionRow(
+            function=name.strip("_"),
+            place=here(),
+            batch=max(self.recorder.batch, 0),
+            input_shape=tuple(first.shape),
+            target_shape=tuple(target.shape),
+            input_dtype=str(first.dtype).removeprefix("torch."),
+            target_dtype=str(target.dtype).removeprefix("torch."),
+            reduction="none",
+        )
+        self._append(row, None)
+
+    def _append(self, row: CriterionRow, output: torch.Tensor | None) -> None:
+        signs: list[float] = []
+        if output is not None and output.requires_grad:
+            output.register_hook(lambda gradient: signs.append(float(gradient.detach().sum())))
+        self.rows.append(row)
+        self.signs.append(signs)
+
+
+def _arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    try:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+    except (TypeError, ValueError):  # written in C: positions are all there is
+        return {**dict(zip(("input", "target"), args, strict=False)), **kwargs}
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _pair(given: dict[str, Any]) -> tuple[Any, Any]:
+    values = list(given.values())
+    first = given.get("input", given.get("log_probs", values[0] if values else None))
+    target = given.get("target", given.get("targets", values[1] if len(values) > 1 else None))
+    return first, target
+
+
+def _input_facts(value: torch.Tensor, name: str) -> dict[str, Any]:
+    if not value.is_floating_point() or value.numel() == 0:
+        return {}
+    value = value.float()
+    facts: dict[str, Any] = {
+        "input_minimum": float(value.min()),
+        "input_maximum": float(value.max()),
+        "input_share_zero": float((value == 0).float().mean()),
+    }
+    if name in BY_CLASS and value.dim() >= 1:
+        axis = 0 if value.dim() == 1 else 1
+        facts["num_classes"] = value.shape[axis]
+        facts["row_sum_error"] = float((value.sum(axis) - 1).abs().max())
+        if value.dim() == 2 and value.shape[0] > 1:
+            facts["column_sum_error"] = float((value.sum(0) - 1).abs().max())
+    return facts
+
+
+def _target_facts(target: torch.Tensor, ignore_index: int | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "target_shape": tuple(target.shape),
+        "target_dtype": str(target.dtype).removeprefix("torch."),
+    }
+    if target.numel() == 0 or target.is_complex():
+        return facts
+    kept = target
+    if ignore_index is not None and not target.is_floating_point():
+        kept = target[target != ignore_index]
+        facts["share_ignored"] = 1 - kept.numel() / target.numel()
+    if kept.numel():
+        facts["target_minimum"], facts["target_maximum"] = float(kept.min()), float(kept.max())
+    return facts

@@ -1,0 +1,159 @@
+"""Records module calls: order, modes, shapes and kinds of output, and who was running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.anatomy import Anatomy
+from traindoctor.instruments.recorder import Recorder
+from traindoctor.trace import ModuleRow
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(slots=True)
+class _Seen:
+    order: int
+    calls: int = 0
+    training: int = 0
+    without_grad: int = 0
+    kind: str = ""
+    inputs: tuple[tuple[int, ...], ...] = ()
+    outputs: tuple[tuple[int, ...], ...] = ()
+    requires_grad: bool | None = None
+    last: Any = None  # tensors of the last output, for asking the graph about them
+
+
+class ModuleCalls:
+    """Hooks on every module of one model; `rows()` gives what they saw."""
+
+    def __init__(self, recorder: Recorder, anatomy: Anatomy, keep_outputs: bool = False) -> None:
+        self.recorder, self.anatomy, self.keep_outputs = recorder, anatomy, keep_outputs
+        self.seen: dict[str, _Seen] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[ModuleCalls]:
+        """Install the hooks; they are gone afterwards."""
+        handles: list[Any] = []
+        try:
+            for row in self.anatomy.modules:
+                module = self.anatomy.setup.model.get_submodule(row.path)
+                enter, leave = self._enter(row), self._leave(row.path)
+                handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+                handles.append(module.register_forward_hook(leave))
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, row: ModuleRow) -> Any:
+        path = row.path
+
+        def hook(module: torch.nn.Module, args: Any, kwargs: Any) -> None:
+            import torch
+
+            given = [t for t in (*args, *kwargs.values()) if isinstance(t, torch.Tensor)]
+            self.recorder.running.append(
+                {
+                    "module": path,
+                    "module_class": row.class_name,
+                    "module_input_shapes": tuple(tuple(t.shape) for t in given),
+                    "module_input_dtypes": tuple(
+                        str(t.dtype).removeprefix("torch.") for t in given
+                    ),
+                    "module_attributes": row.attributes,
+                }
+            )
+            seen = self.seen.setdefault(path, _Seen(order=len(self.seen)))
+            seen.calls += 1
+            seen.training += module.training
+            seen.without_grad += not torch.is_grad_enabled()
+            seen.inputs = tuple(tuple(t.shape) for t in given)
+
+        return hook
+
+    def _leave(self, path: str) -> Any:
+        def hook(module: torch.nn.Module, args: Any, output: Any) -> None:
+            if self.recorder.running and self.recorder.running[-1]["module"] == path:
+                self.recorder.running.pop()
+            seen = self.seen[path]
+            found = tensors_of(output)
+            seen.kind = output_kind(output)
+            seen.outputs = tuple(tuple(t.shape) for t in found[:8])
+            seen.requires_grad = any(t.requires_grad for t in found) or bool(seen.requires_grad)
+            if self.keep_outputs:
+                seen.last = found
+
+        return hook
+
+    def rows(self, reached: Sequence[Any] | None = None) -> tuple[ModuleRow, ...]:
+        """Return the modules with what their calls showed.
+
+        Args:
+            reached: graph nodes that the loss descends from, if they were walked.
+        """
+        nodes = None if reached is None else set(reached)
+        return tuple(self._row(row, nodes) for row in self.anatomy.modules)
+
+    def _row(self, row: ModuleRow, nodes: set[Any] | None) -> ModuleRow:
+        seen = self.seen.get(row.path)
+        if seen is None:
+            return row
+        in_graph = None
+        if nodes is not None and seen.last is not None:
+            in_graph = any(t.grad_fn in nodes for t in seen.last if t.grad_fn is not None)
+        return replace(
+            row,
+            order=seen.order,
+            num_calls=seen.calls,
+            num_calls_training=seen.training,
+            num_calls_without_grad=seen.without_grad,
+            output_kind=seen.kind,
+            input_shapes=seen.inputs,
+            output_shapes=seen.outputs,
+            output_requires_grad=seen.requires_grad,
+            output_in_graph=in_graph,
+        )
+
+
+def tensors_of(value: Any, depth: int = 3) -> list[torch.Tensor]:
+    """Return the tensors in an output, containers and `ModelOutput` included."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if depth == 0:
+        return []
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in tensors_of(item, depth - 1)]
+    return []
+
+
+def output_kind(value: Any) -> str:
+    """Return what a forward returned: tensor, tuple, list, dict, a class name, or None."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return "tensor"
+    if type(value) in (tuple, list, dict):
+        return type(value).__name__
+    return type(value).__name__ if value is not None else "None"
+
+
+def graph_nodes(root: Any) -> list[Any]:
+    """Return every node that a tensor descends from, itself included."""
+    found: dict[Any, None] = {}
+    frontier = [root] if root is not None else []
+    while frontier:
+        node = frontier.pop()
+        if node in found:
+            continue
+        found[node] = None
+        frontier += [above for above, _ in node.next_functions if above is not None]
+    return list(found)

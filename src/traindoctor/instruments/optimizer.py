@@ -1,0 +1,173 @@
+"""Records optimizer steps: gradients as the optimizer saw them, and what each step changed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.backward import norms
+from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.usercode import user_place
+from traindoctor.trace import GradientRow, StepRow, UpdateRow
+
+if TYPE_CHECKING:
+    import torch
+
+
+@contextmanager
+def steps_seen(
+    recorder: Recorder,
+    names: Mapping[int, str],
+    orphans: Sequence[torch.nn.Parameter] = (),
+    detail: bool = True,
+) -> Iterator[None]:
+    """Record every optimizer's steps while inside, through torch's global step hooks.
+
+    Args:
+        recorder: takes steps, and with `detail` gradients and updates.
+        names: parameter names by `id`.
+        orphans: trainable parameters that no optimizer holds; their gradients are recorded too.
+        detail: keep statistics of each parameter (one copy of the parameters during a step).
+    """
+    from torch.optim.optimizer import (
+        register_optimizer_step_post_hook,
+        register_optimizer_step_pre_hook,
+    )
+
+    watch = _Watch(recorder, names, orphans, detail)
+    handles = [
+        register_optimizer_step_pre_hook(watch.before),
+        register_optimizer_step_post_hook(watch.after),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Watch:
+    def __init__(
+        self,
+        recorder: Recorder,
+        names: Mapping[int, str],
+        orphans: Sequence[torch.nn.Parameter],
+        detail: bool,
+    ) -> None:
+        self.recorder, self.names, self.orphans, self.detail = recorder, names, orphans, detail
+        self.numbers: dict[int, int] = {}  # id of an optimizer -> its number, in order of sight
+        self.keep: list[Any] = []  # holds the optimizers, so that ids stay theirs
+        self.last_backward: dict[int, int] = {}
+        self.open: dict[int, dict[str, Any]] = {}
+
+    def before(self, optimizer: Any, *_: Any) -> None:
+        """Note the state before a step. A subclass calling `super().step()` re-enters: once only."""
+        if id(optimizer) in self.open:
+            self.open[id(optimizer)]["depth"] += 1
+            return
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        grads = [p.grad for p in held if p.grad is not None]
+        sizes = norms(grads)
+        seconds = self.recorder.clock()
+        state = {"depth": 1, "held": held, "place": user_place(sys._getframe(1)), "sizes": sizes}
+        state["num_gradients"], state["num_zero"] = len(grads), sum(size == 0 for size in sizes)
+        state["rates"] = tuple(float(group["lr"]) for group in optimizer.param_groups if "lr" in group)
+        if self.detail:
+            self._note_gradients(held)
+        state["weights"] = [p.detach().clone() for p in held] if self.detail else None
+        state["start"] = seconds
+        self.open[id(optimizer)] = state
+
+    def after(self, optimizer: Any, *_: Any) -> None:
+        """Compare with the state before, and add the rows."""
+        state = self.open.get(id(optimizer))
+        if state is None:
+            return
+        state["depth"] -= 1
+        if state["depth"]:
+            return
+        del self.open[id(optimizer)]
+        seconds = self.recorder.clock() - state["start"]
+        if id(optimizer) not in self.numbers:
+            self.numbers[id(optimizer)] = len(self.numbers)
+            self.keep.append(optimizer)
+        number = self.numbers[id(optimizer)]
+        changed = self._note_updates(state["held"], state["weights"]) if self.detail else None
+        done = len(self.recorder.backwards)
+        self.recorder.steps.append(
+            StepRow(
+                index=len(self.recorder.steps),
+                optimizer=number,
+                batch=self.recorder.batch,
+                num_backwards=done - self.last_backward.get(number, 0),
+                learning_rates=state["rates"],
+                num_gradients=state["num_gradients"],
+                num_zero_gradients=state["num_zero"],
+                num_held=len(state["held"]),
+                num_changed=changed,
+                gradient_norm=sum(size * size for size in state["sizes"]) ** 0.5,
+                seconds=seconds,
+                place=state["place"],
+            )
+        )
+        self.last_backward[number] = done
+        self.recorder.step = len(self.recorder.steps)
+
+    def _note_gradients(self, held: Sequence[torch.nn.Parameter]) -> None:
+        step = len(self.recorder.steps)
+        seen = [p for p in [*held, *self.orphans] if id(p) in self.names]
+        present = [p for p in seen if p.grad is not None]
+        sizes = iter(norms([p.grad for p in present if p.grad is not None]))
+        for p in seen:
+            name = self.names[id(p)]
+            if p.grad is None:
+                self.recorder.gradients.append(GradientRow(step=step, parameter=name, is_none=True))
+                continue
+            norm, count = next(sizes), max(p.grad.numel(), 1)
+            bad = 0 if norm == norm and norm != float("inf") else _num_not_finite(p.grad)
+            self.recorder.gradients.append(
+                GradientRow(
+                    step=step,
+                    parameter=name,
+                    rms=norm / count**0.5,
+                    share_zero=1.0 if norm == 0 else _share_zero(p.grad),
+                    num_not_finite=bad,
+                )
+            )
+
+    def _note_updates(
+        self, held: Sequence[torch.nn.Parameter], before: Sequence[torch.Tensor]
+    ) -> int:
+        step = len(self.recorder.steps)
+        pairs = [(p, old) for p, old in zip(held, before, strict=True) if not p.is_meta]
+        moved = norms([p.detach() - old for p, old in pairs])
+        sizes = norms([p.detach() for p, _ in pairs])
+        changed = 0
+        for (p, old), update, weight in zip(pairs, moved, sizes, strict=True):
+            count = max(p.numel(), 1)
+            share = 0.0 if update == 0 else float((p.detach() != old).float().mean())
+            changed += share > 0
+            bad = 0 if weight == weight and weight != float("inf") else _num_not_finite(p)
+            self.recorder.updates.append(
+                UpdateRow(
+                    step=step,
+                    parameter=self.names.get(id(p), f"(not in the model) {tuple(p.shape)}"),
+                    weight_rms=weight / count**0.5,
+                    update_rms=update / count**0.5,
+                    share_changed=share,
+                    num_not_finite=bad,
+                )
+            )
+        return changed
+
+
+def _share_zero(tensor: torch.Tensor) -> float:
+    dense = tensor.detach().coalesce().values() if tensor.is_sparse else tensor.detach()
+    return float((dense == 0).float().mean()) if dense.numel() else 0.0
+
+
+def _num_not_finite(tensor: torch.Tensor) -> int:
+    dense = tensor.detach().coalesce().values() if tensor.is_sparse else tensor.detach()
+    return int((~dense.isfinite()).sum())

@@ -1,0 +1,115 @@
+"""Where instruments put what they see, and where in the run we are."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from traindoctor.target.usercode import raised_place, user_place, user_traceback
+from traindoctor.trace import (
+    BackwardRow,
+    BatchRow,
+    CriterionRow,
+    CutRow,
+    EvaluationRow,
+    ExceptionRow,
+    GradientRow,
+    LossRow,
+    OperationRow,
+    Place,
+    StepRow,
+    Trace,
+    UpdateRow,
+    WarningRow,
+)
+
+
+class Stopped(Exception):
+    """User code raised; the exception is recorded and this experiment is over."""
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Collects rows while an experiment runs. `batch`, `step` and `phase` say where it is."""
+
+    clock: Callable[[], float] = time.perf_counter
+    batch: int = -1
+    step: int = 0
+    phase: str = ""
+    losses: list[LossRow] = field(default_factory=list)
+    backwards: list[BackwardRow] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    gradients: list[GradientRow] = field(default_factory=list)
+    updates: list[UpdateRow] = field(default_factory=list)
+    batches: list[BatchRow] = field(default_factory=list)
+    criteria: list[CriterionRow] = field(default_factory=list)
+    cuts: list[CutRow] = field(default_factory=list)
+    operations: list[OperationRow] = field(default_factory=list)
+    exceptions: list[ExceptionRow] = field(default_factory=list)
+    warnings: list[WarningRow] = field(default_factory=list)
+    evaluations: list[EvaluationRow] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    last_loss: Any = None  # the tensor that was differentiated last
+    # The module whose forward runs, kept by the module instrument for `watching`.
+    running: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def watching(self, phase: str) -> Iterator[None]:
+        """Name the phase, and turn an exception of user code into a row.
+
+        Raises:
+            Stopped: user code raised; the row is in `exceptions`.
+        """
+        before, self.phase = self.phase, phase
+        self.running.clear()
+        try:
+            yield
+        except Stopped:
+            raise
+        except Exception as error:  # the user's code may raise anything
+            self.exceptions.append(self._row(error))
+            raise Stopped from error
+        finally:
+            self.phase = before
+
+    def _row(self, error: Exception) -> ExceptionRow:
+        innermost = self.running[-1] if self.running else {}
+        return ExceptionRow(
+            phase=self.phase,
+            type_name=type(error).__name__,
+            message=str(error)[:2000],
+            place=raised_place(error.__traceback__),
+            batch=max(self.batch, 0),
+            traceback=user_traceback(error),
+            **innermost,
+        )
+
+    def trace(self, **more: Any) -> Trace:
+        """Return everything recorded as a trace; `more` fills the other tables."""
+        tables = {
+            name: tuple(getattr(self, name))
+            for name in (
+                "losses",
+                "backwards",
+                "steps",
+                "gradients",
+                "updates",
+                "batches",
+                "criteria",
+                "cuts",
+                "operations",
+                "exceptions",
+                "warnings",
+                "evaluations",
+            )
+        }
+        return Trace(**{**tables, "facts": self.facts, **more})
+
+
+def here() -> Place:
+    """Return the innermost user line of the current call stack."""
+    return user_place(sys._getframe(1))

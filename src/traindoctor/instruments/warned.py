@@ -1,0 +1,34 @@
+"""Records warnings with the user's own line, each once, counted."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.usercode import user_place
+from traindoctor.trace import Place, WarningRow
+
+
+@contextmanager
+def warnings_seen(recorder: Recorder) -> Iterator[None]:
+    """Record every warning while inside; nothing is shown, the filters come back after."""
+    counts: dict[tuple[str, str, Place], int] = {}
+
+    def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+        key = (category.__name__, str(message), user_place(sys._getframe(1)))
+        counts[key] = counts.get(key, 0) + 1
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = show
+        try:
+            yield
+        finally:
+            recorder.warnings += [
+                WarningRow(category=category, message=message[:1000], place=place, count=count)
+                for (category, message, place), count in counts.items()
+            ]
