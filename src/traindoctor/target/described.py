@@ -1,0 +1,136 @@
+"""A batch as figures: one cheap pass over each of its tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.target.batches import batch_size, kind_of, leaves, parts_of
+from traindoctor.trace import BatchRow, LeafRow
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["described"]
+
+DIGEST_BYTES = 4 << 20  # a larger tensor, or one on a GPU, is digested by a strided sample
+SAMPLE_ELEMENTS = 1 << 16
+MOST_COUNTED = 1 << 22  # elements; beyond it distinct values are not counted
+MOST_VALUES = 4096
+IGNORED = -100  # torch's default ignore_index
+
+
+def described(batch: Any, index: int, epoch: int, fetch_seconds: float) -> BatchRow:
+    """Return a batch's shape, and each tensor's range, statistics and digests."""
+    found = tuple(_leaf_row(key, tensor.detach()) for key, tensor in leaves(batch))
+    kind = kind_of(batch)
+    digest = _hash("\0".join(f"{row.key}={row.digest}" for row in found).encode())
+    return BatchRow(
+        index=index,
+        epoch=epoch,
+        kind=kind,
+        class_name=type(batch).__name__,
+        size=batch_size(batch),
+        leaves=found,
+        other_keys=tuple(key for key, part in parts_of(batch) if not any(leaves(part, key))),
+        fetch_seconds=fetch_seconds,
+        digest=digest if found else "",
+    )
+
+
+def _leaf_row(key: str, tensor: torch.Tensor) -> LeafRow:
+    import torch
+
+    facts: dict[str, Any] = {}
+    is_readable = tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_nested
+    if is_readable and not tensor.is_quantized and tensor.numel():
+        facts = _digests(tensor)
+        if not tensor.is_complex():
+            facts |= _range(tensor) | _counts(tensor)
+    return LeafRow(
+        key=key,
+        shape=() if tensor.is_nested else tuple(tensor.shape),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        device=str(tensor.device),
+        **facts,
+    )
+
+
+def _range(tensor: torch.Tensor) -> dict[str, Any]:
+    """Return minimum, maximum, mean and population std over the finite elements."""
+    import torch
+
+    values = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+    if not tensor.is_floating_point():
+        values = tensor.double()  # token ids are exact in it, as they would not be in float32
+    low, high = (bound.item() for bound in torch.aminmax(values))
+    facts: dict[str, Any] = {}
+    if not (_is_finite(low) and _is_finite(high)):
+        finite = torch.isfinite(values)
+        bad = ~finite
+        rows = bad.flatten(1).any(1) if bad.ndim > 1 else bad.reshape(-1)
+        facts = {
+            "num_nan": int(torch.isnan(values).sum()),
+            "num_infinite": int(torch.isinf(values).sum()),
+            "first_bad_sample": int(rows.nonzero()[0]) if tensor.ndim else None,
+        }
+        values = values[finite]
+        if not values.numel():
+            return facts
+        low, high = (bound.item() for bound in torch.aminmax(values))
+    variance, mean = torch.var_mean(values, correction=0)
+    facts |= {"minimum": low, "maximum": high, "mean": mean.item()}
+    return facts | {"std": variance.sqrt().item()}
+
+
+def _is_finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _counts(tensor: torch.Tensor) -> dict[str, Any]:
+    """Return how many distinct values there are, the ignored share, and small tensors whole."""
+    import torch
+
+    facts: dict[str, Any] = {}
+    is_integer = not tensor.is_floating_point()
+    is_scalar_a_sample = tensor.ndim >= 1 and tensor.numel() == tensor.shape[0]
+    if (is_integer or is_scalar_a_sample) and tensor.numel() <= MOST_COUNTED:
+        facts["num_distinct"] = _num_distinct(tensor)
+    if is_integer and tensor.dtype is not torch.bool:
+        facts["share_ignored"] = (tensor == IGNORED).float().mean().item()
+    if is_scalar_a_sample and tensor.numel() <= MOST_VALUES:
+        facts["values"] = tuple(float(value) for value in tensor.flatten().tolist())
+    return facts
+
+
+def _num_distinct(tensor: torch.Tensor) -> int:
+    import torch
+
+    flat = tensor.flatten()
+    if not tensor.is_floating_point():
+        flat = flat.long()
+        low = int(flat.min())
+        if int(flat.max()) - low < MOST_COUNTED:  # counting is linear where sorting is not
+            return int(torch.count_nonzero(torch.bincount(flat - low)))
+    return int(torch.unique(flat).numel())
+
+
+def _digests(tensor: torch.Tensor) -> dict[str, Any]:
+    """Digest a tensor whole and sample by sample, along its first axis."""
+    import torch
+
+    rows = tensor.reshape(tensor.shape[0], -1) if tensor.ndim else tensor.reshape(1, 1)
+    size = tensor.numel() * tensor.element_size()
+    if size > DIGEST_BYTES or tensor.device.type != "cpu":
+        stride = max(1, tensor.numel() // SAMPLE_ELEMENTS)
+        rows = rows[:, ::stride]
+    octets = rows.contiguous().cpu().view(torch.uint8).numpy()
+    header = f"{tensor.dtype}{tuple(tensor.shape)}".encode()
+    return {
+        "digest": _hash(header + octets.tobytes()),
+        "sample_digests": tuple(_hash(row.tobytes()) for row in octets) if tensor.ndim else (),
+    }
+
+
+def _hash(octets: bytes) -> str:
+    return hashlib.blake2b(octets, digest_size=8).hexdigest()

@@ -1,0 +1,158 @@
+"""Remembers objects as they are, tensors by value and everything by identity."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.target.tensors import Copy, TensorState
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Memory"]
+
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, set, deque)
+_LOADER_PARTS = ("sampler", "batch_sampler", "generator", "dataset")
+
+
+class Memory:
+    """What a set of objects held: their attributes, containers, tensors and generators.
+
+    Objects that are entered: modules, optimizers, schedulers, scalers, and whatever of
+    these stands in their attributes, however deep in lists and dicts. Each is remembered
+    once.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, Any] = {}  # holding the objects, so that no id is used twice
+        self._namespaces: list[tuple[Any, type, dict[str, Any]]] = []
+        self._containers: list[tuple[Any, Any]] = []
+        self._tensors: list[TensorState] = []
+        self._watched: dict[int, torch.Tensor] = {}
+        self._copies: dict[object, Copy] = {}
+        self._generators: list[Callable[[], Any]] = []
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the copies of tensors take."""
+        return sum(copy.num_bytes for copy in self._copies.values())
+
+    def watch(self, tensor: torch.Tensor) -> None:
+        """Do not copy this tensor when it is met; only notice whether it changed."""
+        self._watched[id(tensor)] = tensor
+
+    def remember(self, part: Any) -> None:
+        """Remember an object and all that it leads to. Works through a list, not by recursion."""
+        waiting = [part]
+        while waiting:
+            part = waiting.pop()
+            if id(part) in self._seen or isinstance(part, (str, bytes, int, float, type(None))):
+                continue
+            self._seen[id(part)] = part
+            waiting += self._enter(part)
+
+    def remember_shallow(self, part: Any) -> None:
+        """Remember a loader's attributes and generators, and its sampler's and data set's.
+
+        The data itself is not copied.
+        """
+        parts = [part, *(getattr(part, name, None) for name in _LOADER_PARTS)]
+        parts += [getattr(getattr(part, "batch_sampler", None), "sampler", None)]
+        for owner in parts:
+            if owner is None or id(owner) in self._seen:
+                continue
+            self._seen[id(owner)] = owner
+            self._remember_generator(owner)
+            if hasattr(owner, "__dict__") and not isinstance(owner, type):
+                self._namespaces.append((owner, type(owner), dict(vars(owner))))
+                for value in vars(owner).values():
+                    self._remember_generator(value)
+
+    def _enter(self, part: Any) -> Iterable[Any]:
+        """Remember one object; return what is to be remembered next."""
+        import torch
+
+        if isinstance(part, torch.Tensor):
+            return self._remember_tensor(part)
+        if type(part) in _CONTAINERS:
+            self._containers.append((part, part.copy()))
+            return [*part, *part.values()] if isinstance(part, dict) else list(part)
+        if isinstance(part, tuple):
+            return part
+        if _is_entered(part):
+            namespace = vars(part)
+            self._namespaces.append((part, type(part), dict(namespace)))
+            return list(namespace.values())
+        self._remember_generator(part)
+        return ()
+
+    def _remember_tensor(self, tensor: torch.Tensor) -> Iterable[Any]:
+        is_watched = id(tensor) in self._watched
+        state = TensorState(tensor, None if is_watched else self._copies)
+        self._tensors.append(state)
+        return state.parts
+
+    def _remember_generator(self, part: Any) -> None:
+        import numpy as np
+        import torch
+
+        if isinstance(part, torch.Generator):
+            torch_state = part.get_state()
+            self._generators.append(lambda: part.set_state(torch_state))
+        elif isinstance(part, np.random.Generator):
+            bits, bit_state = part.bit_generator, part.bit_generator.state
+            self._generators.append(lambda: setattr(bits, "state", bit_state))
+        elif isinstance(part, (random.Random, np.random.RandomState)):
+            name = "state" if isinstance(part, random.Random) else "_state"
+            state = getattr(part, f"get{name}")()
+            self._generators.append(lambda: getattr(part, f"set{name}")(state))
+
+    def restore(self) -> int:
+        """Set everything back. Returns how many watched tensors changed for good."""
+        for owner, kind, namespace in self._namespaces:
+            if type(owner) is not kind:
+                owner.__class__ = kind
+            _refill(vars(owner), namespace)
+        for container, contents in self._containers:
+            _refill(container, contents)
+        for state in self._tensors:
+            state.rebind()
+        for copy in self._copies.values():
+            copy.write_back()
+        for set_state in self._generators:
+            set_state()
+        return sum(state.has_changed for state in self._tensors)
+
+
+def _is_entered(part: Any) -> bool:
+    """Tell whether an object is one whose attributes training changes."""
+    import torch
+
+    kinds = (torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+    if isinstance(part, (*kinds, torch.amp.GradScaler)):
+        return True
+    is_kin = hasattr(part, "param_groups") or hasattr(part, "_last_lr")
+    return is_kin and hasattr(part, "__dict__") and not isinstance(part, type)
+
+
+def _refill(container: Any, contents: Any) -> None:
+    """Give a container its contents again, leaving it alone where it has them."""
+    if _is_same(container, contents):
+        return
+    container.clear()
+    if isinstance(container, (list, deque)):
+        container.extend(contents)
+    else:
+        container.update(contents)
+
+
+def _is_same(container: Any, contents: Any) -> bool:
+    if len(container) != len(contents):
+        return False
+    if isinstance(container, dict):
+        pairs = zip(container.items(), contents.items(), strict=True)
+        return all(a[0] is b[0] and a[1] is b[1] for a, b in pairs)
+    return all(a is b for a, b in zip(container, contents, strict=True))

@@ -1,0 +1,205 @@
+"""The setup: what a user hands over to be examined, whatever shape it came in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.errors import TargetError, nearest
+from traindoctor.trace import Place
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ALIASES", "NAMES", "TARGET_NAMES", "TrainingSetup", "as_setup"]
+
+ALIASES = {
+    "train_loader": "loader",
+    "dataloader": "loader",
+    "data_loader": "loader",
+    "train_dataloader": "loader",
+    "criterion": "loss_fn",
+    "opt": "optimizer",
+    "optim": "optimizer",
+    "sched": "scheduler",
+    "lr_scheduler": "scheduler",
+    "inputs": "batch",
+    "data": "batch",
+}
+"""What people call things, and what this project calls them."""
+
+TARGET_NAMES = ("labels", "label", "targets", "target", "y")
+"""Names under which a batch or a signature holds the targets, in the order they are tried."""
+
+
+@dataclass(kw_only=True, eq=False)
+class TrainingSetup:
+    """A training program in parts; only `model` and `loader` are required.
+
+    `loss_fn` is called as `loss_fn(outputs, batch)`, or as `loss_fn(outputs, targets)` where
+    it is a torch criterion or its second parameter says so. The parameters of `train_step`
+    and `train_loop` are passed by name. `optimizer` may be a list or tuple of optimizers.
+
+    The last fields are set by whoever loads or adapts the setup: `reference` is what the
+    user named, `kind` the shape it came in (setup, tuple, dict, Trainer or Lightning), and
+    `only_loss` says that `train_step` computes the loss and leaves backward and step to the
+    loop.
+    """
+
+    model: nn.Module
+    loader: Iterable[Any]
+    optimizer: Any = None
+    loss_fn: Callable[..., Any] | None = None
+    scheduler: Any = None
+    scaler: Any = None
+    train_step: Callable[..., Any] | None = None
+    train_loop: Callable[..., Any] | None = None
+    validation_loader: Iterable[Any] | None = None
+    accumulation_steps: int = 1
+    max_grad_norm: float | None = None
+    epochs: int | None = None
+    device: Any = None
+    reference: str = ""
+    kind: str = "setup"
+    factory: Place = Place()  # noqa: RUF009  frozen
+    only_loss: bool = False
+
+    @property
+    def optimizers(self) -> tuple[Any, ...]:
+        """The optimizers, none, one or several."""
+        if self.optimizer is None:
+            return ()
+        if isinstance(self.optimizer, (list, tuple)):
+            return tuple(self.optimizer)
+        return (self.optimizer,)
+
+
+NAMES = tuple(
+    item.name
+    for item in fields(TrainingSetup)
+    if item.name not in ("reference", "kind", "factory", "only_loss")
+)
+"""The names that a dict target may use."""
+
+
+def as_setup(
+    returned: object,
+    *,
+    reference: str = "",
+    factory: Place = Place(),  # noqa: B008  frozen
+) -> TrainingSetup:
+    """Turn what a factory returned into a setup.
+
+    Args:
+        returned: a `TrainingSetup`, `(model, loader[, optimizer[, loss_fn]])`, a dict with
+            the same names, a `transformers.Trainer`, or a Lightning module with its data.
+        reference: what the user named, for messages and the report.
+        factory: where the factory is defined.
+
+    Raises:
+        TargetError: it is something else, or a part of it is; one sentence says which.
+    """
+    who = f"{reference!r}" if reference else "the target"
+    setup = _assembled(returned, who)
+    _check(setup, who)
+    return replace(setup, reference=reference or setup.reference, factory=factory or setup.factory)
+
+
+def _assembled(returned: object, who: str) -> TrainingSetup:
+    """Recognise the shape and assemble the parts, not yet checked."""
+    from traindoctor.target.adapters import lightning, trainer
+
+    if isinstance(returned, TrainingSetup):
+        return returned
+    if returned is None:
+        raise TargetError(f"{who} returned None; did you forget `return`?")
+    if trainer.is_trainer(returned):
+        return trainer.adapt(returned)
+    if lightning.is_module(returned):
+        return lightning.adapt(returned, None, {})
+    if isinstance(returned, Mapping):
+        return _from_mapping(returned, who)
+    if isinstance(returned, (tuple, list)):
+        return _from_sequence(returned, who)
+    raise TargetError(
+        f"{who} returned {_a(returned)}; return a TrainingSetup, (model, loader), "
+        "a dict with 'model' and 'loader', a transformers.Trainer, or a Lightning module "
+        "with its data"
+    )
+
+
+def _from_mapping(parts: Mapping[Any, Any], who: str) -> TrainingSetup:
+    from traindoctor.target.adapters import lightning
+
+    for name in parts:
+        if name not in NAMES:
+            meant = ALIASES.get(name)
+            hint = f"; did you mean {meant!r}?" if meant in NAMES else nearest(str(name), NAMES)
+            raise TargetError(f"{who} returned a dict with the unknown key {name!r}{hint}")
+    for name in ("model", "loader"):
+        if name not in parts:
+            raise TargetError(f"{who} returned a dict without {name!r}; it has {', '.join(parts)}")
+    if lightning.is_module(parts["model"]):
+        others = {key: part for key, part in parts.items() if key not in ("model", "loader")}
+        return lightning.adapt(parts["model"], parts["loader"], others)
+    return TrainingSetup(**parts, kind="dict")
+
+
+def _from_sequence(parts: tuple[Any, ...] | list[Any], who: str) -> TrainingSetup:
+    from traindoctor.target.adapters import lightning
+
+    if not 2 <= len(parts) <= 4:
+        raise TargetError(
+            f"{who} returned {len(parts)} things, {', '.join(_a(part) for part in parts)}; "
+            "return (model, loader), (model, loader, optimizer) or "
+            "(model, loader, optimizer, loss_fn)"
+        )
+    named = dict(zip(("model", "loader", "optimizer", "loss_fn"), parts, strict=False))
+    if lightning.is_module(parts[0]):
+        return _from_mapping(named, who)
+    return TrainingSetup(**named, kind="tuple")
+
+
+def _check(setup: TrainingSetup, who: str) -> None:
+    """Refuse parts that cannot be what they are named, in one sentence each."""
+    from torch import nn
+
+    if isinstance(setup.model, type):
+        raise TargetError(f"{who}: the model is the class {setup.model.__name__}; call it")
+    if not isinstance(setup.model, nn.Module):
+        raise TargetError(f"{who}: the model is {_a(setup.model)}, not a torch.nn.Module")
+    for optimizer in setup.optimizers:
+        if isinstance(optimizer, type) or not hasattr(optimizer, "param_groups"):
+            raise TargetError(f"{who}: the optimizer is {_a(optimizer)}, not a torch optimizer")
+    for name in ("loss_fn", "train_step", "train_loop"):
+        part = getattr(setup, name)
+        if part is not None and (not callable(part) or _is_criterion_class(part)):
+            raise TargetError(f"{who}: {name} is {_a(part)}; it must be something to call")
+    steps = setup.accumulation_steps
+    if not isinstance(steps, int) or steps < 1:
+        raise TargetError(f"{who}: accumulation_steps is {steps!r}; it must be 1 or more")
+    _check_loader(setup.loader, "loader", who)
+    if setup.validation_loader is not None:
+        _check_loader(setup.validation_loader, "validation_loader", who)
+
+
+def _check_loader(loader: Any, name: str, who: str) -> None:
+    if isinstance(loader, Iterable) and not isinstance(loader, (str, bytes, type)):
+        return
+    hint = "; wrap it in a DataLoader" if hasattr(loader, "__getitem__") else ""
+    raise TargetError(f"{who}: the {name} is {_a(loader)}, which yields no batches{hint}")
+
+
+def _is_criterion_class(part: Any) -> bool:
+    from torch import nn
+
+    return isinstance(part, type) and issubclass(part, nn.Module)
+
+
+def _a(thing: object) -> str:
+    """Name a thing by its type: `a DataLoader`, `the class Adam`."""
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}"
+    name = type(thing).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
