@@ -14,6 +14,8 @@ from traindoctor.trace import BackwardRow
 if TYPE_CHECKING:
     import torch
 
+TINY, HUGE = 1e-15, 1e15
+
 
 @contextmanager
 def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter]) -> Iterator[None]:
@@ -100,10 +102,11 @@ def norms(tensors: Sequence[torch.Tensor], order: float = 2.0) -> list[float]:
         group = [tensors[index].detach() for index in indices]
         if dtype in (torch.float16, torch.bfloat16):  # half norms overflow or round
             group = [tensor.float() for tensor in group]
-        for index, value in zip(
-            indices, torch.stack(torch._foreach_norm(group, order)).tolist(), strict=True
-        ):
-            values[index] = value
+        found = torch.stack(torch._foreach_norm(group, order)).tolist()
+        for index, tensor, value in zip(indices, group, found, strict=True):
+            # Squares of such values leave the range of float32: 1e-30 is not zero.
+            out_of_range = not TINY < value < HUGE and value == value
+            values[index] = float(tensor.double().norm(order)) if out_of_range else value
     return values
 
 
