@@ -52,7 +52,7 @@ CUTS = {
     "new_tensor",
 }
 LEAVES_TORCH = {"item", "tolist", "numpy", "__array__", "__float__"}
-ENTERS_TORCH = {"tensor", "as_tensor", "from_numpy", "new_tensor", "asarray", "full"}
+ENTERS_TORCH = {"tensor", "as_tensor", "new_tensor", "asarray", "full"}
 
 
 class Flow:
@@ -76,6 +76,7 @@ class Flow:
     @contextmanager
     def watching(self) -> Iterator[Flow]:
         """See every torch function called while inside."""
+        import torch
         from torch.overrides import TorchFunctionMode
 
         flow = self
@@ -88,8 +89,21 @@ class Flow:
                 flow.saw(function, args, kwargs or {}, output)
                 return output
 
-        with Mode():
-            yield self
+        # No mode sees `from_numpy`: it is replaced by name.
+        original = torch.from_numpy
+
+        def from_numpy(array: Any) -> torch.Tensor:
+            tensor = original(array)
+            if flow.outside:
+                flow._mark(tensor, frozenset(flow.outside))
+            return tensor
+
+        torch.from_numpy = from_numpy
+        try:
+            with Mode():
+                yield self
+        finally:
+            torch.from_numpy = original
 
     def saw(self, function: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Take in one operation."""
@@ -101,6 +115,8 @@ class Flow:
         cut = self._cut(name, inputs, output)
         if cut is not None:
             carried |= {cut}
+        if name in LEAVES_TORCH:
+            self.outside |= carried
         if carried:
             for tensor in _tensors(output):
                 self._mark(tensor, carried)
@@ -153,10 +169,7 @@ class Flow:
             place = _direct_place(sys._getframe(2))
             if not place:
                 return None
-            number = self._add(name, place, inputs)
-            if name in LEAVES_TORCH:
-                self.outside.add(number)
-            return number
+            return self._add(name, place, inputs)
         if not torch.is_grad_enabled() and _computes(name):
             used = [t for t in inputs if id(t) in self.trainable or t.requires_grad]
             if used:
