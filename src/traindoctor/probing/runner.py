@@ -74,6 +74,8 @@ def _run_one(
     start, status, reason = clock(), "passed", ""
     try:
         for finding in probe.examine(ask, probe.options(**settings)):
+            if finding.code not in {rule.code for rule in probe.rules}:
+                raise ValueError(f"it reported {finding.code}, which is not among its rules")
             if finding.code not in rules:
                 continue
             excuse = suppression(finding)
