@@ -1,0 +1,288 @@
+"""Healthy models that read and write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.zoo import text_data as data
+from tests.zoo.tiny import BOS, PAD
+from tests.zoo.transformers_zoo import herd
+
+_HEADS = {"num_key_value_heads": 4}
+_DECODER = {"is_decoder": True}
+_MAMBA2 = {"head_dim": 8, "num_heads": 8, "n_groups": 2, "chunk_size": 8}
+_HYBRID = {"layer_types": ["linear_attention", "full_attention"]}
+_LONGFORMER: dict[str, Any] = {"attention_window": [8, 8]}
+_BIG_BIRD = {"attention_type": "original_full"}
+_T5 = {"decoder_start_token_id": 0}
+_DECODER_HALF = {"decoder_start_token_id": BOS}
+
+CAUSAL = (
+    herd(
+        "causal-lm",
+        data.language,
+        {
+            "GPT2LMHeadModel": {},
+            "GPTNeoForCausalLM": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
+            "GPTNeoXForCausalLM": {},
+            "GPTNeoXJapaneseForCausalLM": {},
+            "GPTJForCausalLM": {"rotary_dim": 4},
+            "CodeGenForCausalLM": {"rotary_dim": 4},
+            "GPTBigCodeForCausalLM": {},
+            "OpenAIGPTLMHeadModel": {},
+            "CTRLLMHeadModel": {"dff": 64},
+            "OPTForCausalLM": {},
+            "BloomForCausalLM": {},
+            "FalconForCausalLM": {},
+            "MptForCausalLM": {},
+            "XGLMForCausalLM": {},
+            "BioGptForCausalLM": {},
+            "LlamaForCausalLM": {},
+            "LlamaForCausalLM:tied": {"tie_word_embeddings": True},
+            "Llama4ForCausalLM": {
+                "moe_layers": [1],
+                "intermediate_size_mlp": 64,
+                "no_rope_layers": [1, 0],
+                "layer_types": ["chunked_attention", "full_attention"],
+            },
+            "MistralForCausalLM": {},
+            "MixtralForCausalLM": {},
+            "MixtralForCausalLM:router": {"output_router_logits": True},
+            "GemmaForCausalLM": {},
+            "Gemma2ForCausalLM": {},
+            "Gemma3ForCausalLM": {},
+            "Qwen2ForCausalLM": {},
+            "Qwen2MoeForCausalLM": {},
+            "Qwen3ForCausalLM": {},
+            "Qwen3MoeForCausalLM": {"num_experts": 4},
+            "Qwen3NextForCausalLM": _HYBRID
+            | {
+                "linear_key_head_dim": 8,
+                "linear_value_head_dim": 8,
+                "linear_num_key_heads": 2,
+                "linear_num_value_heads": 4,
+            },
+            "PhiForCausalLM": {},
+            "Phi3ForCausalLM": {},
+            "PhimoeForCausalLM": {},
+            "OlmoForCausalLM": {},
+            "Olmo2ForCausalLM": {},
+            "OlmoeForCausalLM": {},
+            "StableLmForCausalLM": {},
+            "Starcoder2ForCausalLM": {},
+            "CohereForCausalLM": {},
+            "Cohere2ForCausalLM": {},
+            "GraniteForCausalLM": {},
+            "GraniteMoeForCausalLM": {},
+            "DeepseekV3ForCausalLM": _HEADS
+            | {"first_k_dense_replace": 1, "n_group": 2, "topk_group": 1},
+            "GptOssForCausalLM": {},
+            "SmolLM3ForCausalLM": {},
+            "NemotronForCausalLM": {},
+            "PersimmonForCausalLM": {},
+            "HeliumForCausalLM": {},
+            "GlmForCausalLM": {},
+            "BitNetForCausalLM": {},
+            "MambaForCausalLM": {},
+            "Mamba2ForCausalLM": _MAMBA2,
+            "FalconMambaForCausalLM": {},
+            "RecurrentGemmaForCausalLM": {
+                "num_hidden_layers": 3,
+                "attention_window_size": 16,
+                "block_types": ["recurrent", "recurrent", "attention"],
+            },
+            "JambaForCausalLM": {
+                "attn_layer_period": 2,
+                "attn_layer_offset": 1,
+                "mamba_d_state": 8,
+                "use_mamba_kernels": False,
+            },
+            "RwkvForCausalLM": {"context_length": 64, "attention_hidden_size": 32},
+            "Lfm2ForCausalLM": {"layer_types": ["conv", "full_attention"]},
+        },
+        quick=(
+            "GPT2LMHeadModel",
+            "LlamaForCausalLM",
+            "LlamaForCausalLM:tied",
+            "MixtralForCausalLM",
+            "Gemma3ForCausalLM",
+            "MambaForCausalLM",
+        ),
+    )
+    + herd(
+        "causal-lm",
+        data.language,
+        {
+            "BertLMHeadModel": {},
+            "RobertaForCausalLM": {},
+            "ElectraForCausalLM": {},
+            "RemBertForCausalLM": {"input_embedding_size": 32, "output_embedding_size": 32},
+            "BigBirdForCausalLM": _BIG_BIRD,
+        },
+        common=_DECODER,
+    )
+    + herd(
+        "causal-lm",
+        data.next_words,
+        {
+            "BartForCausalLM": {},
+            "MBartForCausalLM": {},
+            "BlenderbotForCausalLM": {},
+            "TrOCRForCausalLM": {},
+        },
+        quick=("BartForCausalLM",),
+    )
+)
+
+MASKED = (
+    herd(
+        "masked-lm",
+        data.masked,
+        {
+            "BertForMaskedLM": {},
+            "RobertaForMaskedLM": {},
+            "AlbertForMaskedLM": {},
+            "DistilBertForMaskedLM": {"dim": 32, "hidden_dim": 64},
+            "ElectraForMaskedLM": {},
+            "DebertaForMaskedLM": {},
+            "DebertaV2ForMaskedLM": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+            "CamembertForMaskedLM": {},
+            "ConvBertForMaskedLM": {},
+            "ErnieForMaskedLM": {},
+            "EsmForMaskedLM": {},
+            "FNetForMaskedLM": {},
+            "IBertForMaskedLM": {},
+            "LongformerForMaskedLM": _LONGFORMER,
+            "ModernBertForMaskedLM": {},
+            "MPNetForMaskedLM": {},
+            "MobileBertForMaskedLM": {"true_hidden_size": 16, "intra_bottleneck_size": 16},
+            "MraForMaskedLM": {},
+            "NystromformerForMaskedLM": {},
+            "RoFormerForMaskedLM": {},
+            "SqueezeBertForMaskedLM": {"embedding_size": 32},
+            "XLMRobertaForMaskedLM": {},
+            "XLMWithLMHeadModel": {},
+            "YosoForMaskedLM": {},
+        },
+        quick=("BertForMaskedLM", "AlbertForMaskedLM", "DebertaV2ForMaskedLM", "FNetForMaskedLM"),
+    )
+    + herd(
+        "pretraining",
+        data.sentence_pairs,
+        {"BertForPreTraining": {}, "AlbertForPreTraining": {}, "MobileBertForPreTraining": {}},
+        quick=("BertForPreTraining",),
+    )
+    + herd("pretraining", data.replaced_words, {"ElectraForPreTraining": {}})
+)
+
+SEQ2SEQ = herd(
+    "seq2seq",
+    data.translation,
+    {
+        "BartForConditionalGeneration": {},
+        "T5ForConditionalGeneration": _T5,
+        "MT5ForConditionalGeneration": _T5,
+        "UMT5ForConditionalGeneration": _T5,
+        "LongT5ForConditionalGeneration": _T5 | {"local_radius": 7},
+        "SwitchTransformersForConditionalGeneration": _T5
+        | {"num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1},
+        "MarianMTModel": _DECODER_HALF,
+        "PegasusForConditionalGeneration": {},
+        "BlenderbotForConditionalGeneration": {},
+        "MBartForConditionalGeneration": {},
+        "M2M100ForConditionalGeneration": {},
+        "BigBirdPegasusForConditionalGeneration": _BIG_BIRD,
+        "LEDForConditionalGeneration": {
+            "attention_window": [8, 8],
+            "max_encoder_position_embeddings": 64,
+            "max_decoder_position_embeddings": 64,
+        },
+        "ProphetNetForConditionalGeneration": {"encoder_ffn_dim": 64},
+        "FSMTForConditionalGeneration": {"src_vocab_size": 64, "tgt_vocab_size": 64},
+        "EncoderDecoderModel": {
+            "encoder": {"model_type": "bert"},
+            "decoder": {"model_type": "bert", "is_decoder": True, "add_cross_attention": True},
+            **_DECODER_HALF,
+            "pad_token_id": PAD,
+        },
+    },
+    quick=("BartForConditionalGeneration", "T5ForConditionalGeneration"),
+)
+
+CLASSIFIERS = (
+    herd(
+        "classification",
+        data.topics,
+        {
+            "BertForSequenceClassification": {},
+            "RobertaForSequenceClassification": {},
+            "DistilBertForSequenceClassification": {"dim": 32, "hidden_dim": 64},
+            "XLNetForSequenceClassification": {"d_inner": 64},
+            "FunnelForSequenceClassification": {"block_sizes": [1, 1], "d_head": 8, "d_inner": 64},
+            "GPT2ForSequenceClassification": {},
+            "LlamaForSequenceClassification": {},
+            "Qwen2ForSequenceClassification": {},
+            "T5ForSequenceClassification": _T5,
+            "BartForSequenceClassification": {},
+            "CanineForSequenceClassification": {
+                "num_hash_buckets": 64,
+                "downsampling_rate": 2,
+                "local_transformer_stride": 8,
+            },
+            "FlaubertForSequenceClassification": {},
+        },
+        common={"num_labels": data.NUM_TOPICS},
+        quick=("BertForSequenceClassification", "XLNetForSequenceClassification"),
+    )
+    + herd(
+        "regression",
+        data.scores,
+        {"DebertaV2ForSequenceClassification": {}},
+        common={"num_labels": 1, "problem_type": "regression"},
+    )
+    + herd(
+        "multi-label",
+        data.many_topics,
+        {"MPNetForSequenceClassification": {}},
+        common={"num_labels": data.NUM_TOPICS, "problem_type": "multi_label_classification"},
+    )
+    + herd(
+        "token-classification",
+        data.tags,
+        {
+            "BertForTokenClassification": {},
+            "DebertaForTokenClassification": {},
+            "ElectraForTokenClassification": {},
+            "GPT2ForTokenClassification": {},
+            "XLMForTokenClassification": {},
+            "LongformerForTokenClassification": _LONGFORMER,
+        },
+        common={"num_labels": data.NUM_TAGS},
+        quick=("BertForTokenClassification",),
+    )
+    + herd(
+        "question-answering",
+        data.spans,
+        {
+            "BertForQuestionAnswering": {},
+            "RobertaForQuestionAnswering": {},
+            "DistilBertForQuestionAnswering": {"dim": 32, "hidden_dim": 64},
+            "SplinterForQuestionAnswering": {"question_token_id": BOS},
+            "GPTNeoXForQuestionAnswering": {},
+        },
+        quick=("BertForQuestionAnswering",),
+    )
+    + herd(
+        "multiple-choice",
+        data.choices,
+        {
+            "BertForMultipleChoice": {},
+            "RobertaForMultipleChoice": {},
+            "SqueezeBertForMultipleChoice": {"embedding_size": 32},
+            "RoFormerForMultipleChoice": {},
+        },
+        quick=("RobertaForMultipleChoice",),
+    )
+)
+
+SPECIMENS = CAUSAL + MASKED + SEQ2SEQ + CLASSIFIERS
