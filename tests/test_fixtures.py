@@ -1,0 +1,50 @@
+"""Every fault fixture is diagnosed as itself, at its line, and its healthy twin is healthy."""
+
+from __future__ import annotations
+
+import json
+import linecache
+from pathlib import Path
+
+import pytest
+
+import traindoctor
+from traindoctor.probing.registry import all_rules
+from traindoctor.target.reference import load
+
+FAULTS = Path(__file__).parent.parent / "fixtures" / "faults"
+NAMES = sorted(folder.name for folder in FAULTS.iterdir() if folder.is_dir())
+
+
+def examined(name: str, file: str, factory: str) -> traindoctor.Report:
+    return traindoctor.check(load(f"{FAULTS / name / file}:{factory}", {}))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sick_program_has_one_root_cause_at_its_line(name: str) -> None:
+    expected = json.loads((FAULTS / name / "expected.json").read_text())
+    report = examined(name, "sick.py", expected["factory"])
+    loud = [f for f in report.findings if f.severity != "info"]
+    roots = [f for f in loud if f.role == "root-cause"]
+    assert [f.code for f in roots] == [expected["code"]]
+    assert roots[0].severity == expected["severity"]
+    assert {f.code for f in loud} - {expected["code"]} <= set(expected["symptoms"])
+    if expected["line"]:
+        place = roots[0].location
+        assert place.file and place.file.endswith(f"faults/{name}/sick.py")
+        assert expected["line"] in linecache.getline(str(FAULTS / name / "sick.py"), place.line or 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_healthy_twin_is_healthy(name: str) -> None:
+    factory = json.loads((FAULTS / name / "expected.json").read_text()).get("factory", "setup")
+    report = examined(name, "healthy.py", factory)
+    assert [(f.code, f.title) for f in report.findings if f.severity != "info"] == []
+    assert report.verdict == "healthy"
+
+
+def test_every_rule_has_its_fixtures_and_every_fixture_its_rule() -> None:
+    assert NAMES == sorted(rule.name for rule in all_rules().values())
+    for rule in all_rules().values():
+        expected = json.loads((FAULTS / rule.name / "expected.json").read_text())
+        assert expected["code"] == rule.code
