@@ -158,7 +158,7 @@ def batch_size(batch: Any) -> int | None:
     tensors = [part for part in tops if isinstance(part, torch.Tensor)]
     if not tensors:
         tensors = [tensor for _, tensor in leaves(batch)]
-    sizes = {int(tensor.shape[0]) for tensor in tensors if tensor.ndim}
+    sizes = {int(tensor.size(0)) for tensor in tensors if tensor.ndim}
     return sizes.pop() if len(sizes) == 1 else None
 
 

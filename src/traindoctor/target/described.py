@@ -72,6 +72,7 @@ def _range(tensor: torch.Tensor) -> dict[str, Any]:
         facts = {
             "num_nan": int(torch.isnan(values).sum()),
             "num_infinite": int(torch.isinf(values).sum()),
+            "num_negative_infinite": int(torch.isneginf(values).sum()),
             "first_bad_sample": int(rows.nonzero()[0]) if tensor.ndim else None,
         }
         values = values[finite]

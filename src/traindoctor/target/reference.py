@@ -14,13 +14,12 @@ from typing import Any
 
 from traindoctor.errors import TargetError, nearest
 from traindoctor.target.arguments import convert_all
+from traindoctor.target.failures import running_user_code
 from traindoctor.target.setup import TrainingSetup, as_setup
-from traindoctor.target.usercode import is_user_file, user_traceback
+from traindoctor.target.usercode import is_user_file
 from traindoctor.trace import Place
 
 __all__ = ["load"]
-
-USER_FAILURES = (Exception, SystemExit, KeyboardInterrupt)
 
 
 def load(
@@ -76,19 +75,9 @@ def _names(factory: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def _call(factory: Callable[..., Any], reference: str, arguments: Mapping[str, Any]) -> Any:
-    with _as_script(inspect.getsourcefile(inspect.unwrap(factory)) or reference):
-        try:
-            return factory(**arguments)
-        except USER_FAILURES as error:
-            raise TargetError(f"{reference} {_failure(error)}", user_traceback(error)) from error
-
-
-def _failure(error: BaseException) -> str:
-    """Say how user code ended, in half a sentence."""
-    if isinstance(error, SystemExit):
-        return f"ended the program with sys.exit({error.code!r})"
-    lines = str(error).splitlines()
-    return f"raised {type(error).__name__}" + (f": {lines[0][:300]}" if lines else "")
+    file = inspect.getsourcefile(inspect.unwrap(factory)) or reference
+    with running_user_code(reference), _as_script(file):
+        return factory(**arguments)
 
 
 def _locate(reference: str, default: str) -> Callable[..., Any]:
@@ -143,7 +132,7 @@ def _import_file(path: str) -> ModuleType:
     module = module_from_spec(spec)
     sys.modules[name] = module  # pickle, dataclasses and spawned workers find it here
     try:
-        with _importing(path, file):
+        with running_user_code(f"importing {path}"), _as_script(str(file)):
             spec.loader.exec_module(module)
     except TargetError:
         sys.modules.pop(name, None)
@@ -161,7 +150,7 @@ def _module_name(file: Path) -> str:
 def _import_module(name: str) -> ModuleType:
     _make_importable(Path.cwd())
     try:
-        with _importing(name, name):
+        with running_user_code(f"importing {name}"), _as_script(name):
             return importlib.import_module(name)
     except TargetError as error:
         cause = error.__cause__
@@ -179,26 +168,6 @@ def _make_importable(*folders: Path) -> None:
     for folder in reversed(folders):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-
-
-@contextmanager
-def _importing(reference: str, file: Path | str) -> Iterator[None]:
-    """Turn whatever an import ends in into one sentence."""
-    try:
-        with _as_script(str(file)):
-            yield
-    except SyntaxError as error:
-        text = f": {error.text.strip()}" if error.text else ""
-        raise TargetError(
-            f"{error.filename}:{error.lineno}: syntax error, {error.msg}{text}"
-        ) from error
-    except USER_FAILURES as error:
-        hint = ""
-        if isinstance(error, ImportError) and "no known parent package" in str(error):
-            hint = "; name it as a module, `package.module:factory`"
-        raise TargetError(
-            f"importing {reference} {_failure(error)}{hint}", user_traceback(error)
-        ) from error
 
 
 @contextmanager

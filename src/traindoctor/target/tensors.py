@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch  # imported by `memory` alone, and only once a setup is there
-from torch.nn.parameter import is_lazy
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Copy", "TensorState"]
 
@@ -24,6 +24,8 @@ class Copy:
     @property
     def num_bytes(self) -> int:
         """Memory that the copy takes."""
+        import torch
+
         kept = self._kept
         if kept.layout is not torch.strided:
             kept = kept._values() if kept.layout is torch.sparse_coo else kept.values()
@@ -31,6 +33,8 @@ class Copy:
 
     def write_back(self) -> None:
         """Write the bits where they came from."""
+        import torch
+
         with torch.no_grad():
             self._source.copy_(self._kept)
 
@@ -45,6 +49,8 @@ class TensorState:
     """
 
     def __init__(self, tensor: torch.Tensor, copies: dict[Any, Copy] | None) -> None:
+        from torch.nn.parameter import is_lazy
+
         self._tensor, self._kind = tensor, type(tensor)
         self._data = tensor.data
         self._requires_grad, self._is_leaf = tensor.requires_grad, tensor.is_leaf
@@ -64,6 +70,8 @@ class TensorState:
 
     def rebind(self) -> None:
         """Make the tensor stand for its old memory again, with its old gradient and hooks."""
+        from torch.nn.parameter import is_lazy
+
         tensor = self._tensor
         if type(tensor) is not self._kind:
             tensor.__class__ = self._kind
@@ -81,6 +89,8 @@ class TensorState:
     @property
     def has_changed(self) -> bool:
         """Whether a watched tensor was written to, as far as can be seen."""
+        import torch
+
         if self._watched is None:
             return False
         version, sample = self._watched
@@ -94,6 +104,8 @@ def _is_bound_to(tensor: torch.Tensor, data: torch.Tensor) -> bool:
 
 def _memory_key(data: torch.Tensor) -> Hashable:
     """Name the memory that a tensor stands for; each odd layout is a piece of its own."""
+    import torch
+
     if data.layout is not torch.strided or data.is_meta or data.is_nested or not data.numel():
         return id(data)
     return (
@@ -107,6 +119,8 @@ def _memory_key(data: torch.Tensor) -> Hashable:
 
 def _without_repeats(data: torch.Tensor) -> torch.Tensor:
     """Drop the repeats of an expanded tensor, which cannot be written to as a whole."""
+    import torch
+
     if data.layout is not torch.strided or data.is_nested:
         return data
     for axis, stride in enumerate(data.stride()):
@@ -120,6 +134,8 @@ def _fingerprint(tensor: torch.Tensor) -> tuple[int, torch.Tensor]:
 
     The counter sees in-place operations; the sample also those through `.data`.
     """
+    import torch
+
     version = 0 if tensor.is_inference() else tensor._version
     if tensor.layout is not torch.strided or tensor.is_meta or not tensor.numel():
         return version, torch.empty(0)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from traindoctor.errors import TargetError
+from traindoctor.target.failures import running_user_code
 from traindoctor.target.setup import TrainingSetup
 
 __all__ = ["adapt", "is_trainer"]
@@ -30,10 +31,11 @@ def adapt(trainer: Any) -> TrainingSetup:
     """
     if trainer.train_dataset is None:
         raise TargetError("the Trainer has no train_dataset")
-    loader = trainer.get_train_dataloader()
     args, model = trainer.args, trainer.model
     model.train()
-    optimizer, scheduler = _optimizer_and_scheduler(trainer, loader)
+    with running_user_code("taking the Trainer apart"):
+        loader = trainer.get_train_dataloader()
+        optimizer, scheduler = _optimizer_and_scheduler(trainer, loader)
     return TrainingSetup(
         model=model,
         loader=loader,
@@ -74,7 +76,7 @@ def _num_training_steps(args: Any, loader: Any) -> int | None:
         batches = len(loader)
     except TypeError:
         return None  # a stream of unknown length
-    updates = max(1, batches // args.gradient_accumulation_steps)
+    updates: int = max(1, batches // args.gradient_accumulation_steps)
     return math.ceil(updates * float(args.num_train_epochs))
 
 
