@@ -196,4 +196,5 @@ probe = Probe(
     rules=(OUTSIDE, STRANGERS, DUPLICATES),
     examine=examine,
     experiments=experiments,
+    core=True,
 )
