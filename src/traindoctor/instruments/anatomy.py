@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
-from traindoctor.target.source import attribute_place, call_place
+from traindoctor.target.source import attribute_place, call_place, method_place
 from traindoctor.target.usercode import is_user_class
 from traindoctor.trace import ModuleRow, OptimizerRow, ParameterRow, Place, SetupRow
 
@@ -205,6 +205,7 @@ class Anatomy:
                     num_strangers=len(strangers),
                     stranger_elements=sum(p.numel() for p in strangers),
                     num_lookalikes=sum(tuple(p.shape) in nobody for p in strangers),
+                    maximize=any(group.get("maximize") for group in optimizer.param_groups),
                     is_the_users=not self.has_own_optimizer,
                     place=Place()
                     if self.has_own_optimizer
@@ -236,6 +237,8 @@ class Anatomy:
             num_batches=_length(setup.loader),
             factory=setup.factory,
             model_place=call_place(type(model).__name__, setup.factory),
+            forward_place=method_place(type(model), "forward"),
+            loader_place=call_place(type(setup.loader).__name__, setup.factory),
             is_training=model.training,
         )
 

@@ -80,6 +80,8 @@ class Criteria:
                 self._add(name, function, args, kwargs, output)
             elif name in DIFFERENCES and output.requires_grad:
                 self._add_difference(name, args, output)
+            elif name == "gather" or (name == "__getitem__" and _by_tensor(args[1])):
+                self._add_likelihood(args, output)
 
     def finish(self) -> list[CriterionRow]:
         """Return the rows with the signs of the gradients that came back, after backward."""
@@ -156,12 +158,40 @@ class Criteria:
         )
         self._append(row, None)
 
+    def _add_likelihood(self, args: Any, output: torch.Tensor) -> None:
+        """Keep a hand-written log-likelihood: one log-probability picked out of each row."""
+        operation, place, _ = self._origin(args[0])
+        rows = args[0].numel() // max(args[0].shape[-1], 1) if args[0].dim() else 0
+        if operation != "log_softmax" or output.numel() != rows or rows == args[0].numel():
+            return
+        row = CriterionRow(
+            function="log_likelihood",
+            place=here(),
+            batch=max(self.recorder.batch, 0),
+            input_shape=tuple(args[0].shape),
+            input_dtype=str(args[0].dtype).removeprefix("torch."),
+            input_operation=operation,
+            input_place=place,
+            num_classes=args[0].shape[-1],
+            reduction="none",
+            value=float(output.detach().mean()),
+        )
+        self._append(row, output)
+
     def _append(self, row: CriterionRow, output: torch.Tensor | None) -> None:
         signs: list[float] = []
         if output is not None and output.requires_grad:
             output.register_hook(lambda gradient: signs.append(float(gradient.detach().sum())))
         self.rows.append(row)
         self.signs.append(signs)
+
+
+def _by_tensor(index: Any) -> bool:
+    """Tell `x[rows, labels]` from a slice."""
+    import torch
+
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, torch.Tensor) and part.dtype == torch.long for part in parts)
 
 
 def _arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -189,6 +219,8 @@ def _input_facts(value: torch.Tensor, name: str) -> dict[str, Any]:
         "input_maximum": float(value.max()),
         "input_share_zero": float((value == 0).float().mean()),
     }
+    if value.dim() > 1 and value.shape[0] > 1:
+        facts["input_spread"] = float((value.amax(0) - value.amin(0)).max())
     if name in BY_CLASS and value.dim() >= 1:
         axis = 0 if value.dim() == 1 else 1
         facts["num_classes"] = value.shape[axis]

@@ -32,10 +32,23 @@ def described(batch: Any, index: int, epoch: int, fetch_seconds: float) -> Batch
         class_name=type(batch).__name__,
         size=batch_size(batch),
         leaves=found,
+        protocols=_protocols(type(batch)) if kind in ("other", "dataclass") else (),
         other_keys=tuple(key for key, part in parts_of(batch) if not any(leaves(part, key))),
         fetch_seconds=fetch_seconds,
         digest=digest if found else "",
     )
+
+
+def _protocols(kind: type) -> tuple[str, ...]:
+    """Name what objects of a class can be used for."""
+    methods = {
+        "len": "__len__",
+        "mapping": "keys",
+        "iteration": "__iter__",
+        "index": "__getitem__",
+        "to": "to",
+    }
+    return tuple(name for name, method in methods.items() if hasattr(kind, method))
 
 
 def _leaf_row(key: str, tensor: torch.Tensor) -> LeafRow:
@@ -99,6 +112,9 @@ def _counts(tensor: torch.Tensor) -> dict[str, Any]:
         facts["num_distinct"] = _num_distinct(tensor)
     if is_integer and tensor.dtype is not torch.bool:
         facts["share_ignored"] = (tensor == IGNORED).float().mean().item()
+        per_sample = max(1, tensor.numel() // tensor.shape[0]) if tensor.ndim else 1
+        facts["sample_of_minimum"] = int(tensor.argmin()) // per_sample
+        facts["sample_of_maximum"] = int(tensor.argmax()) // per_sample
     if is_scalar_a_sample and tensor.numel() <= MOST_VALUES:
         facts["values"] = tuple(float(value) for value in tensor.flatten().tolist())
     return facts

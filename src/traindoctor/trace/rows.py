@@ -67,6 +67,8 @@ class SetupRow:
     kind: str = "factory"
     factory: Place = Place()
     model_place: Place = Place()  # where the model is built
+    forward_place: Place = Place()  # where its class defines `forward`
+    loader_place: Place = Place()  # where the loader is built
     is_training: bool = True  # model.training as handed over
     trains_by_hand: bool = False  # the user's own train_step or train_loop ran
 
@@ -132,7 +134,10 @@ class LeafRow:
     std: float | None = None
     num_nan: int = 0
     num_infinite: int = 0
+    num_negative_infinite: int = 0  # of those, -inf, as in masks that are added to scores
     first_bad_sample: int | None = None
+    sample_of_minimum: int | None = None  # of integer leaves: the first sample that holds it
+    sample_of_maximum: int | None = None
     num_distinct: int | None = None  # of integer leaves, and of scalars per sample
     share_ignored: float | None = None  # share of -100 among integers
     digest: str = ""
@@ -151,6 +156,7 @@ class BatchRow:
     size: int | None = None
     leaves: tuple[LeafRow, ...] = ()
     other_keys: tuple[str, ...] = ()  # keys whose values hold no tensor
+    protocols: tuple[str, ...] = ()  # of an own class: len, mapping, iteration, index, to
     fetch_seconds: float = 0.0
     digest: str = ""
 
@@ -213,6 +219,7 @@ class OptimizerRow:
     num_strangers: int = 0  # parameters it holds that the model does not have
     stranger_elements: int = 0
     num_lookalikes: int = 0  # of the strangers: same shape as a model parameter nobody holds
+    maximize: bool = False  # a group climbs its gradient
     is_the_users: bool = True  # False: the doctor's own, because none was given
     place: Place = Place()  # where the user's code builds it
 
@@ -260,6 +267,7 @@ class CriterionRow:
     input_operation: str = ""  # what made the input: softmax, sigmoid, log_softmax, relu, …
     input_place: Place = Place()  # where that was
     input_share_zero: float = 0.0
+    input_spread: float | None = None  # largest difference between two rows
     target_minimum: float | None = None
     target_maximum: float | None = None
     share_ignored: float = 0.0
@@ -313,6 +321,13 @@ class ExceptionRow:
     module_input_shapes: tuple[tuple[int, ...], ...] = ()
     module_input_dtypes: tuple[str, ...] = ()
     module_attributes: dict[str, Any] = field(default_factory=dict)
+    module_keywords: tuple[str, ...] = ()  # names of the arguments it was called with
+    operation: str = ""  # the torch operation that refused its operands, where one was seen
+    operand_shapes: tuple[tuple[int, ...], ...] = ()
+    operand_dtypes: tuple[str, ...] = ()
+    operand_devices: tuple[str, ...] = ()
+    operand_ranges: tuple[tuple[float, float] | None, ...] = ()  # of integer operands
+    raising_text: str = ""  # the line that raised, whoever's it is
     batch: int = 0
     traceback: str = ""  # the user's frames only
 
