@@ -207,9 +207,7 @@ class Anatomy:
                     num_lookalikes=sum(tuple(p.shape) in nobody for p in strangers),
                     maximize=any(group.get("maximize") for group in optimizer.param_groups),
                     is_the_users=not self.has_own_optimizer,
-                    place=Place()
-                    if self.has_own_optimizer
-                    else call_place(type(optimizer).__name__, self.setup.factory),
+                    place=Place() if self.has_own_optimizer else self._built(optimizer),
                 )
             )
         return tuple(rows)
@@ -236,11 +234,16 @@ class Anatomy:
             epochs=setup.epochs,
             num_batches=_length(setup.loader),
             factory=setup.factory,
-            model_place=call_place(type(model).__name__, setup.factory),
+            model_place=self._built(model),
             forward_place=method_place(type(model), "forward"),
             loader_place=call_place(type(setup.loader).__name__, setup.factory),
             is_training=model.training,
         )
+
+    def _built(self, thing: Any) -> Place:
+        """Return the user's line that built a model or an optimizer: as seen, else as written."""
+        seen = self.setup.built_at.get(id(thing))
+        return seen or call_place(type(thing).__name__, self.setup.factory)
 
 
 def forward_signature(model: torch.nn.Module) -> tuple[tuple[str, ...], bool]:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.modules import graph_nodes
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.instruments.refused import operands, refuse_bad_index
 from traindoctor.target.source import no_grad_place
 from traindoctor.target.usercode import is_user_file, place_of
 from traindoctor.trace import CutRow, Place
@@ -85,7 +86,13 @@ class Flow:
             def __torch_function__(
                 self, function: Any, types: Any, args: Any = (), kwargs: Any = None
             ) -> Any:
-                output = function(*args, **(kwargs or {}))
+                name = operation_name(function)
+                try:
+                    refuse_bad_index(name, args, kwargs or {})
+                    output = function(*args, **(kwargs or {}))
+                except Exception as error:  # whatever it is, it goes on to the user's code
+                    flow.recorder.refused = error, operands(name, _tensors((args, kwargs)))
+                    raise
                 flow.saw(function, args, kwargs or {}, output)
                 return output
 

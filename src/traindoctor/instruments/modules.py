@@ -66,6 +66,7 @@ class ModuleCalls:
                         str(t.dtype).removeprefix("torch.") for t in given
                     ),
                     "module_attributes": row.attributes,
+                    "module_keywords": tuple(kwargs),
                 }
             )
             seen = self.seen.setdefault(path, _Seen(order=len(self.seen)))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from traindoctor.target.usercode import raised_place, user_place, user_traceback
+from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
     BackwardRow,
     BatchRow,
@@ -54,6 +54,8 @@ class Recorder:
     evaluations: list[EvaluationRow] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     last_loss: Any = None  # the tensor that was differentiated last
+    # The exception of the last operation that raised, and what its operands were.
+    refused: tuple[BaseException, dict[str, Any]] | None = None
     # The module whose forward runs, kept by the module instrument for `watching`.
     running: list[dict[str, Any]] = field(default_factory=list)
 
@@ -78,6 +80,8 @@ class Recorder:
 
     def _row(self, error: Exception) -> ExceptionRow:
         innermost = self.running[-1] if self.running else {}
+        is_refusal = self.refused is not None and self.refused[0] in (error, error.__context__)
+        refused = self.refused[1] if self.refused and is_refusal else {}
         return ExceptionRow(
             phase=self.phase,
             type_name=type(error).__name__,
@@ -85,7 +89,9 @@ class Recorder:
             place=raised_place(error.__traceback__),
             batch=max(self.batch, 0),
             traceback=user_traceback(error),
+            raising_text=raising_text(error.__traceback__),
             **innermost,
+            **refused,
         )
 
     def trace(self, **more: Any) -> Trace:

@@ -46,6 +46,18 @@ def class_file(kind: type) -> str | None:
     return os.path.abspath(str(file)) if file else None
 
 
+def method_place(kind: type, name: str) -> Place:
+    """Return where a method is defined, if that is in a class of the user's."""
+    owner = next((base for base in kind.__mro__ if name in vars(base)), None)
+    if owner is None or not is_user_class(owner):
+        return Place()
+    body, file = class_body(owner), class_file(owner)
+    for node in body.body if body and file else ():
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return at(file or "", node, f"{owner.__name__}.{name}")
+    return Place()
+
+
 @lru_cache(maxsize=512)
 def class_body(kind: type) -> ast.ClassDef | None:
     """Return the syntax of a user's class; of two with one name, the last."""

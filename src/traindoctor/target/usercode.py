@@ -78,6 +78,15 @@ def raised_place(trace: TracebackType | None) -> Place:
     return found
 
 
+def raising_text(trace: TracebackType | None) -> str:
+    """Return the source line that raised, in whoever's file it stands."""
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return linecache.getline(trace.tb_frame.f_code.co_filename, trace.tb_lineno).strip()
+
+
 def user_traceback(error: BaseException) -> str:
     """Return a traceback of the user's own frames alone, then the error; at most 20 frames."""
     lines: list[str] = []
