@@ -66,8 +66,7 @@ class CNN(nn.Module):
         for block in self.blocks:
             x = block(x)
         features = x.mean(dim=(2, 3))
-        logits = self.head(features)
-        return logits
+        return self.head(features)
 
 
 def loss_fn(outputs, batch):
@@ -101,19 +100,34 @@ def train_loop(model, loader, optimizer, epochs):
 
 def setup():
     model, loader, optimizer = build()
-    return dict(model=model, loader=loader, optimizer=optimizer, loss_fn=loss_fn, epochs=epochs)
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "loss_fn": loss_fn,
+        "epochs": epochs,
+    }
 
 
 def setup_step():
     model, loader, optimizer = build()
-    return dict(model=model, loader=loader, optimizer=optimizer, train_step=train_step)
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "train_step": train_step,
+    }
 
 
 def setup_loop():
     model, loader, optimizer = build()
-    return dict(
-        model=model, loader=loader, optimizer=optimizer, train_loop=train_loop, epochs=epochs
-    )
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "train_loop": train_loop,
+        "epochs": epochs,
+    }
 
 
 if __name__ == "__main__":

@@ -50,8 +50,7 @@ class GRU(nn.Module):
         x = state[-1]
         for layer in self.layers:
             x = x + self.dropout(torch.tanh(layer(x)))
-        logits = self.head(x)
-        return logits
+        return self.head(x)
 
 
 def loss_fn(outputs, labels):
@@ -101,14 +100,23 @@ def setup():
 
 def setup_step():
     model, loader, optimizer = build()
-    return dict(model=model, loader=loader, optimizer=optimizer, train_step=train_step)
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "train_step": train_step,
+    }
 
 
 def setup_loop():
     model, loader, optimizer = build()
-    return dict(
-        model=model, loader=loader, optimizer=optimizer, train_loop=train_loop, epochs=epochs
-    )
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "train_loop": train_loop,
+        "epochs": epochs,
+    }
 
 
 if __name__ == "__main__":

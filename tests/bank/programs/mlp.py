@@ -40,8 +40,7 @@ class MLP(nn.Module):
         x = F.relu(self.stem(x))
         for layer in self.layers:
             x = x + self.dropout(F.relu(layer(x)))
-        logits = self.head(x)
-        return logits
+        return self.head(x)
 
 
 def loss_fn(outputs, targets):
@@ -90,14 +89,23 @@ def setup():
 
 def setup_step():
     model, loader, optimizer = build()
-    return dict(model=model, loader=loader, optimizer=optimizer, train_step=train_step)
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "train_step": train_step,
+    }
 
 
 def setup_loop():
     model, loader, optimizer = build()
-    return dict(
-        model=model, loader=loader, optimizer=optimizer, train_loop=train_loop, epochs=epochs
-    )
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "train_loop": train_loop,
+        "epochs": epochs,
+    }
 
 
 if __name__ == "__main__":

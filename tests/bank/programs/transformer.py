@@ -63,8 +63,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         x = x + self.dropout(self.attention(self.norm1(x)))
-        x = x + self.dropout(self.mlp(self.norm2(x)))
-        return x
+        return x + self.dropout(self.mlp(self.norm2(x)))
 
 
 class Transformer(nn.Module):
@@ -116,25 +115,34 @@ def train_loop(model, loader, optimizer, epochs):
 
 def setup():
     model, loader, optimizer = build()
-    return dict(
-        model=model,
-        loader=loader,
-        optimizer=optimizer,
-        max_grad_norm=max_grad_norm,
-        epochs=epochs,
-    )
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "max_grad_norm": max_grad_norm,
+        "epochs": epochs,
+    }
 
 
 def setup_step():
     model, loader, optimizer = build()
-    return dict(model=model, loader=loader, optimizer=optimizer, train_step=train_step)
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "train_step": train_step,
+    }
 
 
 def setup_loop():
     model, loader, optimizer = build()
-    return dict(
-        model=model, loader=loader, optimizer=optimizer, train_loop=train_loop, epochs=epochs
-    )
+    return {
+        "model": model,
+        "loader": loader,
+        "optimizer": optimizer,
+        "train_loop": train_loop,
+        "epochs": epochs,
+    }
 
 
 if __name__ == "__main__":

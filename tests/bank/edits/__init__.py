@@ -1,0 +1,24 @@
+"""Every planted fault, and the healthy programs that come close to one."""
+
+from __future__ import annotations
+
+from tests.bank.edits import batch, gradients, labels, learning, loss, optimizer, tensors
+
+FAULTS = (
+    *batch.FAULTS,
+    *tensors.FAULTS,
+    *labels.FAULTS,
+    *loss.FAULTS,
+    *gradients.FAULTS,
+    *optimizer.FAULTS,
+    *learning.FAULTS,
+)
+NEAR_MISSES = (
+    *batch.NEAR_MISSES,
+    *tensors.NEAR_MISSES,
+    *labels.NEAR_MISSES,
+    *loss.NEAR_MISSES,
+    *gradients.NEAR_MISSES,
+    *optimizer.NEAR_MISSES,
+    *learning.NEAR_MISSES,
+)

@@ -1,0 +1,134 @@
+"""The bank's programs do what they are kept for: the base learns, each planted fault shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.bank import watch
+from tests.bank.build import FACTORIES, PROGRAMS, Edit, build
+from tests.bank.edits import FAULTS, NEAR_MISSES
+from tests.bank.watch import Seen
+
+NAMES = ("mlp", "cnn", "gru", "transformer")
+NUM_CLASSES = {"mlp": 3, "cnn": 3, "gru": 128, "transformer": 30}
+ON_ONE_BATCH = {"TD408", "TD409", "TD601"}  # what they show needs a batch that is repeated
+SLOW = [name for name in NAMES if name != "mlp"]
+
+
+def raises(*kinds: type[Exception], text: str = "") -> Callable[[Seen], bool]:
+    """Expect the program to end with such an error."""
+    return lambda seen: isinstance(seen.error, kinds) and text in str(seen.error)
+
+
+def is_stuck(seen: Seen) -> bool:
+    """Tell whether the loss of the last batches is that of the first."""
+    first, last = sum(seen.losses[:6]), sum(seen.losses[-6:])
+    return abs(last / first - 1) < 0.1
+
+
+def gradients(seen: Seen) -> list[float]:
+    """Return each parameter's largest gradient element, where it has a gradient."""
+    return [value for value in seen.gradients.values() if value is not None]
+
+
+def are_finite(values: list[float]) -> bool:
+    return all(math.isfinite(value) for value in values)
+
+
+def num_moved(seen: Seen) -> int:
+    return len(seen.moved)
+
+
+SHOWS: dict[str, Callable[[Seen], bool]] = {
+    "TD001": raises(TypeError, text="unexpected keyword"),
+    "TD002": lambda seen: seen.error is None and seen.losses[-1] < 0.8 * seen.losses[0],
+    "TD003": raises(RuntimeError, ValueError),
+    "TD004": raises(TypeError),
+    "TD005": raises(RuntimeError),
+    "TD006": raises(RuntimeError, text="device"),
+    "TD007": raises(IndexError),
+    "TD009": lambda seen: all(math.isnan(loss) for loss in seen.losses),
+    "TD011": raises(TypeError, IndexError, NotImplementedError),
+    "TD012": lambda seen: any("different to the input size" in text for text in seen.warnings),
+    "TD013": lambda seen: seen.num_batches == 0,
+    "TD014": raises(ValueError, text="batch_size"),
+    "TD101": raises(RuntimeError, text="does not require grad"),
+    "TD102": lambda seen: not math.isfinite(seen.losses[0]),
+    "TD103": lambda seen: set(seen.losses) == {0.0},
+    "TD106": lambda seen: seen.losses[-1] < 2 * min(seen.losses[0], 0) or seen.losses[-1] > 10,
+    "TD201": lambda seen: None in seen.gradients.values(),
+    "TD202": lambda seen: 0.0 in gradients(seen) and None not in seen.gradients.values(),
+    "TD203": lambda seen: math.isfinite(seen.losses[0]) and not are_finite(gradients(seen)),
+    "TD204": lambda seen: min(gradients(seen)) < 1e-6 * max(gradients(seen)),
+    "TD206": lambda seen: None in seen.gradients.values(),
+    "TD208": lambda seen: seen.num_stale == len(seen.losses) - 1,
+    "TD209": lambda seen: seen.num_steps == len(seen.losses) and is_stuck(seen),
+    "TD212": raises(RuntimeError, text="does not require grad"),
+    "TD401": lambda seen: 0 < num_moved(seen) < len(gradients(seen)),
+    "TD402": lambda seen: num_moved(seen) < len(gradients(seen)),
+    "TD403": lambda seen: seen.num_steps == 0 and num_moved(seen) == 0 < len(seen.losses),
+    "TD404": lambda seen: 0 < seen.num_steps <= len(seen.losses) / 2,
+    "TD405": lambda seen: seen.num_steps == len(seen.losses) and num_moved(seen) == 0,
+    "TD408": lambda seen: max(seen.losses) > 2 * seen.losses[0] and seen.losses[-1] > 1,
+    "TD409": lambda seen: is_stuck(seen) and num_moved(seen) == len(gradients(seen)),
+    "TD410": lambda seen: seen.error is None and seen.num_held_twice > 0,
+    "TD418": lambda seen: are_finite(gradients(seen)) and not seen.weights_are_finite,
+    "TD505": lambda seen: not seen.weights_are_finite,
+    "TD507": lambda seen: seen.losses[-1] < 0.05,
+    "TD601": lambda seen: seen.losses[-1] > 0.15 * seen.losses[0],
+    "TD701": lambda seen: not seen.is_training,
+    "TD703": raises(ValueError, text="more than 1 value per channel"),
+}
+
+
+def parameters(edits: tuple[Edit, ...]) -> list[object]:
+    """Make one test of each edit; all but the quickest program's are slow."""
+    marks = {True: [pytest.mark.slow], False: []}
+    return [pytest.param(edit, id=edit.name, marks=marks[edit.program in SLOW]) for edit in edits]
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_base_program_learns_a_batch_whichever_way_it_is_handed_over(name, factory):
+    seen = watch.run(watch.load(PROGRAMS / f"{name}.py", factory), same_batch=100)
+
+    assert seen.error is None
+    assert seen.losses[-1] < 0.15 * seen.losses[0]
+    assert seen.num_stale == 0
+    assert seen.num_held_twice == 0
+    assert num_moved(seen) == len(seen.gradients)
+
+
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate")
+@pytest.mark.parametrize("edit", parameters(FAULTS))
+def test_a_planted_fault_shows_when_the_program_runs(edit, tmp_path):
+    seen = observe(edit, tmp_path)
+
+    if edit.rule == "TD104":
+        assert seen.losses[0] > 3 * math.log(NUM_CLASSES[edit.program])
+        assert seen.losses[-1] < 0.5 * seen.losses[0]
+    elif edit.rule == "TD107":  # the loss of probabilities cannot exceed that of a blind guess
+        assert max(seen.losses) < math.log(NUM_CLASSES[edit.program]) + 0.02
+    elif edit.rule == "TD709":
+        base = watch.load(PROGRAMS / f"{edit.program}.py", "setup")
+        assert len(seen.gradients) < len(list(base["model"].parameters()))
+    else:
+        assert SHOWS[edit.rule](seen), seen
+
+
+@pytest.mark.parametrize("edit", parameters(NEAR_MISSES))
+def test_a_near_miss_learns(edit, tmp_path):
+    built = build(edit, tmp_path)
+    seen = watch.run(watch.load(built.file, edit.factory), same_batch=100)
+
+    assert seen.error is None
+    assert seen.losses[-1] < 0.5 * seen.losses[0]
+
+
+def observe(edit: Edit, folder: Path) -> Seen:
+    """Run an edited program in the way that lets its fault show."""
+    target = watch.load(build(edit, folder).file, edit.factory)
+    return watch.run(target, same_batch=60 if edit.rule in ON_ONE_BATCH else 0)
