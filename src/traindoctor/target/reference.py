@@ -14,6 +14,7 @@ from typing import Any
 
 from traindoctor.errors import TargetError, nearest
 from traindoctor.target.arguments import convert_all
+from traindoctor.target.births import births
 from traindoctor.target.failures import running_user_code
 from traindoctor.target.setup import TrainingSetup, as_setup
 from traindoctor.target.usercode import is_user_file
@@ -42,6 +43,15 @@ def load(
     """
     if reference and (model or data):
         raise TargetError("name a TARGET or `--model` and `--data`, not both")
+    with births() as places:
+        setup = _load(reference, arguments, model, data)
+    setup.built_at = places
+    return setup
+
+
+def _load(
+    reference: str | None, arguments: Mapping[str, str], model: str | None, data: str | None
+) -> TrainingSetup:
     if reference:
         factory = _locate(reference, "setup")
         returned = _call(factory, reference, convert_all(factory, arguments, reference))

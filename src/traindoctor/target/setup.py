@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import TargetError, nearest
@@ -44,7 +44,7 @@ class TrainingSetup:
     The last fields are set by whoever loads or adapts the setup: `reference` is what the
     user named, `kind` the shape it came in (setup, tuple, dict, Trainer or Lightning), and
     `only_loss` says that `train_step` computes the loss and leaves backward and step to the
-    loop.
+    loop. `built_at` holds the user's line for optimizers and modules, by `id`, where it was seen.
     """
 
     model: nn.Module
@@ -64,6 +64,7 @@ class TrainingSetup:
     kind: str = "setup"
     factory: Place = Place()  # noqa: RUF009  frozen
     only_loss: bool = False
+    built_at: Mapping[int, Place] = field(default_factory=dict)
 
     @property
     def optimizers(self) -> tuple[Any, ...]:
@@ -78,7 +79,7 @@ class TrainingSetup:
 NAMES = tuple(
     item.name
     for item in fields(TrainingSetup)
-    if item.name not in ("reference", "kind", "factory", "only_loss")
+    if item.name not in ("reference", "kind", "factory", "only_loss", "built_at")
 )
 """The names that a dict target may use."""
 

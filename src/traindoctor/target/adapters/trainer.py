@@ -81,10 +81,15 @@ def _num_training_steps(args: Any, loader: Any) -> int | None:
 
 
 def _train_step(trainer: Any) -> Any:
-    """Return `Trainer.training_step` up to the loss, or whole where a subclass has its own."""
+    """Return `Trainer.training_step` up to the loss, or whole where a subclass has its own.
+
+    The loss is the mean over one micro-batch; a Trainer that accumulates may weigh micro-batches
+    by their tokens instead.
+    """
     if _overrides_training_step(trainer):
         trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
-        return trainer.training_step
+        # Through a function of ours, because theirs may hide its parameters.
+        return lambda model, batch: trainer.training_step(model, batch)  # noqa: PLW0108
 
     def train_step(model: Any, batch: Any) -> Any:
         model.train()
