@@ -27,7 +27,8 @@ DOCTOR = [sys.executable, "-m", "traindoctor"]
 def seconds(command: list[str]) -> float:
     """Run a command and return its wall time in seconds; it must end with 0."""
     start = time.perf_counter()
-    environment = os.environ | {"PYTHONPATH": str(HERE), "HF_HUB_OFFLINE": "1"}
+    threads = {"OMP_NUM_THREADS": str(os.cpu_count() or 1)}
+    environment = os.environ | {"PYTHONPATH": str(HERE), "HF_HUB_OFFLINE": "1"} | threads
     subprocess.run(command, cwd=HERE, env=environment, check=True, capture_output=True)
     return time.perf_counter() - start
 
