@@ -1,0 +1,125 @@
+"""One root cause as a block of text, its symptoms nested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from traindoctor.probing.finding import Evidence
+from traindoctor.probing.rule import Remedy
+from traindoctor.report.record import ReportedFinding
+from traindoctor.report.renderers.page import MARKS, STYLES, Page, figure
+
+MOST_EVIDENCE = 4
+MOST_QUOTED = 3  # lines of an error message
+MOST_PLACES = 4
+
+
+def put_finding(page: Page, finding: ReportedFinding, symptoms: Sequence[ReportedFinding]) -> None:
+    """Write a finding: what, where, how it is known, what it explains, and the way out."""
+    is_verbose = page.look.verbosity > 0
+    page.put_ends(_heading(finding), str(finding.location))
+    _put_statement(page, finding)
+    _put_snippet(page, finding)
+    _put_evidence(page, finding.evidence, is_verbose)
+    if is_verbose and finding.mechanism:
+        page.put_labelled("why", finding.mechanism)
+    if finding.also_at:
+        page.put_labelled("also at", _places(finding, is_verbose))
+    if symptoms:
+        page.put_labelled("explains", _symptoms(symptoms))
+    _put_remedies(page, finding.remedies, is_verbose)
+    for command in finding.verify:
+        page.put_labelled("prove it", command)
+    if is_verbose:
+        for symptom in symptoms:
+            _put_symptom(page, symptom)
+
+
+def _heading(finding: ReportedFinding) -> Text:
+    style = STYLES[finding.severity]
+    heading = Text.assemble(
+        (f"{MARKS[finding.severity]} {finding.severity.upper()}", style),
+        "  ",
+        (finding.code, "bold"),
+        f" {finding.name}",
+    )
+    if finding.confidence != "certain":
+        heading.append(f" ({finding.confidence})", style="dim")
+    return heading
+
+
+def _put_statement(page: Page, finding: ReportedFinding) -> None:
+    page.put(finding.title, indent=2, style="bold")
+    if finding.message and finding.message != finding.title:
+        page.put(finding.message, indent=2)
+    quoted = finding.quote.splitlines()
+    shown = quoted if page.look.verbosity > 0 else quoted[:MOST_QUOTED]
+    for line in shown:
+        page.put(Text(line, style="italic"), indent=4)
+    if len(shown) < len(quoted):
+        page.put("…", indent=4)
+
+
+def _put_snippet(page: Page, finding: ReportedFinding) -> None:
+    lines = [number for number, _ in finding.snippet]
+    margin = min((len(t) - len(t.lstrip()) for _, t in finding.snippet if t.strip()), default=0)
+    first = finding.location.line or 0
+    sick = range(first, (finding.location.end_line or first) + 1)
+    for number, text in finding.snippet:
+        is_sick = number in sick
+        page.put_line(
+            Text.assemble(
+                ("❱ " if is_sick else "  ", "red"),
+                (f"{number:>{len(str(lines[-1]))}} | ", "dim"),
+                (text[margin:], "bold" if is_sick else ""),
+            ),
+            indent=4,
+        )
+
+
+def _put_evidence(page: Page, evidence: Sequence[Evidence], is_verbose: bool) -> None:
+    shown = evidence if is_verbose else evidence[:MOST_EVIDENCE]
+    page.put_packed([_measured(item) for item in shown], indent=4)
+
+
+def _measured(item: Evidence) -> Text:
+    unit = f" {item.unit}" if item.unit else ""
+    text = Text.assemble((f"{item.label} ", "dim"), f"{figure(item.value)}{unit}")
+    if item.expected is not None:
+        text.append(f" (expected {figure(item.expected)})", style="dim")
+    return text
+
+
+def _places(finding: ReportedFinding, is_verbose: bool) -> str:
+    places = [str(place) for place in finding.also_at]
+    shown = places if is_verbose else places[:MOST_PLACES]
+    more = f" and {len(places) - len(shown)} more" if len(shown) < len(places) else ""
+    return ", ".join(shown) + more
+
+
+def _symptoms(symptoms: Sequence[ReportedFinding]) -> Text:
+    parts = [Text.assemble((symptom.code, "bold"), f" {symptom.title}") for symptom in symptoms]
+    return Text(" · ").join(parts)
+
+
+def _put_remedies(page: Page, remedies: Sequence[Remedy], is_verbose: bool) -> None:
+    ordered = sorted(remedies, key=lambda remedy: not remedy.recommended)
+    for place, remedy in enumerate(ordered if is_verbose else ordered[:1]):
+        page.put_labelled("fix" if place == 0 else "or", remedy.title)
+        if is_verbose:
+            for sign, words in (("for", remedy.pros), ("against", remedy.cons)):
+                if words:
+                    page.put_labelled(sign, words, indent=12)
+            for sign, code, style in (("-", remedy.before, "red"), ("+", remedy.after, "green")):
+                for line in code.splitlines():
+                    page.put_line(Text(f"{sign} {line}", style=style), indent=12)
+
+
+def _put_symptom(page: Page, symptom: ReportedFinding) -> None:
+    heading = Text.assemble("    ", _heading(symptom))
+    page.put_ends(heading, str(symptom.location))
+    page.put(symptom.message or symptom.title, indent=6)
+    for item in symptom.evidence:
+        page.put(_measured(item), indent=8)
