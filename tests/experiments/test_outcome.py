@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from traindoctor.experiments import Lab, OverfitBatch
 from traindoctor.experiments.floors import Floor, floor_of
-from traindoctor.experiments.overfit_batch import outcome
+from traindoctor.experiments.curves import outcome
 from traindoctor.target.setup import TrainingSetup
 from traindoctor.trace import CriterionRow
 
@@ -33,7 +33,9 @@ def test_a_curve_is_judged_by_how_far_it_came_towards_its_floor(
     losses: list[float], floor: Floor, learned: bool | None
 ) -> None:
     start = losses[0] if losses else 1.0
-    assert outcome(trials=[start] * 3, losses=losses, floor=floor, target=None)["learned"] is learned
+    assert (
+        outcome(trials=[start] * 3, losses=losses, floor=floor, target=None)["learned"] is learned
+    )
 
 
 def test_a_target_of_the_users_decides_alone() -> None:

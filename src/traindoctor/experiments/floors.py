@@ -14,7 +14,6 @@ ZERO = {
     "l1_loss",
     "smooth_l1_loss",
     "huber_loss",
-    "nll_loss",
     "multi_margin_loss",
     "triplet_margin_loss",
     "hinge_embedding_loss",
@@ -22,6 +21,7 @@ ZERO = {
     "cosine_embedding_loss",
 }
 BY_TARGET = {"binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy"}
+DIFFERENCE = {"sub", "rsub", "subtract"}  # no loss functions, only their beginnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ def floor_of(criteria: Sequence[CriterionRow], loss: float) -> Floor:
         criteria: the calls of one forward pass.
         loss: what the forward pass ended with.
     """
-    known = [row for row in criteria if row.value is not None]
+    known = [row for row in criteria if row.value is not None and row.function not in DIFFERENCE]
     if not known:
         return Floor(None, "no known loss function was called")
-    if not math.isclose(sum(row.value or 0.0 for row in known), loss, rel_tol=1e-3, abs_tol=1e-6):
+    if not math.isclose(sum(map(_value, known)), loss, rel_tol=1e-3, abs_tol=1e-6):
         return Floor(None, "the loss is more than the loss functions it calls")
     floors = [_floor(row) for row in known]
     unknown = [floor for floor in floors if floor.value is None]
@@ -52,18 +52,30 @@ def floor_of(criteria: Sequence[CriterionRow], loss: float) -> Floor:
     return Floor(total, "; ".join(dict.fromkeys(floor.reason for floor in floors)))
 
 
+def _value(row: CriterionRow) -> float:
+    value = row.value or 0.0
+    return -value if row.function == "log_likelihood" else value
+
+
 def _floor(row: CriterionRow) -> Floor:
-    if row.function in ZERO:
-        return Floor(0.0, f"{row.function} is 0 at a perfect prediction")
+    perfect = Floor(0.0, f"{row.function} is 0 at a perfect prediction")
+    if row.function in ZERO or row.function == "log_likelihood":
+        return perfect
+    if row.function == "nll_loss":
+        if row.input_maximum is not None and row.input_maximum > 1e-6:
+            return Floor(None, "nll_loss of something that is no log-probability has no floor")
+        return perfect
     if row.function not in BY_TARGET:
         return Floor(None, f"the floor of {row.function} is not known")
     if row.target_dtype.startswith(("float", "bfloat")):
         hard = row.target_minimum in (0.0, 1.0) and row.target_maximum in (0.0, 1.0)
         if not hard:
             return Floor(None, f"{row.function} with soft targets ends at their entropy")
-    if row.label_smoothing and row.num_classes and row.reduction == "mean":
+    if row.label_smoothing:
+        if row.num_classes is None or row.reduction != "mean" or row.has_weight:
+            return Floor(None, "the floor of weighted or summed smooth labels is not known")
         return Floor(_smoothed(row.label_smoothing, row.num_classes), "label smoothing")
-    return Floor(0.0, f"{row.function} is 0 at a perfect prediction")
+    return perfect
 
 
 def _smoothed(smoothing: float, num_classes: int) -> float:

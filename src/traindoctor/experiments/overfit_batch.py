@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.errors import ExperimentFailed
+from traindoctor.experiments.curves import MOVED_SHARE, noise_of, outcome, settled
 from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
-from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
+from traindoctor.experiments.loop import Loop, clear_gradients, device_of, finished, instruments
+from traindoctor.experiments.samples import few_samples
 from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
-from traindoctor.instruments.recorder import Recorder
+from traindoctor.instruments.recorder import Recorder, Stopped
+from traindoctor.target.batches import copy_batch, to_device
 from traindoctor.trace import Trace
 
 if TYPE_CHECKING:
     import torch
 
-LEARNED_SHARE = 0.1  # of the way from the start to the floor that may be left
-MOVED_SHARE = 0.1  # of that way that must have been gone to speak of learning
 NUM_TRIALS = 3  # losses taken before training, to know the noise of the objective
+ENOUGH_STEPS = 60  # before a curve is called settled, or fallen enough
 
 
 @dataclass(frozen=True)
 class OverfitBatch(Experiment):
-    """One batch, many steps.
+    """One batch, many steps; it ends when the loss has reached its floor or come to rest.
 
     Attributes:
         steps: the most steps taken.
@@ -37,29 +39,33 @@ class OverfitBatch(Experiment):
         target_loss: stop there; None stops when 2 % of the way to the floor is left.
         max_seconds: the time it may take.
         batch: which of the loader's batches.
+        samples: how many of its samples are used, of different labels where it has labels;
+            None uses all.
     """
 
-    steps: int = 60
+    steps: int = 200
     learning_rate: float | None = None
     factor: float = 1.0
     fresh: bool = False
     target_loss: float | None = None
     max_seconds: float = 20.0
     batch: int = 0
+    samples: int | None = None
 
     name: ClassVar[str] = "overfit-batch"
     cost: ClassVar[int] = 60
 
     def run(self, lab: Lab) -> Trace:
-        """Return losses and steps; `facts` say how far it came and whether that is learning.
+        """Return losses, steps, and what the loss functions get when the training has ended.
+
+        `facts["overfit"]` says how far it came and whether that is learning; see
+        `traindoctor.experiments.curves.outcome`.
 
         Raises:
-            ExperimentFailed: there is no batch, or the setup only has a loop of its own.
+            ExperimentFailed: there is no batch, it cannot be cut down to the samples asked
+                for, or the setup only has a loop of its own.
         """
-        setup = lab.setup
-        fetched = lab.batches(self.batch + 1)[self.batch :]
-        if not fetched:
-            raise ExperimentFailed("the loader gave no batch")
+        setup, fetched = lab.setup, self._batch(lab)
         if setup.train_loop is not None and setup.train_step is None and setup.loss_fn is None:
             raise ExperimentFailed(
                 "the setup trains by a train_loop of its own; hand over a train_step "
@@ -71,31 +77,47 @@ class OverfitBatch(Experiment):
         setup.model.train()
         with instruments(lab, recorder, detail=False):
             loop = Loop(setup, optimizers, recorder, with_schedule=False, accumulation_steps=1)
-            trials, floor = _trials(lab, loop, fetched[0])
-            rates = [float(g["lr"]) for o in optimizers for g in o.param_groups if "lr" in g]
-            seconds = self._train(lab, loop, fetched[0], trials, floor) if trials else 0.0
+            run = _Run(lab, loop, fetched)
+            run.try_out()
+            seconds = self._train(run) if run.trials else 0.0
+            after = run.after() if run.losses else None
+        rates = [row.learning_rates for row in recorder.steps if row.learning_rates]
         recorder.facts["overfit"] = outcome(
-            trials=trials,
-            losses=[row.value for row in recorder.losses],
-            floor=floor,
+            trials=run.trials,
+            losses=run.losses,
+            floor=run.floor,
             target=self.target_loss,
+            after=after,
         ) | {
-            "learning_rate": rates[0] if rates else None,
+            "learning_rate": rates[0][0] if rates else None,
+            "rates_vary": any(rate != rates[0] for rate in rates),
             "optimizer": type(optimizers[0]).__name__,
-            "steps": len(recorder.losses),
+            "steps": len(run.losses),
             "steps_asked": self.steps,
+            "out_of_time": seconds > self.max_seconds,
             "seconds": seconds,
         }
         return finished(lab, recorder)
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return the curve and the verdict of the run with the setup's own settings."""
-        plain = not self.fresh and self.factor == 1.0
+        plain = not self.fresh and self.factor == 1.0 and self.samples is None
         if not plain or "overfit" not in trace.facts:
             return {}
         losses = [row.value for row in trace.losses]
         curve = {"x": list(range(len(losses))), "y": losses}
         return {"overfit": trace.facts["overfit"] | {"curve": curve}}
+
+    def _batch(self, lab: Lab) -> Fetched:
+        found = lab.batches(self.batch + 1)[self.batch :]
+        if not found:
+            raise ExperimentFailed("the loader gave no batch")
+        if self.samples is None:
+            return found[0]
+        few = few_samples(found[0].batch, self.samples)
+        if few is None:
+            raise ExperimentFailed("the batch cannot be cut into samples")
+        return replace(found[0], batch=few)
 
     def _optimizers(self, lab: Lab) -> tuple[torch.optim.Optimizer, ...]:
         if self.fresh:
@@ -111,119 +133,103 @@ class OverfitBatch(Experiment):
                 group["lr"] = (self.learning_rate or planned) * self.factor
         return optimizers
 
-    def _train(
-        self, lab: Lab, loop: Loop, fetched: Fetched, trials: Sequence[float], floor: Floor
-    ) -> float:
-        start = lab.clock()
-        goal = self._goal(trials, floor)
+    def _train(self, run: _Run) -> float:
+        lab, start = run.lab, run.lab.clock()
         for step in range(1, self.steps + 1):
-            if not loop.run([fetched]):
+            if not run.loop.run([run.fetched]) or not run.losses:
                 break
-            if not loop.recorder.losses:
-                break
-            loss = loop.recorder.losses[-1].value
+            lab.on_progress(step, self.steps, f"loss {run.losses[-1]:.4g}")
             spent = lab.clock() - start
-            lab.on_progress(step, self.steps, f"loss {loss:.4g}")
-            reached = goal is not None and loss <= goal
-            if reached or not math.isfinite(loss) or spent > self.max_seconds:
+            if self._has_ended(run) or spent > self.max_seconds:
                 break
         return lab.clock() - start
 
-    def _goal(self, trials: Sequence[float], floor: Floor) -> float | None:
+    def _has_ended(self, run: _Run) -> bool:
+        loss, start, floor = run.losses[-1], run.trials[0], run.floor.value
+        if not math.isfinite(loss):
+            return True
         if self.target_loss is not None:
-            return self.target_loss
-        if floor.value is None:
+            return loss <= self.target_loss
+        if floor is not None:
+            goal = floor + 0.02 * (start - floor)
+            if max(run.losses[-3:]) <= goal and len(run.losses) >= 3:
+                return True
+        if len(run.losses) < ENOUGH_STEPS or len(run.losses) % 10:
+            return False
+        way = abs(start) if floor is None else start - floor
+        if floor is None and start - loss > MOVED_SHARE * way:
+            return True
+        return settled(run.losses, way, noise_of(run.trials, run.losses))
+
+
+@dataclass
+class _Run:
+    """One batch under one loop: losses before, during and after the training."""
+
+    lab: Lab
+    loop: Loop
+    fetched: Fetched
+    trials: list[float] = field(default_factory=list)
+    floor: Floor = field(default_factory=lambda: Floor(None, "no known loss function was called"))
+
+    @property
+    def losses(self) -> list[float]:
+        return [row.value for row in self.loop.recorder.losses]
+
+    def try_out(self) -> None:
+        """Take the loss a few times without training; its floor is read off the loss functions.
+
+        Of a user's own `train_step`, which trains, the first step is the one trial there is.
+        """
+        recorder = self.loop.recorder
+        with self._loss_functions() as criteria:
+            if self.lab.setup.train_step is not None:
+                self.loop.run([self.fetched])
+            else:
+                self._forward()
+        self.trials = self.losses[:1]
+        if self.trials:
+            self.floor = floor_of(criteria.rows, self.trials[0])
+        if self.lab.setup.train_step is None:
+            for _ in range(NUM_TRIALS - 1):
+                self._forward()
+            self.trials = self.losses
+            recorder.losses.clear()
+
+    def after(self) -> float | None:
+        """Return the loss with dropout at rest, and keep what the loss functions then get.
+
+        None where it cannot be had without training on: a user's own `train_step` trains.
+        """
+        recorder, model = self.loop.recorder, self.lab.setup.model
+        if self.lab.setup.train_step is not None:
             return None
-        return floor.value + 0.02 * (trials[0] - floor.value)
+        seen, raised = len(recorder.losses), len(recorder.exceptions)
+        for module in model.modules():  # the statistics of one batch are not those of the data
+            module.training = "BatchNorm" in type(module).__name__
+        with self._loss_functions() as criteria:
+            self._forward()
+        recorder.criteria += criteria.rows
+        values = self.losses[seen:]
+        del (
+            recorder.losses[seen:],
+            recorder.exceptions[raised:],
+        )  # a forward may refuse to be at rest
+        return values[0] if values else None
 
+    @contextmanager
+    def _loss_functions(self) -> Iterator[Criteria]:
+        criteria = Criteria(self.loop.recorder)
+        with Flow(self.loop.recorder, {}, (), [criteria]).watching():
+            yield criteria
 
-def _trials(lab: Lab, loop: Loop, fetched: Fetched) -> tuple[list[float], Floor]:
-    """Take the loss a few times without training, and read the floor off its loss functions."""
-    import torch
+    def _forward(self) -> Sequence[float]:
+        import torch
 
-    from traindoctor.experiments.loop import device_of
-    from traindoctor.instruments.recorder import Stopped
-    from traindoctor.target.batches import copy_batch, to_device
-
-    if lab.setup.train_step is not None:
-        return _trial_by_step(loop, fetched)
-    criteria = Criteria(loop.recorder)
-    values: list[float] = []
-    floor = Floor(None, "no known loss function was called")
-    for number in range(NUM_TRIALS):
-        batch = to_device(copy_batch(fetched.batch), device_of(lab.setup))
-        flow = Flow(loop.recorder, {}, (), [criteria] if number == 0 else [])
+        batch = to_device(copy_batch(self.fetched.batch), device_of(self.lab.setup))
         try:
-            with torch.no_grad(), flow.watching():
-                loss = loop.loss_of(batch)
+            with torch.no_grad():
+                self.loop.loss_of(batch)
         except Stopped:
-            break
-        values.append(float(loss.detach().float().mean()))
-        if number == 0:
-            floor = floor_of(criteria.rows, values[0])
-    loop.recorder.losses.clear()
-    return values, floor
-
-
-def _trial_by_step(loop: Loop, fetched: Fetched) -> tuple[list[float], Floor]:
-    """Take the first step of a user's own `train_step` as the one trial there is."""
-    criteria = Criteria(loop.recorder)
-    with Flow(loop.recorder, {}, (), [criteria]).watching():
-        worked = loop.run([fetched])
-    losses = [row.value for row in loop.recorder.losses]
-    if not worked or not losses:
-        return [], Floor(None, "")
-    return losses[:1], floor_of(criteria.rows, losses[0])
-
-
-def outcome(
-    *, trials: Sequence[float], losses: Sequence[float], floor: Floor, target: float | None
-) -> dict[str, Any]:
-    """Judge a curve: learned, not learned, or neither can be said.
-
-    Args:
-        trials: losses before training; their spread is the objective's own noise.
-        losses: one a step.
-        floor: what the loss cannot go below, where that is known.
-        target: the user's own idea of learned.
-
-    Returns:
-        `learned` (True, False, None), `reason`, `start`, `end`, `best`, `floor`, `progress`
-        (share of the way to the floor; None where the way's length is unknown), `noise`.
-    """
-    result: dict[str, Any] = {
-        "start": trials[0] if trials else None,
-        "end": None,
-        "floor": floor.value,
-        "floor_reason": floor.reason,
-        "target": target,
-        "noise": statistics.pstdev(trials) if len(trials) > 1 else 0.0,
-        "stochastic": len(set(trials)) > 1,
-        "progress": None,
-        "learned": None,
-        "reason": "no loss was seen",
-    }
-    if not trials or not losses:
-        return result
-    if not all(math.isfinite(loss) for loss in losses):
-        return result | {"end": losses[-1], "learned": False, "reason": "the loss is not finite"}
-    start = statistics.fmean(trials)
-    end = statistics.median(losses[-3:])
-    result |= {"start": start, "end": end}
-    gained = start - end
-    way = start - floor.value if floor.value is not None else max(abs(start), 1e-12)
-    progress = gained / way if way > 0 else 1.0
-    result["progress"] = progress
-    if target is not None:
-        met = min(losses) <= target
-        return result | {"learned": met, "reason": "target reached" if met else "target not reached"}
-    beyond_noise = gained > 4 * result["noise"]
-    if way <= 1e-6:
-        return result | {"learned": True, "reason": "it starts at its floor"}
-    if progress >= 1 - LEARNED_SHARE:
-        return result | {"learned": True, "reason": "the floor is reached"}
-    if floor.value is None and progress >= MOVED_SHARE and beyond_noise:
-        return result | {"learned": True, "reason": "it falls; its floor is not known"}
-    if progress >= MOVED_SHARE and beyond_noise:
-        return result | {"reason": "it falls, and had not reached its floor when the steps ended"}
-    return result | {"learned": False, "reason": "it does not fall"}
+            pass
+        return self.losses

@@ -1,0 +1,43 @@
+"""Cuts a batch down to a few of its samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.target.batches import batch_size, leaves, map_tensors, split
+
+if TYPE_CHECKING:
+    import torch
+
+
+def few_samples(batch: Any, number: int) -> Any:
+    """Return the batch with so many of its samples, or None where it cannot be cut.
+
+    Samples are what the first axis of every tensor counts. The first sample is kept, then
+    those whose labels differ from all labels kept so far, then any.
+    """
+    size = batch_size(batch)
+    tensors = [tensor for _, tensor in leaves(batch)]
+    if size is None or size < number or any(t.ndim and len(t) != size for t in tensors):
+        return None
+    chosen = _different(batch, size)[:number]
+    return map_tensors(batch, lambda tensor: tensor[chosen] if tensor.ndim else tensor)
+
+
+def _different(batch: Any, size: int) -> list[int]:
+    """Return the samples' numbers, one of each label first."""
+    targets = [tensor for _, tensor in leaves(split(batch)[1])]
+    seen: list[list[torch.Tensor]] = []
+    first, others = [], []
+    for number in range(size):
+        label = [tensor[number] for tensor in targets if tensor.ndim]
+        if label and any(_same(label, other) for other in seen):
+            others.append(number)
+        else:
+            first.append(number)
+            seen.append(label)
+    return first + others
+
+
+def _same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(bool((a == b).all()) for a, b in zip(one, other, strict=True))
