@@ -53,13 +53,19 @@ def main() -> None:
     imports = [*PYTHON, "-c", "import typer, rich"]
     for flag in ("--help", "--version"):
         ours, bare = versus([*DOCTOR, flag], imports)
-        table.add_row(f"traindoctor {flag}", f"{ours:.3f}", f"{bare:.3f}", f"{ours / bare:.2f}", "1.5")
+        table.add_row(
+            f"traindoctor {flag}", f"{ours:.3f}", f"{bare:.3f}", f"{ours / bare:.2f}", "1.5"
+        )
     for factory, size in (("transformer", "10 M"), ("small", "1 M")):
         bare_script = [*PYTHON, "bare.py", factory, "3"]
         ours, bare = versus(gradflow(factory), bare_script)
         limit = "1.3" if factory == "transformer" else "–"
         table.add_row(
-            f"gradflow, 3 batches, {size}", f"{ours:.2f}", f"{bare:.2f}", f"{ours / bare:.2f}", limit
+            f"gradflow, 3 batches, {size}",
+            f"{ours:.2f}",
+            f"{bare:.2f}",
+            f"{ours / bare:.2f}",
+            limit,
         )
     for factory, size, limit in (("transformer", "10 M", "60 s"), ("small", "1 M", "30 s")):
         whole = seconds([*DOCTOR, "check", f"models.py:{factory}"])

@@ -31,8 +31,10 @@ def test_the_sick_program_has_one_root_cause_at_its_line(name: str) -> None:
     assert {f.code for f in loud} - {expected["code"]} <= set(expected["symptoms"])
     if expected["line"]:
         place = roots[0].location
-        assert place.file and place.file.endswith(f"faults/{name}/sick.py")
-        assert expected["line"] in linecache.getline(str(FAULTS / name / "sick.py"), place.line or 0)
+        assert (place.file or "").endswith(f"faults/{name}/sick.py")
+        assert expected["line"] in linecache.getline(
+            str(FAULTS / name / "sick.py"), place.line or 0
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,7 +46,7 @@ def test_the_healthy_twin_is_healthy(name: str) -> None:
 
 
 def test_every_rule_has_its_fixtures_and_every_fixture_its_rule() -> None:
-    assert NAMES == sorted(rule.name for rule in all_rules().values())
+    assert sorted(rule.name for rule in all_rules().values()) == NAMES
     for rule in all_rules().values():
         expected = json.loads((FAULTS / rule.name / "expected.json").read_text())
         assert expected["code"] == rule.code

@@ -5,13 +5,14 @@ Which parameters stand in the optimizers' groups, compared by identity with the 
 and which of the others get a gradient or move in a short run.
 
 ## Why it matters
-An optimizer is built from a list of tensors. What is missing from the list never moves, however
-good its gradient; what is in the list but no longer in the model moves in vain.
+An optimizer is built from a list of tensors. What is missing from the list never moves,
+however good its gradient; what is in the list but no longer in the model moves in vain.
 
 ## Known limits
 Optimizers are those handed over or seen stepping. A second optimizer that steps later than the
 short run looks is not seen: parameters that get a gradient are then called outside although that
-optimizer would come. Parameters that move without an optimizer (hand-written updates) count as held.
+optimizer would come. Parameters that move without an optimizer (hand-written updates) count
+as held.
 
 ## References
 torch.optim documentation, "Constructing it": the parameters are taken when it is constructed.
@@ -67,7 +68,7 @@ STRANGERS = Rule(
             recommended=True,
             pros="One line moved; nothing else changes.",
             cons="Optimizer state that was loaded before is lost.",
-            after="model = build(); model.to(device)\noptimizer = torch.optim.AdamW(model.parameters())",
+            after="model = build()\noptimizer = torch.optim.AdamW(model.parameters())",
         ),
     ),
     explains=("TD401", "TD103", "TD201", "TD405", "TD409", "TD6"),
@@ -132,7 +133,9 @@ def outside(run: Trace) -> Iterator[Finding]:
         evidence=[
             Evidence("parameters outside", len(lost), 0),
             Evidence("elements outside", elements, 0),
-            Evidence("parameters held", sum(row.num_held for row in run.optimizers), len(trainable)),
+            Evidence(
+                "parameters held", sum(row.num_held for row in run.optimizers), len(trainable)
+            ),
             Evidence("steps in which they moved", 0, len(run.steps)),
         ],
         num_outside=len(lost),

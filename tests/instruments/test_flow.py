@@ -60,7 +60,9 @@ def cut_lines(trace: Trace) -> list[CutRow]:
     return [cut for cut in trace.cuts if cut.reaches_loss]
 
 
-@pytest.mark.parametrize("between", [detached, through_data, through_numpy, without_grad, rewrapped])
+@pytest.mark.parametrize(
+    "between", [detached, through_data, through_numpy, without_grad, rewrapped]
+)
 def test_a_cut_between_two_layers_is_found_at_its_line_with_what_it_cut_off(between) -> None:  # type: ignore[no-untyped-def]
     trace = one_step(between)
     found = cut_lines(trace)

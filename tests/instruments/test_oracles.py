@@ -90,7 +90,9 @@ def test_a_short_run_measures_what_a_plain_loop_measures(
             assert row.share_zero == pytest.approx((expected == 0).float().mean().item())
     for row in trace.updates:
         before, after = (truth[row.step][when][row.parameter] for when in ("before", "after"))
-        assert row.update_rms == pytest.approx((after - before).pow(2).mean().sqrt().item(), rel=1e-4)
+        assert row.update_rms == pytest.approx(
+            (after - before).pow(2).mean().sqrt().item(), rel=1e-4
+        )
         assert row.weight_rms == pytest.approx(after.pow(2).mean().sqrt().item(), rel=1e-5)
         assert row.share_changed == pytest.approx((after != before).float().mean().item())
     for row, step in zip(trace.steps, truth, strict=True):

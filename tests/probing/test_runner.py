@@ -86,7 +86,9 @@ def other_finding(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 
 
 def test_an_experiment_that_two_probes_ask_for_runs_once() -> None:
-    events = events_of(a_probe("one", finding, Count()), a_probe("two", other_finding, Count(), "TD902"))
+    events = events_of(
+        a_probe("one", finding, Count()), a_probe("two", other_finding, Count(), "TD902")
+    )
     assert Count.runs == [1]
     assert sum(isinstance(e, ExperimentStarted) for e in events) == 1
 
@@ -112,9 +114,7 @@ def test_a_probe_that_raises_is_errored_and_the_next_one_runs() -> None:
 
 def test_a_probe_may_report_only_its_own_rules() -> None:
     (ended,) = (
-        e
-        for e in events_of(a_probe("a", other_finding, Count()))
-        if isinstance(e, ProbeEnded)
+        e for e in events_of(a_probe("a", other_finding, Count())) if isinstance(e, ProbeEnded)
     )
     assert ended.status == "errored"
     assert "TD902" in ended.reason
@@ -155,7 +155,9 @@ def test_an_experiment_that_killed_a_worker_is_not_run_again() -> None:
 
 
 def test_an_override_changes_what_a_probe_asks_for() -> None:
-    events = events_of(a_probe("a", finding, Count()), lab=a_lab(overrides={"count": {"number": 7}}))
+    events = events_of(
+        a_probe("a", finding, Count()), lab=a_lab(overrides={"count": {"number": 7}})
+    )
     (made,) = (e for e in events if isinstance(e, FindingMade))
     assert made.finding.title == "7 found"
 

@@ -69,7 +69,8 @@ def _rejected(lab: Lab, batch: dict[str, Any]) -> tuple[Exception | None, list[s
     """Call the forward without each key that it refuses, until it refuses none."""
     import torch
 
-    left, rejected = dict(batch), []
+    left = dict(batch)
+    rejected: list[str] = []
     while True:
         try:
             with torch.no_grad():

@@ -75,7 +75,7 @@ class Lab:
     ) -> None:
         self.setup, self.restore, self.clock = setup, restore, clock
         self.overrides = overrides or {}
-        self.on_progress: Callable[[int, int, str], None] = lambda done, total, note: None
+        self.on_progress: Callable[[int, int, str], None] = lambda *_: None
         self._fetched: list[Fetched] = []
         self._iterator: Any = None
         self.loader_error: BaseException | None = None
@@ -93,7 +93,8 @@ class Lab:
         for name in settings:
             if name not in known:
                 raise UsageError(
-                    f"the experiment {experiment.name} has no setting {name!r}{nearest(name, known)}"
+                    f"the experiment {experiment.name} has no setting {name!r}"
+                    f"{nearest(name, known)}"
                 )
         return replace(experiment, **settings)
 
@@ -167,5 +168,5 @@ def seed_everything(seed: int = SEED) -> None:
     import torch
 
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  the global state is what user code draws from
+    np.random.seed(seed)
     torch.manual_seed(seed)

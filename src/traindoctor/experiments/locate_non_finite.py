@@ -8,7 +8,7 @@ from typing import ClassVar
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
 from traindoctor.experiments.user_loop import run_user_loop
-from traindoctor.instruments import backward as backward_instrument
+from traindoctor.instruments.backward import before_each
 from traindoctor.instruments.finite import FirstNonFinite, tracebacks_kept, watch_nodes
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.modules import ModuleCalls
@@ -36,17 +36,21 @@ class LocateNonFinite(Experiment):
         rows: list[OperationRow] = []
         clear_gradients(lab)
         calls = ModuleCalls(recorder, anatomy)
-        with instruments(lab, recorder, detail=False), calls.watching(), tracebacks_kept():
-            with backward_instrument.before_each(lambda loss: watch_nodes(recorder, loss, rows)):
-                if lab.setup.train_loop is not None and lab.setup.train_step is None:
+        with (
+            instruments(lab, recorder, detail=False),
+            calls.watching(),
+            tracebacks_kept(),
+            before_each(lambda loss: watch_nodes(recorder, loss, rows)),
+        ):
+            if lab.setup.train_loop is not None and lab.setup.train_step is None:
+                with flow.watching():
+                    run_user_loop(lab, recorder, self.batch + 1)
+            else:
+                batches = lab.batches(self.batch + 1)
+                loop = Loop(lab.setup, lab.optimizers(), recorder)
+                if loop.run(batches[:-1]):
                     with flow.watching():
-                        run_user_loop(lab, recorder, self.batch + 1)
-                else:
-                    batches = lab.batches(self.batch + 1)
-                    loop = Loop(lab.setup, lab.optimizers(), recorder)
-                    if loop.run(batches[:-1]):
-                        with flow.watching():
-                            loop.run(batches[-1:])
+                        loop.run(batches[-1:])
         recorder.operations += [op for op in (first.origin or first.last_infinite,) if op]
         recorder.operations += rows[:1]
         return finished(lab, recorder, modules=calls.rows())

@@ -44,7 +44,8 @@ class ReadBatches(Experiment):
             parameters=lab.anatomy.parameters,
             batches=tuple(rows),
             exceptions=(raised,) if raised else (),
-            facts=loader_facts(lab.setup.loader) | {"ended": len(lab.batches(len(rows) + 1)) <= len(rows)},
+            facts=loader_facts(lab.setup.loader)
+            | {"ended": len(lab.batches(len(rows) + 1)) <= len(rows)},
         )
 
     def measurements(self, trace: Trace) -> dict[str, Any]:

@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.experiments.lab import Experiment, Lab
-from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments, loader_exception
+from traindoctor.experiments.loop import (
+    Loop,
+    clear_gradients,
+    finished,
+    instruments,
+    loader_exception,
+)
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder

@@ -33,7 +33,8 @@ class BoundedLoader:
         self._epochs = self._served = 0
 
     def __len__(self) -> int:
-        return min(len(self._lab.setup.loader), self._num_batches)
+        loader: Any = self._lab.setup.loader
+        return min(len(loader), self._num_batches)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lab.setup.loader, name)

@@ -1,1 +1,1 @@
-"""What records: one file per thing seen. Each installs one thing and removes it whatever happens."""
+"""What records: one file per thing seen. Each installs one thing and surely removes it."""

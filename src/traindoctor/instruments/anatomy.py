@@ -75,15 +75,21 @@ class Anatomy:
         found = list(model.named_parameters())
         sizes = norms([p.detach() for _, p in found])
         held = [id(p) for p in _held(self.optimizers)]
-        holders = {
-            id(p): sum(id(p) in {id(q) for q in _held([o])} for o in self.optimizers)
-            for _, p in found
-        } if len(self.optimizers) > 1 else dict.fromkeys(held, 1)
+        holders = (
+            {
+                id(p): sum(id(p) in {id(q) for q in _held([o])} for o in self.optimizers)
+                for _, p in found
+            }
+            if len(self.optimizers) > 1
+            else dict.fromkeys(held, 1)
+        )
         times: dict[int, int] = {}
         for key in held:
             times[key] = times.get(key, 0) + 1
         return tuple(
-            self._parameter(name, p, size, aliases[id(p)], holders.get(id(p), 0), times.get(id(p), 0))
+            self._parameter(
+                name, p, size, aliases[id(p)], holders.get(id(p), 0), times.get(id(p), 0)
+            )
             for (name, p), size in zip(found, sizes, strict=True)
         )
 

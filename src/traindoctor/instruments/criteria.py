@@ -55,9 +55,31 @@ ACTIVATIONS = {
     "dropout",
 }
 # What changes the shape or the type of a tensor, not what made it.
-SHAPES = set(
-    "view reshape transpose permute flatten squeeze unsqueeze contiguous float half bfloat16 to "
-    "t __getitem__ type_as double swapaxes movedim select expand cast clone".split()
+SHAPES = frozenset(
+    [
+        "view",
+        "reshape",
+        "transpose",
+        "permute",
+        "flatten",
+        "squeeze",
+        "unsqueeze",
+        "contiguous",
+        "float",
+        "half",
+        "bfloat16",
+        "to",
+        "t",
+        "__getitem__",
+        "type_as",
+        "double",
+        "swapaxes",
+        "movedim",
+        "select",
+        "expand",
+        "cast",
+        "clone",
+    ]
 )
 
 
@@ -79,7 +101,7 @@ class Criteria:
             if name in CRITERIA:
                 self._add(name, function, args, kwargs, output)
             elif name in DIFFERENCES and output.requires_grad:
-                self._add_difference(name, args, output)
+                self._add_difference(name, args)
             elif name == "gather" or (name == "__getitem__" and _by_tensor(args[1])):
                 self._add_likelihood(args, output)
 
@@ -94,7 +116,9 @@ class Criteria:
 
     def _remember(self, name: str, args: Any, kwargs: Any, output: torch.Tensor) -> None:
         if name in ACTIVATIONS:
-            axis = kwargs.get("dim", args[1] if len(args) > 1 and isinstance(args[1], int) else None)
+            axis = kwargs.get(
+                "dim", args[1] if len(args) > 1 and isinstance(args[1], int) else None
+            )
             axis = axis % output.dim() if isinstance(axis, int) and output.dim() else None
             made = (weakref.ref(output), name.rstrip("_"), here(), axis)
             self.made[id(output)] = made
@@ -107,9 +131,7 @@ class Criteria:
         made = self.made.get(id(tensor))
         return made[1:] if made is not None and made[0]() is tensor else ("", Place(), None)
 
-    def _add(
-        self, name: str, function: Any, args: Any, kwargs: Any, output: torch.Tensor
-    ) -> None:
+    def _add(self, name: str, function: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
         import torch
 
         given = _arguments(function, args, kwargs)
@@ -136,7 +158,7 @@ class Criteria:
             row = dataclasses.replace(row, **_target_facts(target.detach(), row.ignore_index))
         self._append(row, output)
 
-    def _add_difference(self, name: str, args: Any, output: torch.Tensor) -> None:
+    def _add_difference(self, name: str, args: Any) -> None:
         """Keep a hand-written `prediction - target` whose shapes differ, for it may broadcast."""
         import torch
 
@@ -181,7 +203,9 @@ class Criteria:
     def _append(self, row: CriterionRow, output: torch.Tensor | None) -> None:
         signs: list[float] = []
         if output is not None and output.requires_grad:
-            output.register_hook(lambda gradient: signs.append(float(gradient.detach().sum())))
+            output.register_hook(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                lambda gradient: signs.append(float(gradient.detach().sum()))
+            )
         self.rows.append(row)
         self.signs.append(signs)
 

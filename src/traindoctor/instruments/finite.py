@@ -35,7 +35,7 @@ class FirstNonFinite:
         self.origin: OperationRow | None = None
         self.last_infinite: OperationRow | None = None
 
-    def __call__(self, name: str, function: Any, args: Any, kwargs: Any, output: Any) -> None:
+    def __call__(self, name: str, _: Any, args: Any, kwargs: Any, output: Any) -> None:
         """Take in one operation."""
         if self.origin is not None:
             return

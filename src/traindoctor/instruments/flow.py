@@ -99,8 +99,8 @@ class Flow:
         # No mode sees `from_numpy`: it is replaced by name.
         original = torch.from_numpy
 
-        def from_numpy(array: Any) -> torch.Tensor:
-            tensor = original(array)
+        def from_numpy(ndarray: Any) -> torch.Tensor:
+            tensor = original(ndarray)
             if flow.outside:
                 flow._mark(tensor, frozenset(flow.outside))
             return tensor
@@ -204,7 +204,9 @@ class Flow:
 
     def _parameters(self, inputs: list[torch.Tensor]) -> set[str]:
         """Name the trainable parameters whose values are in these tensors."""
-        found = {self.names[id(t)] for t in inputs if id(t) in self.trainable and id(t) in self.names}
+        found = {
+            self.names[id(t)] for t in inputs if id(t) in self.trainable and id(t) in self.names
+        }
         for tensor in inputs:
             for node in graph_nodes(tensor.grad_fn):
                 leaf = getattr(node, "variable", None)
@@ -216,10 +218,45 @@ class Flow:
 
 
 _UNINTERESTING = frozenset(
-    "size dim shape device dtype is_cuda requires_grad grad_fn grad is_leaf __len__ ndim numel "
-    "is_floating_point is_complex layout names stride storage_offset is_contiguous __hash__ "
-    "__repr__ __format__ requires_grad_ is_sparse is_quantized is_meta backward retain_grad "
-    "register_hook element_size data_ptr _version is_nested get_device nelement type".split()
+    [
+        "size",
+        "dim",
+        "shape",
+        "device",
+        "dtype",
+        "is_cuda",
+        "requires_grad",
+        "grad_fn",
+        "grad",
+        "is_leaf",
+        "__len__",
+        "ndim",
+        "numel",
+        "is_floating_point",
+        "is_complex",
+        "layout",
+        "names",
+        "stride",
+        "storage_offset",
+        "is_contiguous",
+        "__hash__",
+        "__repr__",
+        "__format__",
+        "requires_grad_",
+        "is_sparse",
+        "is_quantized",
+        "is_meta",
+        "backward",
+        "retain_grad",
+        "register_hook",
+        "element_size",
+        "data_ptr",
+        "_version",
+        "is_nested",
+        "get_device",
+        "nelement",
+        "type",
+    ]
 )
 
 

@@ -78,7 +78,7 @@ class ModuleCalls:
         return hook
 
     def _leave(self, path: str) -> Any:
-        def hook(module: torch.nn.Module, args: Any, output: Any) -> None:
+        def hook(_module: torch.nn.Module, _args: Any, output: Any) -> None:
             if self.recorder.running and self.recorder.running[-1]["module"] == path:
                 self.recorder.running.pop()
             seen = self.seen[path]

@@ -63,7 +63,7 @@ class _Watch:
         self.open: dict[int, dict[str, Any]] = {}
 
     def before(self, optimizer: Any, *_: Any) -> None:
-        """Note the state before a step. A subclass calling `super().step()` re-enters: once only."""
+        """Note the state before a step. Re-entry through `super().step()` counts once."""
         if id(optimizer) in self.open:
             self.open[id(optimizer)]["depth"] += 1
             return
@@ -73,7 +73,9 @@ class _Watch:
         seconds = self.recorder.clock()
         state = {"depth": 1, "held": held, "place": user_place(sys._getframe(1)), "sizes": sizes}
         state["num_gradients"], state["num_zero"] = len(grads), sum(size == 0 for size in sizes)
-        state["rates"] = tuple(float(group["lr"]) for group in optimizer.param_groups if "lr" in group)
+        state["rates"] = tuple(
+            float(group["lr"]) for group in optimizer.param_groups if "lr" in group
+        )
         if self.detail:
             self._note_gradients(held)
         state["weights"] = [p.detach().clone() for p in held] if self.detail else None

@@ -42,7 +42,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentEnded:
-    """`status` is `done`, `failed` (with `reason`) or `partial` (user code raised; it says where)."""
+    """`status` is `done`, `failed` or `partial` (user code raised; `reason` says where)."""
 
     key: str
     name: str

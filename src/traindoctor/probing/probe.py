@@ -20,7 +20,9 @@ class Ask(Protocol):
         ExperimentFailed: it cannot be had; the probe is listed as not examined.
     """
 
-    def __call__(self, experiment: Experiment, /) -> Trace: ...
+    def __call__(self, experiment: Experiment, /) -> Trace:
+        """Return the trace of an experiment."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

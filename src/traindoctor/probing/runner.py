@@ -135,22 +135,24 @@ class _Ask:
         return outcome
 
     def _ended(self, experiment: Experiment, outcome: Trace | str, seconds: float) -> None:
-        failed = isinstance(outcome, str)
-        raised = not failed and bool(outcome.exceptions)
-        reason = outcome if failed else ""
-        if raised:
-            first = outcome.exceptions[0]
-            reason = f"{first.phase} raised {first.type_name} at {first.place.file}:{first.place.line}"
+        status, steps = "failed", 0
+        measurements: dict[str, Any] = {}
+        if isinstance(outcome, str):
+            reason = outcome
+        else:
+            raised = outcome.exceptions[:1]
+            status, reason = ("partial", raised[0].summary) if raised else ("done", "")
+            steps, measurements = len(outcome.steps), experiment.measurements(outcome)
         self.emit(
             ExperimentEnded(
                 key=experiment.key,
                 name=experiment.name,
                 settings=asdict(experiment),
-                status="failed" if failed else "partial" if raised else "done",
+                status=status,
                 seconds=seconds,
-                steps=0 if failed else len(outcome.steps),
+                steps=steps,
                 reason=reason,
-                measurements={} if failed else experiment.measurements(outcome),
+                measurements=measurements,
             )
         )
 

@@ -10,9 +10,7 @@ from traindoctor.probing.finding import Location
 from traindoctor.trace import Place
 
 
-def location(
-    place: Place, *, module: str | None = None, parameter: str | None = None
-) -> Location:
+def location(place: Place, *, module: str | None = None, parameter: str | None = None) -> Location:
     """Return a place as a finding's location; module and parameter stand in where it is empty."""
     return Location(
         file=place.file,

@@ -21,20 +21,20 @@ def births() -> Iterator[dict[int, Place]]:
     import torch
 
     places: dict[int, Place] = {}
-    kinds = (torch.optim.Optimizer, torch.nn.Module)
+    kinds: tuple[Any, ...] = (torch.optim.Optimizer, torch.nn.Module)
     originals = [kind.__init__ for kind in kinds]
 
     def noting(original: Any) -> Any:
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
             places[id(self)] = user_place(sys._getframe(1))
             original(self, *args, **kwargs)
 
-        return __init__
+        return init
 
     for kind, original in zip(kinds, originals, strict=True):
-        kind.__init__ = noting(original)  # type: ignore[method-assign]  # taken back below
+        kind.__init__ = noting(original)
     try:
         yield places
     finally:
         for kind, original in zip(kinds, originals, strict=True):
-            kind.__init__ = original  # type: ignore[method-assign]
+            kind.__init__ = original

@@ -108,7 +108,7 @@ def _assigns(node: ast.AST, attribute: str) -> bool:
     )
 
 
-def call_place(name: str, prefer: Place = Place()) -> Place:  # noqa: B008  a frozen value
+def call_place(name: str, prefer: Place = Place()) -> Place:
     """Return where the user's code calls something by this last name, if that is one place.
 
     Calls inside the preferred place's function win; then those in its file. Two equally

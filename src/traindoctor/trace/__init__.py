@@ -3,4 +3,4 @@
 from traindoctor.trace.rows import *  # noqa: F403  the rows are this package's vocabulary
 from traindoctor.trace.tables import Trace
 
-__all__ = ["Trace"]  # noqa: PLE0604  the rows come through the star
+__all__ = ["Trace"]

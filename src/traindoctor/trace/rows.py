@@ -331,6 +331,13 @@ class ExceptionRow:
     batch: int = 0
     traceback: str = ""  # the user's frames only
 
+    @property
+    def summary(self) -> str:
+        """Where it came from, and its first line, as one phrase."""
+        where = f" at {self.place.file}:{self.place.line}" if self.place else ""
+        first = self.message.splitlines()[0][:160] if self.message else ""
+        return f"{self.phase} raised {self.type_name}{where}: {first}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarningRow:

@@ -78,8 +78,5 @@ class Trace:
                 continue
             reason = f"{found} of the {needed} {table} needed were observed"
             if self.exceptions:
-                first = self.exceptions[0]
-                where = f" at {first.place.file}:{first.place.line}" if first.place else ""
-                message = first.message.splitlines()[0] if first.message else ""
-                reason += f": {first.phase} raised {first.type_name}{where}: {message[:120]}"
+                reason += f": {self.exceptions[0].summary}"
             raise CannotJudge(reason)
