@@ -14,8 +14,8 @@ NUM_PIXELS = 64
 
 def dots() -> Tensor:
     """Return (samples, pixels) of small pictures in [0, 1]."""
-    images, _ = pictures(num_samples=96, size=8)
-    return images.flatten(1).sigmoid()
+    images, _ = pictures(num_samples=96, size=8, noise=0.1)
+    return (4.0 * images.flatten(1)).sigmoid()
 
 
 def trained(model: nn.Module, loss_fn: object, lr: float = 2e-3) -> Target:

@@ -56,14 +56,14 @@ def curve(num_samples: int = 192, num_features: int = 4) -> tuple[Tensor, Tensor
     return x, (y - y.mean()) / y.std()
 
 
-def pictures(num_samples: int = 96, size: int = 16) -> tuple[Tensor, Tensor]:
+def pictures(num_samples: int = 96, size: int = 16, noise: float = 0.5) -> tuple[Tensor, Tensor]:
     """Return noisy stripes (samples, 1, size, size), and which of three ways each run."""
     labels = torch.arange(num_samples) % 3
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     across = torch.stack([x, y, x + y]).float()[labels]
     phase = 6.28 * torch.rand(num_samples, 1, 1)
     clean = torch.sin(0.8 * across + phase)
-    return (clean + 0.5 * torch.randn_like(clean))[:, None], labels
+    return (clean + noise * torch.randn_like(clean))[:, None], labels
 
 
 def text(num_samples: int = 96, length: int = 20) -> Tensor:
