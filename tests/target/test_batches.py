@@ -188,6 +188,8 @@ def test_without_a_device_a_batch_stays() -> None:
         ({"x": torch.zeros(5, 2), "scale": torch.tensor(1.0), "names": ["a"] * 5}, 5),
         (([torch.zeros(2, 4), torch.zeros(2)], torch.zeros(2)), 2),
         ((torch.zeros(3), torch.zeros(4)), None),
+        ({"images": torch.zeros(9), "input_ids": torch.zeros(2), "labels": torch.zeros(2)}, 2),
+        ({"images": torch.zeros(9), "labels": torch.zeros(2)}, None),
         ([torch.zeros(()), "x"], None),
         ({}, None),
         ("text", None),

@@ -393,3 +393,69 @@ def test_the_samplers_epoch_comes_back() -> None:
     with preserved(TrainingSetup(model=nn.Linear(1, 1), loader=loader)):
         sampler.epoch = 3
     assert sampler.epoch == 0
+
+
+def test_a_gradient_scaler_comes_back() -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
+    setup = make_setup(scaler=scaler)
+    scaler.scale(torch.zeros(()))
+    before = scaler.state_dict()
+    with preserved(setup):
+        for parameter in setup.model.parameters():
+            parameter.grad = torch.full_like(parameter, torch.inf)
+        scaler.step(setup.optimizer)
+        scaler.update()
+        assert scaler.state_dict() != before
+    assert scaler.state_dict() == before
+
+
+def test_generators_and_arrays_that_the_data_or_the_model_keep_come_back() -> None:
+    class Data(torch.utils.data.Dataset[int]):
+        def __init__(self) -> None:
+            self.generators = np.random.default_rng(0)
+            self.random = random.Random(0)
+            self.legacy = np.random.RandomState(0)
+
+    data, model = Data(), nn.Linear(1, 1)
+    model.counts = np.zeros(3)
+
+    def draw() -> list[float]:
+        return [data.generators.random(), data.random.random(), data.legacy.rand()]
+
+    with preserved(
+        TrainingSetup(model=model, loader=DataLoader(data, 1, shuffle=False, sampler=[]))
+    ):
+        drawn = draw()
+        model.counts += 1
+    assert draw() == drawn
+    assert model.counts.tolist() == [0, 0, 0]
+
+
+def test_a_wrapped_optimizer_comes_back_with_what_it_wraps() -> None:
+    class Averaged:
+        def __init__(self, base: torch.optim.Optimizer) -> None:
+            self.base, self.slow = base, [torch.zeros(2)]
+
+        @property
+        def param_groups(self) -> list[dict[str, Any]]:
+            return self.base.param_groups
+
+    parameter = nn.Parameter(torch.zeros(2))
+    parameter.grad = torch.ones(2)
+    wrapper = Averaged(torch.optim.Adam([parameter]))
+    with preserved(TrainingSetup(model=nn.Linear(1, 1), loader=[], optimizer=wrapper)):
+        wrapper.base.step()
+        wrapper.slow[0].add_(1)
+    assert not wrapper.base.state
+    assert wrapper.slow[0].tolist() == parameter.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("wrap", [torch.compile, torch.jit.script, nn.DataParallel])
+def test_wrapped_models_come_back(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = [octets(part) for part in model.state_dict().values() if part.ndim]
+    with preserved(TrainingSetup(model=wrap(model), loader=[])):
+        for part in model.parameters():
+            part.data.add_(1)
+        model[1].running_mean.add_(1)
+    assert [octets(part) for part in model.state_dict().values() if part.ndim] == before

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.target.setup import TARGET_NAMES
 
 if TYPE_CHECKING:
+    import torch
+
     from traindoctor.trace import BatchRow
 
 __all__ = [
@@ -93,7 +95,8 @@ def _rebuilt(batch: Any, leaf: Callable[[Any], Any]) -> Any:
     if isinstance(batch, (torch.Tensor, torch.Size)):
         return leaf(batch)
     if isinstance(batch, PackedSequence):  # a tuple whose second field must stay on the host
-        return leaf(batch) if leaf(batch) is not batch else batch._replace(data=leaf(batch.data))
+        moved = leaf(batch)
+        return moved if moved is not batch else batch._replace(data=leaf(batch.data))
     if isinstance(batch, Mapping):
         return _rebuilt_mapping(batch, leaf)
     if is_dataclass(batch) and not isinstance(batch, type):
@@ -150,16 +153,23 @@ def leaves(batch: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def batch_size(batch: Any) -> int | None:
     """Return the number of samples, or None where the tensors do not agree on it.
 
-    The tensors at the top decide; where there are none, those nested in it do.
+    The tensors at the top decide; where there are none, those nested in it do. Where they
+    disagree, as with several images a sample, token ids and targets that agree decide.
     """
     import torch
 
     tops = [part for _, part in parts_of(batch)] if kind_of(batch) != "tensor" else [batch]
     tensors = [part for part in tops if isinstance(part, torch.Tensor)]
-    if not tensors:
-        tensors = [tensor for _, tensor in leaves(batch)]
-    sizes = {int(tensor.size(0)) for tensor in tensors if tensor.ndim}
-    return sizes.pop() if len(sizes) == 1 else None
+    sizes = _sizes(tensors or [tensor for _, tensor in leaves(batch)])
+    if len(set(sizes)) > 1 and isinstance(batch, Mapping):
+        named = [batch[name] for name in ("input_ids", *TARGET_NAMES) if name in batch]
+        sizes = _sizes([part for part in named if isinstance(part, torch.Tensor)])
+        sizes = sizes if len(sizes) > 1 else []
+    return sizes[0] if len(set(sizes)) == 1 else None
+
+
+def _sizes(tensors: Sequence[torch.Tensor]) -> list[int]:
+    return [int(tensor.size(0)) for tensor in tensors if tensor.ndim]
 
 
 def split(batch: Any) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-class NoLoss(TrainDoctorError):  # noqa: N818  reads as it is raised
+class NoLoss(TrainDoctorError):
     """Nothing in the outputs is a loss; the message says what they are."""
 
 

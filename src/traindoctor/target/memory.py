@@ -33,7 +33,7 @@ class Memory:
         self._tensors: list[TensorState] = []
         self._watched: dict[int, torch.Tensor] = {}
         self._copies: dict[object, Copy] = {}
-        self._generators: list[Callable[[], Any]] = []
+        self._setters: list[Callable[[], Any]] = []
 
     @property
     def num_bytes(self) -> int:
@@ -65,11 +65,11 @@ class Memory:
             if owner is None or id(owner) in self._seen:
                 continue
             self._seen[id(owner)] = owner
-            self._remember_generator(owner)
+            self._remember_state(owner)
             if hasattr(owner, "__dict__") and not isinstance(owner, type):
                 self._namespaces.append((owner, type(owner), dict(vars(owner))))
                 for value in vars(owner).values():
-                    self._remember_generator(value)
+                    self._remember_state(value)
 
     def _enter(self, part: Any) -> Iterable[Any]:
         """Remember one object; return what is to be remembered next."""
@@ -86,7 +86,7 @@ class Memory:
             namespace = vars(part)
             self._namespaces.append((part, type(part), dict(namespace)))
             return list(namespace.values())
-        self._remember_generator(part)
+        self._remember_state(part)
         return ()
 
     def _remember_tensor(self, tensor: torch.Tensor) -> Iterable[Any]:
@@ -95,20 +95,23 @@ class Memory:
         self._tensors.append(state)
         return state.parts
 
-    def _remember_generator(self, part: Any) -> None:
+    def _remember_state(self, part: Any) -> None:
         import numpy as np
         import torch
 
         if isinstance(part, torch.Generator):
             torch_state = part.get_state()
-            self._generators.append(lambda: part.set_state(torch_state))
+            self._setters.append(lambda: part.set_state(torch_state))
         elif isinstance(part, np.random.Generator):
             bits, bit_state = part.bit_generator, part.bit_generator.state
-            self._generators.append(lambda: setattr(bits, "state", bit_state))
+            self._setters.append(lambda: setattr(bits, "state", bit_state))
         elif isinstance(part, (random.Random, np.random.RandomState)):
             name = "state" if isinstance(part, random.Random) else "_state"
             state = getattr(part, f"get{name}")()
-            self._generators.append(lambda: getattr(part, f"set{name}")(state))
+            self._setters.append(lambda: getattr(part, f"set{name}")(state))
+        elif isinstance(part, np.ndarray) and part.flags.writeable:
+            values = part.copy()
+            self._setters.append(lambda: np.copyto(part, values))
 
     def restore(self) -> int:
         """Set everything back. Returns how many watched tensors changed for good."""
@@ -122,8 +125,8 @@ class Memory:
             state.rebind()
         for copy in self._copies.values():
             copy.write_back()
-        for set_state in self._generators:
-            set_state()
+        for set_back in self._setters:
+            set_back()
         return sum(state.has_changed for state in self._tensors)
 
 
@@ -134,8 +137,11 @@ def _is_entered(part: Any) -> bool:
     kinds = (torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
     if isinstance(part, (*kinds, torch.amp.GradScaler)):
         return True
-    is_kin = hasattr(part, "param_groups") or hasattr(part, "_last_lr")
-    return is_kin and hasattr(part, "__dict__") and not isinstance(part, type)
+    if isinstance(part, type) or not hasattr(part, "__dict__"):
+        return False
+    # A wrapper of an optimizer or a schedule; looked up without running code of the part's own.
+    known = {*vars(part), *dir(type(part))}
+    return bool(known & {"param_groups", "_last_lr"})
 
 
 def _refill(container: Any, contents: Any) -> None:

@@ -62,7 +62,7 @@ class TrainingSetup:
     device: Any = None
     reference: str = ""
     kind: str = "setup"
-    factory: Place = Place()  # noqa: RUF009  frozen
+    factory: Place = Place()
     only_loss: bool = False
     built_at: Mapping[int, Place] = field(default_factory=dict)
 
@@ -88,7 +88,7 @@ def as_setup(
     returned: object,
     *,
     reference: str = "",
-    factory: Place = Place(),  # noqa: B008  frozen
+    factory: Place = Place(),
 ) -> TrainingSetup:
     """Turn what a factory returned into a setup.
 

@@ -33,9 +33,6 @@ class Snapshot:
     Frozen parameters are copied where the user's own step or loop runs, which may unfreeze
     them, or where they are no larger than the trainable ones; elsewhere they are only
     checked.
-
-    Attributes:
-        num_bytes: memory that the copies take.
     """
 
     def __init__(self, setup: TrainingSetup) -> None:
@@ -45,6 +42,8 @@ class Snapshot:
         trained = (setup.model, setup.loss_fn, *setup.optimizers, setup.scheduler, setup.scaler)
         for part in trained:
             self._memory.remember(part)
+        for part in (*setup.model.parameters(), *setup.model.buffers()):
+            self._memory.remember(part)  # those of a scripted module stand in no attribute
         for loader in (setup.loader, setup.validation_loader):
             self._memory.remember_shallow(loader)
         self._interpreter = InterpreterState.read()
