@@ -62,7 +62,6 @@ CLASSIFICATION = (
             "WavLMForXVector": _XVECTOR,
         },
         common={"num_labels": data.NUM_TONES},
-        quick=("HubertForSequenceClassification",),
     )
     + herd(
         "audio-classification",

@@ -71,7 +71,6 @@ MASKED_IMAGES = herd(
             "encoder_stride": 16,
         },
     },
-    quick=("ViTForMaskedImageModeling",),
 ) + herd(
     "masked-image",
     data.pictures,

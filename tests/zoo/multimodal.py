@@ -79,7 +79,7 @@ TALKERS = (
                 "text_config": {"model_type": "gemma"},
             },
         },
-        quick=("LlavaForConditionalGeneration", "PaliGemmaForConditionalGeneration"),
+        quick=("LlavaForConditionalGeneration",),
     )
     + herd(
         "image-text",
@@ -91,7 +91,6 @@ TALKERS = (
                 "mm_tokens_per_image": _QUARTER,
             },
         },
-        quick=("Gemma3ForConditionalGeneration",),
     )
     + herd(
         "image-text",
@@ -127,7 +126,6 @@ TALKERS = (
                 },
             },
         },
-        quick=("Idefics3ForConditionalGeneration",),
     )
     + herd(
         "image-text",
@@ -174,7 +172,6 @@ CAPTIONERS = (
                 "pad_token_id": 0,
             },
         },
-        quick=("VisionEncoderDecoderModel",),
     )
     + herd(
         "visual-qa",

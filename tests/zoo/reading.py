@@ -41,7 +41,7 @@ MASKED = (
             "XLMWithLMHeadModel": {},
             "YosoForMaskedLM": {},
         },
-        quick=("BertForMaskedLM", "AlbertForMaskedLM", "DebertaV2ForMaskedLM", "FNetForMaskedLM"),
+        quick=("AlbertForMaskedLM", "DebertaV2ForMaskedLM"),
     )
     + herd(
         "pretraining",
@@ -75,7 +75,7 @@ CLASSIFIERS = (
             "FlaubertForSequenceClassification": {},
         },
         common={"num_labels": data.NUM_TOPICS},
-        quick=("BertForSequenceClassification", "XLNetForSequenceClassification"),
+        quick=("XLNetForSequenceClassification",),
     )
     + herd(
         "regression",
@@ -113,7 +113,6 @@ CLASSIFIERS = (
             "SplinterForQuestionAnswering": {"question_token_id": BOS},
             "GPTNeoXForQuestionAnswering": {},
         },
-        quick=("BertForQuestionAnswering",),
     )
     + herd(
         "multiple-choice",

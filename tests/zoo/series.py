@@ -110,7 +110,6 @@ SPECIMENS = (
             "PatchTSTForPretraining": _PATCHED | {"do_mask_input": True},
             "PatchTSMixerForPretraining": _PATCHED,
         },
-        quick=("PatchTSTForPrediction",),
     )
     + herd(
         "series-classification",

@@ -140,9 +140,7 @@ IMAGES = herd(
     common=_CLASSES,
     quick=(
         "ViTForImageClassification",
-        "SwinForImageClassification",
         "ConvNextV2ForImageClassification",
-        "ResNetForImageClassification",
         "FocalNetForImageClassification",
     ),
 )

@@ -100,9 +100,7 @@ CAUSAL = (
         quick=(
             "GPT2LMHeadModel",
             "LlamaForCausalLM",
-            "LlamaForCausalLM:tied",
             "MixtralForCausalLM",
-            "Gemma3ForCausalLM",
             "MambaForCausalLM",
         ),
     )

@@ -241,7 +241,6 @@ SPECIMENS = stable(
     sparse_embedding,
     quick=(
         mlp_classifier,
-        mlp_regressor,
         gaussian_nll,
         cnn_batch_norm,
         zero_init_residual,

@@ -248,7 +248,6 @@ SPECIMENS = stable(
     trainer,
     quick=(
         accumulation_and_clipping,
-        momentum_and_one_cycle,
         model_and_loader_alone,
         lbfgs,
         accumulating_loop,

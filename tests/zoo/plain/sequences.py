@@ -274,7 +274,6 @@ SPECIMENS = stable(
     lora_adapter,
     bf16_weights,
     quick=(
-        gru_language_model,
         lstm_tagger,
         tied_weights,
         mixture_of_experts,
