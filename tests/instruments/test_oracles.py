@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from traindoctor.experiments import Lab, ShortRun
-from traindoctor.instruments.backward import backwards_seen, norms, num_present
+from traindoctor.instruments.backward import backwards_seen, norms, present
 from traindoctor.instruments.optimizer import steps_seen
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.warned import warnings_seen
@@ -144,7 +144,7 @@ def test_backward_passes_are_seen_in_both_spellings_with_the_users_line() -> Non
 def test_a_zero_gradient_is_not_a_present_one() -> None:
     p, q = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     p.grad, q.grad = torch.zeros(2), torch.tensor([0.0, 1e-30])
-    assert num_present([p, q, nn.Parameter(torch.ones(1))]) == 1
+    assert len(present([p, q, nn.Parameter(torch.ones(1))])) == 1
 
 
 class CallsSuper(torch.optim.Adam):

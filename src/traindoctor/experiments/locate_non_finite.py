@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from traindoctor.experiments.lab import Experiment, Lab
-from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
+from traindoctor.experiments.loop import Loop, as_training_begins, finished, instruments
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import before_each
 from traindoctor.instruments.finite import FirstNonFinite, tracebacks_kept, watch_nodes
@@ -34,7 +34,7 @@ class LocateNonFinite(Experiment):
         first = FirstNonFinite(recorder)
         flow = Flow(recorder, anatomy.names, anatomy.trainable, [first])
         rows: list[OperationRow] = []
-        clear_gradients(lab)
+        as_training_begins(lab)
         calls = ModuleCalls(recorder, anatomy)
         with (
             instruments(lab, recorder, detail=False),

@@ -28,7 +28,8 @@ def instruments(lab: Lab, recorder: Recorder, detail: bool = True) -> Iterator[N
     with ExitStack() as stack:
         stack.enter_context(warnings_seen(recorder))
         stack.enter_context(backwards_seen(recorder, anatomy.trainable if detail else ()))
-        stack.enter_context(steps_seen(recorder, anatomy.names, anatomy.orphans, detail))
+        known = () if anatomy.has_own_optimizer else anatomy.optimizers
+        stack.enter_context(steps_seen(recorder, anatomy.names, anatomy.orphans, detail, known))
         yield
 
 
@@ -174,6 +175,18 @@ class Loop:
 def clear_gradients(lab: Lab) -> None:
     """Start from no gradients at all; the snapshot gives the user's back."""
     lab.setup.model.zero_grad(set_to_none=True)
+
+
+def as_training_begins(lab: Lab) -> None:
+    """Clear the gradients, and set train mode where no code of the user's own would."""
+    clear_gradients(lab)
+    if not trains_by_hand(lab.setup):
+        lab.setup.model.train()
+
+
+def trains_by_hand(setup: TrainingSetup) -> bool:
+    """Tell whether the user's own train_step or train_loop does the training."""
+    return bool(setup.train_loop or (setup.train_step and not setup.only_loss))
 
 
 def device_of(setup: TrainingSetup) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import (
     Loop,
-    clear_gradients,
+    as_training_begins,
     finished,
     instruments,
     loader_exception,
@@ -40,7 +40,7 @@ class OneStep(Experiment):
         calls = ModuleCalls(recorder, anatomy, keep_outputs=True)
         criteria = Criteria(recorder)
         flow = Flow(recorder, anatomy.names, anatomy.trainable, [criteria])
-        clear_gradients(lab)
+        as_training_begins(lab)
         fetched = lab.batches(self.batch + 1)[self.batch :]
         loss: Any = None
         with instruments(lab, recorder), calls.watching(), flow.watching():

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import (
     Loop,
-    clear_gradients,
+    as_training_begins,
     finished,
     instruments,
     loader_exception,
+    trains_by_hand,
 )
 from traindoctor.experiments.user_loop import run_user_loop
+from traindoctor.instruments.backward import norms
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.batches import describe
@@ -40,10 +42,10 @@ class ShortRun(Experiment):
         setup, recorder = lab.setup, Recorder(clock=lab.clock)
         number = max(self.num_batches, min(3 * setup.accumulation_steps, 64))
         calls = ModuleCalls(recorder, lab.anatomy)
-        clear_gradients(lab)
-        by_hand = bool(setup.train_loop or (setup.train_step and not setup.only_loss))
+        as_training_begins(lab)
+        by_hand = trains_by_hand(setup)
         before = _copies(lab) if by_hand else {}
-        setup.model.train(setup.model.training or not by_hand)
+        sizes = _sizes(lab)
         start = lab.clock()
         with instruments(lab, recorder), calls.watching():
             if setup.train_loop is not None:
@@ -57,7 +59,8 @@ class ShortRun(Experiment):
         recorder.facts.update(
             seconds=seconds,
             num_batches_asked=number,
-            moved=_moved(lab, before),
+            moved=_moved(lab, before, sizes),
+            discarded_backwards=tuple(recorder.ledger.discarded),
         )
         facts = replace(lab.anatomy.facts, trains_by_hand=by_hand)
         return finished(lab, recorder, modules=calls.rows(), setup=facts)
@@ -98,10 +101,19 @@ def _copies(lab: Lab) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in lab.setup.model.named_parameters()}
 
 
-def _moved(lab: Lab, before: dict[str, torch.Tensor]) -> tuple[str, ...] | None:
-    """Name the parameters that differ bitwise from before; None where nobody kept them."""
+def _sizes(lab: Lab) -> dict[str, float]:
+    """Return each parameter's norm: it tells whether a forward moved it (a running average)."""
+    found = list(lab.setup.model.named_parameters())
+    sizes = norms([p.detach() for _, p in found])
+    return {name: size for (name, _), size in zip(found, sizes, strict=True)}
+
+
+def _moved(
+    lab: Lab, before: dict[str, torch.Tensor], sizes: dict[str, float]
+) -> tuple[str, ...]:
+    """Name the parameters that differ from before: bitwise where copies were kept, else by norm."""
     if not before:
-        return None
+        return tuple(name for name, size in _sizes(lab).items() if size != sizes.get(name, size))
     return tuple(
         name
         for name, p in lab.setup.model.named_parameters()

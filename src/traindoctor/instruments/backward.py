@@ -30,21 +30,27 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
 
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
         place = user_place(sys._getframe(1))
-        before = num_present(parameters)
+        before = present(parameters)
+        recorder.ledger.backward_begins(before)
+        for listener in recorder.on_backward:
+            listener()
         loss = _value(tensors)
         recorder.last_loss = tensors if not isinstance(tensors, list | tuple) else tensors[0]
         start = recorder.clock()
         result = original(tensors, *args, **kwargs)
+        seconds = recorder.clock() - start
+        after = present(parameters)
+        recorder.ledger.backward_ends(after)
         recorder.backwards.append(
             BackwardRow(
                 index=len(recorder.backwards),
                 step=recorder.step,
                 batch=recorder.batch,
                 loss=loss,
-                num_present_before=before,
-                num_present_after=num_present(parameters),
+                num_present_before=len(before),
+                num_present_after=len(after),
                 retain_graph=bool(kwargs.get("retain_graph")),
-                seconds=recorder.clock() - start,
+                seconds=seconds,
                 place=place,
             )
         )
@@ -75,10 +81,11 @@ def before_each(act: Callable[[Any], None]) -> Iterator[None]:
         torch.autograd.backward = inner
 
 
-def num_present(parameters: Sequence[torch.nn.Parameter]) -> int:
-    """Count the parameters whose gradient is there and not all zero."""
-    grads = [p.grad for p in parameters if p.grad is not None]
-    return sum(norm != 0 for norm in norms(grads))
+def present(parameters: Sequence[torch.nn.Parameter]) -> frozenset[int]:
+    """Return the `id` of each parameter whose gradient is there and not all zero."""
+    filled = [(id(p), p.grad) for p in parameters if p.grad is not None]
+    sizes = norms([grad for _, grad in filled])
+    return frozenset(key for (key, _), size in zip(filled, sizes, strict=True) if size != 0)
 
 
 def norms(tensors: Sequence[torch.Tensor], order: float = 2.0) -> list[float]:

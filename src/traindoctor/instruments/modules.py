@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.anatomy import Anatomy
 from traindoctor.instruments.recorder import Recorder
-from traindoctor.trace import ModuleRow
+from traindoctor.target.usercode import user_place
+from traindoctor.trace import ModuleRow, Place
 
 if TYPE_CHECKING:
     import torch
@@ -22,10 +24,14 @@ class _Seen:
     training: int = 0
     without_grad: int = 0
     kind: str = ""
+    keywords: tuple[str, ...] = ()
     inputs: tuple[tuple[int, ...], ...] = ()
     outputs: tuple[tuple[int, ...], ...] = ()
     requires_grad: bool | None = None
     last: Any = None  # tensors of the last output, for asking the graph about them
+    place: Place = Place()
+    mode: bool | None = None  # of its last call with gradients since the last backward pass
+    modes: list[bool] = field(default_factory=list)
 
 
 class ModuleCalls:
@@ -45,10 +51,19 @@ class ModuleCalls:
                 enter, leave = self._enter(row), self._leave(row.path)
                 handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
                 handles.append(module.register_forward_hook(leave))
+            self.recorder.on_backward.append(self._note_modes)
             yield self
         finally:
             for handle in handles:
                 handle.remove()
+            self.recorder.on_backward.clear()
+
+    def _note_modes(self) -> None:
+        """Keep the mode in which each module was called for the backward pass that begins."""
+        for seen in self.seen.values():
+            if seen.mode is not None:
+                seen.modes.append(seen.mode)
+                seen.mode = None
 
     def _enter(self, row: ModuleRow) -> Any:
         path = row.path
@@ -69,11 +84,18 @@ class ModuleCalls:
                     "module_keywords": tuple(kwargs),
                 }
             )
-            seen = self.seen.setdefault(path, _Seen(order=len(self.seen)))
+            seen = self.seen.get(path)
+            if seen is None:
+                place = user_place(sys._getframe(1))
+                seen = self.seen[path] = _Seen(order=len(self.seen), place=place)
             seen.calls += 1
             seen.training += module.training
-            seen.without_grad += not torch.is_grad_enabled()
+            if torch.is_grad_enabled():
+                seen.mode = module.training
+            else:
+                seen.without_grad += 1
             seen.inputs = tuple(tuple(t.shape) for t in given)
+            seen.keywords = tuple(kwargs)
 
         return hook
 
@@ -110,10 +132,13 @@ class ModuleCalls:
         return replace(
             row,
             order=seen.order,
+            call_place=seen.place,
+            modes=tuple(seen.modes),
             num_calls=seen.calls,
             num_calls_training=seen.training,
             num_calls_without_grad=seen.without_grad,
             output_kind=seen.kind,
+            keywords=seen.keywords,
             input_shapes=seen.inputs,
             output_shapes=seen.outputs,
             output_requires_grad=seen.requires_grad,

@@ -22,6 +22,7 @@ def steps_seen(
     names: Mapping[int, str],
     orphans: Sequence[torch.nn.Parameter] = (),
     detail: bool = True,
+    known: Sequence[torch.optim.Optimizer] = (),
 ) -> Iterator[None]:
     """Record every optimizer's steps while inside, through torch's global step hooks.
 
@@ -30,13 +31,14 @@ def steps_seen(
         names: parameter names by `id`.
         orphans: trainable parameters that no optimizer holds; their gradients are recorded too.
         detail: keep statistics of each parameter (one copy of the parameters during a step).
+        known: optimizers that have their numbers already; others are numbered as they step.
     """
     from torch.optim.optimizer import (
         register_optimizer_step_post_hook,
         register_optimizer_step_pre_hook,
     )
 
-    watch = _Watch(recorder, names, orphans, detail)
+    watch = _Watch(recorder, names, orphans, detail, known)
     handles = [
         register_optimizer_step_pre_hook(watch.before),
         register_optimizer_step_post_hook(watch.after),
@@ -55,10 +57,13 @@ class _Watch:
         names: Mapping[int, str],
         orphans: Sequence[torch.nn.Parameter],
         detail: bool,
+        known: Sequence[torch.optim.Optimizer],
     ) -> None:
         self.recorder, self.names, self.orphans, self.detail = recorder, names, orphans, detail
-        self.numbers: dict[int, int] = {}  # id of an optimizer -> its number, in order of sight
-        self.keep: list[Any] = []  # holds the optimizers, so that ids stay theirs
+        self.keep: list[Any] = list(known)  # holds the optimizers, so that ids stay theirs
+        self.numbers = {id(optimizer): number for number, optimizer in enumerate(known)}
+        # By optimizer: the weights' norms before and after its last step.
+        self.weights: dict[int, tuple[list[float], list[float]]] = {}
         self.last_backward: dict[int, int] = {}
         self.open: dict[int, dict[str, Any]] = {}
 
@@ -68,17 +73,24 @@ class _Watch:
             self.open[id(optimizer)]["depth"] += 1
             return
         held = [p for group in optimizer.param_groups for p in group["params"]]
-        grads = [p.grad for p in held if p.grad is not None]
-        sizes = norms(grads)
+        with_gradient = [p for p in held if p.grad is not None]
+        sizes = norms([p.grad for p in with_gradient if p.grad is not None])
+        filled = {id(p) for p, size in zip(with_gradient, sizes, strict=True) if size != 0}
         seconds = self.recorder.clock()
         state = {"depth": 1, "held": held, "place": user_place(sys._getframe(1)), "sizes": sizes}
-        state["num_gradients"], state["num_zero"] = len(grads), sum(size == 0 for size in sizes)
+        state["num_gradients"] = len(with_gradient)
+        state["num_zero"] = len(with_gradient) - len(filled)
+        state["stale"], state["cleared"] = self.recorder.ledger.step_begins(
+            id(optimizer), {id(p) for p in held}, filled
+        )
         state["rates"] = tuple(
             float(group["lr"]) for group in optimizer.param_groups if "lr" in group
         )
         if self.detail:
             self._note_gradients(held)
-        state["weights"] = [p.detach().clone() for p in held] if self.detail else None
+            state["weights"] = [p.detach().clone() for p in held]
+            state["sizes_before"] = norms(state["weights"])
+            state["reverted"] = self._num_reverted(optimizer, state["sizes_before"])
         state["start"] = seconds
         self.open[id(optimizer)] = state
 
@@ -91,12 +103,13 @@ class _Watch:
         if state["depth"]:
             return
         del self.open[id(optimizer)]
+        self.recorder.ledger.step_ends()
         seconds = self.recorder.clock() - state["start"]
         if id(optimizer) not in self.numbers:
             self.numbers[id(optimizer)] = len(self.numbers)
             self.keep.append(optimizer)
         number = self.numbers[id(optimizer)]
-        changed = self._note_updates(state["held"], state["weights"]) if self.detail else None
+        changed = self._note_updates(optimizer, state) if self.detail else None
         done = len(self.recorder.backwards)
         self.recorder.steps.append(
             StepRow(
@@ -109,6 +122,9 @@ class _Watch:
                 num_zero_gradients=state["num_zero"],
                 num_held=len(state["held"]),
                 num_changed=changed,
+                num_stale=state["stale"],
+                num_cleared=state["cleared"],
+                num_reverted=state.get("reverted", 0),
                 gradient_norm=sum(size * size for size in state["sizes"]) ** 0.5,
                 seconds=seconds,
                 place=state["place"],
@@ -116,6 +132,13 @@ class _Watch:
         )
         self.last_backward[number] = done
         self.recorder.step = len(self.recorder.steps)
+
+    def _num_reverted(self, optimizer: Any, now: Sequence[float]) -> int:
+        """Count what its last step changed and what is now as it was before that step."""
+        old, new = self.weights.get(id(optimizer), (now, now))
+        if len(old) != len(now):  # a parameter group was added
+            return 0
+        return sum(a == b != c for a, b, c in zip(now, old, new, strict=True))
 
     def _note_gradients(self, held: Sequence[torch.nn.Parameter]) -> None:
         step = len(self.recorder.steps)
@@ -139,15 +162,16 @@ class _Watch:
                 )
             )
 
-    def _note_updates(
-        self, held: Sequence[torch.nn.Parameter], before: Sequence[torch.Tensor]
-    ) -> int:
+    def _note_updates(self, optimizer: Any, state: Mapping[str, Any]) -> int:
         step = len(self.recorder.steps)
-        pairs = [(p, old) for p, old in zip(held, before, strict=True) if not p.is_meta]
-        moved = norms([p.detach() - old for p, old in pairs])
-        sizes = norms([p.detach() for p, _ in pairs])
+        held, before = state["held"], state["weights"]
+        moved = norms([p.detach() - old for p, old in zip(held, before, strict=True)])
+        sizes = norms([p.detach() for p in held])
+        self.weights[id(optimizer)] = (state["sizes_before"], sizes)
         changed = 0
-        for (p, old), update, weight in zip(pairs, moved, sizes, strict=True):
+        for p, old, update, weight in zip(held, before, moved, sizes, strict=True):
+            if p.is_meta:
+                continue
             count = max(p.numel(), 1)
             share = 0.0 if update == 0 else float((p.detach() != old).float().mean())
             changed += share > 0

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from traindoctor.instruments.ledger import Ledger
 from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
     BackwardRow,
@@ -58,6 +59,9 @@ class Recorder:
     refused: tuple[BaseException, dict[str, Any]] | None = None
     # The module whose forward runs, kept by the module instrument for `watching`.
     running: list[dict[str, Any]] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
+    # Called before each backward pass: whoever wants to know what led to it.
+    on_backward: list[Callable[[], None]] = field(default_factory=list)
 
     @contextmanager
     def watching(self, phase: str) -> Iterator[None]:
@@ -85,7 +89,7 @@ class Recorder:
         return ExceptionRow(
             phase=self.phase,
             type_name=type(error).__name__,
-            message=str(error)[:2000],
+            message=_shortened(str(error)),
             place=raised_place(error.__traceback__),
             batch=max(self.batch, 0),
             traceback=user_traceback(error),
@@ -114,6 +118,13 @@ class Recorder:
             )
         }
         return Trace(**{**tables, "facts": self.facts, **more})
+
+
+def _shortened(message: str, most: int = 2000) -> str:
+    """Keep both ends of a long message: torch may begin with the whole model's repr."""
+    if len(message) <= most:
+        return message
+    return f"{message[: most // 2]} … {message[-most // 2 :]}"
 
 
 def here() -> Place:

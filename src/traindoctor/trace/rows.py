@@ -109,7 +109,11 @@ class ModuleRow:
     num_calls_training: int = 0
     num_calls_without_grad: int = 0  # called while gradients were disabled
     is_training: bool = True
+    # Train mode at its last call with gradients before each backward pass it was called for.
+    modes: tuple[bool, ...] = ()
+    call_place: Place = Place()  # the user's line that called it first, directly or through others
     output_kind: str = ""
+    keywords: tuple[str, ...] = ()  # names of the arguments of its last call
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
     output_requires_grad: bool | None = None
@@ -202,6 +206,9 @@ class StepRow:
     num_zero_gradients: int = 0  # of those, all zero
     num_held: int = 0  # parameters it holds
     num_changed: int | None = None  # parameters that differ bitwise after the step
+    num_stale: int = 0  # gradients that nobody cleared since its last step
+    num_cleared: int = 0  # gradients that a backward pass filled, and that are empty again
+    num_reverted: int = 0  # parameters that its last step changed and that are as before it
     gradient_norm: float | None = None
     seconds: float = 0.0
     place: Place = Place()
