@@ -80,7 +80,7 @@ class Supervisor:
         self.timeout, self.on_output, self.command = timeout, on_output, command
         self.last_output = ""  # the last lines that a dead worker printed
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Generator[Event, None, None]:
         """Yield events until every probe is accounted for; close it to end everything early.
 
         Raises:

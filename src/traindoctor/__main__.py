@@ -1,0 +1,5 @@
+"""`python -m traindoctor`."""
+
+from traindoctor.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""The command line. Nothing here imports torch, pandas or the user's code."""

@@ -1,0 +1,101 @@
+"""Where a report goes: stdout or a file, and copies in other formats."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from traindoctor.config import Config
+from traindoctor.errors import UsageError, nearest
+from traindoctor.report.record import Report
+from traindoctor.report.renderers import ENDINGS, render
+from traindoctor.report.renderers.look import Look
+
+MOST_COLUMNS = 120
+_NEEDED = "✓✗–·❱×→⣿"
+
+
+class Delivery:
+    """The outputs that a configuration asks for.
+
+    Raises:
+        UsageError: a file's ending names no format.
+    """
+
+    def __init__(self, config: Config, verbosity: int) -> None:
+        self.verbosity = verbosity
+        self.form = config.format
+        self.files = {path: _form_of(path) for path in config.report}
+        self.output = config.output
+        if config.output is not None:
+            self.files[config.output] = config.format or _form_of(config.output)
+
+    def check(self) -> None:
+        """Refuse, before anything runs, what could not be written.
+
+        Raises:
+            UsageError: it names the file and what is in the way.
+        """
+        for path in self.files:
+            folder = path.parent
+            if not folder.is_dir():
+                raise UsageError(f"cannot write {path}: there is no folder {folder}")
+            if path.is_dir():
+                raise UsageError(f"cannot write {path}: it is a folder")
+            if not os.access(path if path.exists() else folder, os.W_OK):
+                raise UsageError(f"cannot write {path}: permission denied")
+
+    def deliver(self, report: Report) -> bool:
+        """Write everything; what cannot be written goes to stdout, and the answer is False."""
+        failed: set[str] = set()
+        for path, form in self.files.items():
+            text = render(report, form, Look(verbosity=self.verbosity))
+            try:
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                reason = error.strerror or str(error)
+                print(f"traindoctor: cannot write {path}: {reason}", file=sys.stderr)
+                failed.add(form)
+        if self.output is None:
+            failed.add(self.form or "text")
+        for form in sorted(failed):
+            _print(report, form, self.verbosity)
+        return not (failed - ({self.form or "text"} if self.output is None else set()))
+
+
+def _form_of(path: Path) -> str:
+    form = ENDINGS.get(path.suffix.lower())
+    if form is None:
+        hint = nearest(path.suffix or path.name, list(ENDINGS))
+        raise UsageError(f"the ending of {path} names no format{hint}")
+    return form
+
+
+def _print(report: Report, form: str, verbosity: int) -> None:
+    """Write to stdout: text as the terminal can show it, machine formats as UTF-8."""
+    look = _look(verbosity)
+    encoding = (sys.stdout.encoding or "ascii") if form == "text" else "utf-8"
+    sys.stdout.buffer.write(render(report, form, look).encode(encoding, "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def _look(verbosity: int) -> Look:
+    is_terminal = sys.stdout.isatty()
+    is_plain = "NO_COLOR" in os.environ or "CI" in os.environ or os.environ.get("TERM") == "dumb"
+    columns = min(shutil.get_terminal_size().columns, MOST_COLUMNS) if is_terminal else 80
+    return Look(
+        width=columns,
+        color=is_terminal and not is_plain,
+        unicode=_can_show(sys.stdout.encoding or "ascii"),
+        verbosity=verbosity,
+    )
+
+
+def _can_show(encoding: str) -> bool:
+    try:
+        _NEEDED.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

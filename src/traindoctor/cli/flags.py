@@ -1,0 +1,110 @@
+"""The flags that `check`, `overfit` and `gradflow` share, declared once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Optional, get_type_hints
+
+import typer
+
+_WHAT, _RULES, _OUTPUT = "Target", "Rules", "Output"
+
+
+def _option(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, show_default=False, **more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What was typed; None means not."""
+
+    target: Annotated[
+        Optional[str],  # noqa: UP045  typer reads these at run time, on 3.10 too
+        typer.Argument(help="path/to/file.py:factory or package.module:factory"),
+    ] = None
+    arg: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        _option("--arg", metavar="KEY=VALUE", help="An argument of the factory; repeatable."),
+    ] = None
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        _option("--model", metavar="REF", help="A factory of the model, with --data."),
+    ] = None
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        _option("--data", metavar="REF", help="A factory of the loader, with --model."),
+    ] = None
+    select: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        _option("--select", metavar="RULES", help="Only these: codes, prefixes, names or ALL."),
+    ] = None
+    extend_select: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        _option("--extend-select", metavar="RULES", help="These as well."),
+    ] = None
+    ignore: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        _option("--ignore", metavar="RULES", help="Not these."),
+    ] = None
+    fail_on: Annotated[
+        Optional[str],  # noqa: UP045
+        _option("--fail-on", metavar="SEVERITY", help="Exit 1 from here up [default: error]."),
+    ] = None
+    exit_zero: Annotated[bool, _option("--exit-zero", help="Exit 0 whatever is found.")] = False
+    format: Annotated[
+        Optional[str],  # noqa: UP045
+        _option("--format", metavar="FORMAT", help="text or json [default: text]."),
+    ] = None
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        _option("--output", "-o", metavar="FILE", help="Write there instead of to stdout."),
+    ] = None
+    report: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        _option("--report", metavar="FILE", help="Write a copy, by its ending; repeatable."),
+    ] = None
+    timeout: Annotated[
+        Optional[float],  # noqa: UP045
+        _option("--timeout", metavar="SECONDS", help="Without a sign of life [default: 300]."),
+    ] = None
+    restore: Annotated[
+        Optional[bool],  # noqa: UP045
+        _option("--restore/--no-restore", help="Keep a copy of what training changes."),
+    ] = None
+    config: Annotated[
+        Optional[Path],  # noqa: UP045
+        _option("--config", metavar="FILE", help="Instead of the nearest pyproject.toml."),
+    ] = None
+    verbose: Annotated[bool, _option("-v", "--verbose", help="All evidence, all output.")] = False
+    quiet: Annotated[bool, _option("-q", "--quiet", help="The verdict alone.")] = False
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared flags; it takes them as one `Flags`, its own as they are."""
+    hints = get_type_hints(Flags, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            item.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=item.default,
+            annotation=hints[item.name],
+        )
+        for item in fields(Flags)
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+    @functools.wraps(command)
+    def flat(**values: Any) -> None:
+        flags = Flags(**{item.name: values.pop(item.name) for item in fields(Flags)})
+        command(flags, **values)
+
+    target, *rest = shared
+    parameters = [target, *own, *rest]
+    flat.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {p.name: p.annotation for p in parameters}
+    return flat

@@ -1,0 +1,136 @@
+"""What a command line asks of the worker: which probes, which rules, which settings."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, get_type_hints
+
+from traindoctor.cli.flags import Flags
+from traindoctor.config import Config
+from traindoctor.errors import UsageError, nearest
+from traindoctor.probing.probe import Probe
+from traindoctor.probing.rule import Rule
+from traindoctor.report.codec import decode
+from traindoctor.selection import select_rules
+from traindoctor.worker.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The job, its probes, and those that must pass for the verdict "healthy"."""
+
+    job: Job
+    probes: tuple[Probe, ...]
+    required: frozenset[str]
+    reference: str
+    verify: str
+
+
+def plan(
+    command: str,
+    flags: Flags,
+    config: Config,
+    probes: Sequence[Probe],
+    rules: Mapping[str, Rule],
+    experiment: str = "",
+    settings: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Return what is to be done.
+
+    Args:
+        command: check, overfit or gradflow.
+        flags: what was typed.
+        config: flags, environment and file together.
+        probes: every probe there is.
+        rules: every rule there is, by code.
+        experiment: the one experiment that the command is about; empty for all.
+        settings: of that experiment.
+
+    Raises:
+        UsageError: the command line or the configuration asks for what there is not.
+    """
+    if flags.target is None and not (flags.model and flags.data):
+        raise UsageError(f"name a target, as in `traindoctor {command} train.py:setup`")
+    options = _checked_options(config.probes, probes)
+    codes = select_rules(
+        rules, select=config.select, extend_select=config.extend_select, ignore=config.ignore
+    )
+    offered = [probe for probe in probes if not experiment or _is_about(probe, experiment, options)]
+    chosen = tuple(p for p in offered if any(rule.code in codes for rule in p.rules))
+    if not chosen:
+        raise UsageError(f"`traindoctor {command}` examines none of the selected rules")
+    required = {probe.name for probe in offered if probe.core}
+    return Plan(
+        job=Job(
+            reference=flags.target,
+            arguments=_arguments(flags.arg or []),
+            model=flags.model,
+            data=flags.data,
+            probes=tuple(probe.name for probe in chosen),
+            rules=tuple(sorted(codes)),
+            options=options,
+            experiment_settings={experiment: dict(settings)} if settings else {},
+            restore=config.restore,
+        ),
+        probes=chosen,
+        required=frozenset(required or {probe.name for probe in offered}),
+        reference=flags.target or f"{flags.model} + {flags.data}",
+        verify=_again(command, flags),
+    )
+
+
+def _is_about(probe: Probe, experiment: str, options: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether a probe asks for this experiment, and for no other that trains."""
+    asked = probe.experiments(probe.options(**options.get(probe.name, {})))
+    return {item.name for item in asked if item.cost} == {experiment}
+
+
+def _arguments(pairs: Sequence[str]) -> dict[str, str]:
+    arguments = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"--arg takes KEY=VALUE, not {pair!r}")
+        arguments[key] = value
+    return arguments
+
+
+def _again(command: str, flags: Flags) -> str:
+    """Return the command line without what only shapes its output."""
+    words = ["traindoctor", command, *([flags.target] if flags.target else [])]
+    for name, value in (("--model", flags.model), ("--data", flags.data)):
+        words += [name, value] if value else []
+    for pair in flags.arg or []:
+        words += ["--arg", pair]
+    return shlex.join(words)
+
+
+def _checked_options(
+    tables: Mapping[str, Mapping[str, Any]], probes: Sequence[Probe]
+) -> dict[str, dict[str, Any]]:
+    """Return the settings of probes, each of the type that its probe declares."""
+    known = {probe.name: probe for probe in probes}
+    checked: dict[str, dict[str, Any]] = {}
+    for name, table in tables.items():
+        if name not in known:
+            raise UsageError(f"there is no probe {name!r}{nearest(name, list(known))}")
+        example = known[name].options()
+        hints = get_type_hints(type(example))
+        settings = {item.name: item for item in fields(example)}
+        for written, value in table.items():
+            key = written.replace("-", "_")
+            if key not in settings:
+                hint = nearest(key, list(settings))
+                raise UsageError(f"the probe {name} has no setting {key!r}{hint}")
+            checked.setdefault(name, {})[key] = _option(name, settings[key], hints[key], value)
+    return checked
+
+
+def _option(probe: str, item: Field[Any], kind: Any, value: Any) -> Any:
+    try:
+        return decode(kind, value)
+    except ValueError as error:
+        default = "" if item.default is MISSING else f" (default: {item.default!r})"
+        raise UsageError(f"the probe {probe}'s setting {item.name}: {error}{default}") from None
