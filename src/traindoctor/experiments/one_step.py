@@ -18,6 +18,7 @@ from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.modules import ModuleCalls, graph_nodes
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.instruments.unregistered import places_among
 from traindoctor.target.batches import describe
 from traindoctor.trace import Trace
 
@@ -63,4 +64,5 @@ class OneStep(Experiment):
         recorder.facts["in_graph"] = tuple(
             name for key, name in anatomy.names.items() if key in in_graph
         )
+        recorder.facts["unregistered_in_graph"] = places_among(anatomy.lost, in_graph)
         return finished(lab, recorder, modules=calls.rows(nodes if nodes else None))

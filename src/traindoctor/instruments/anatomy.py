@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
+from traindoctor.instruments.unregistered import unregistered, unregistered_rows
 from traindoctor.target.source import attribute_place, call_place, method_place
 from traindoctor.target.usercode import is_user_class
 from traindoctor.trace import ModuleRow, OptimizerRow, ParameterRow, Place, SetupRow
@@ -168,29 +169,13 @@ class Anatomy:
 
     @cached_property
     def unregistered(self) -> tuple[ModuleRow, ...]:
-        """Modules and parameters that stand in a plain list, tuple or dict of a module."""
-        import torch
+        """What a user's module holds to be trained, and nn.Module does not know of."""
+        return unregistered_rows(self.setup.model, self.lost, _held(self.optimizers))
 
-        known = {id(m) for m in self.setup.model.modules()}
-        known |= {id(p) for p in self.setup.model.parameters()}
-        known |= {id(b) for b in self.setup.model.buffers()}
-        rows = []
-        for path, parent in self.setup.model.named_modules():
-            if not is_user_class(type(parent)):
-                continue
-            for name, value in vars(parent).items():
-                if name.startswith("_") and name in ("_parameters", "_buffers", "_modules"):
-                    continue
-                items = _items(value)
-                lost = [
-                    item
-                    for item in items
-                    if isinstance(item, torch.nn.Module | torch.nn.Parameter)
-                    and id(item) not in known
-                ]
-                if lost:
-                    rows.append(_unregistered(path, name, lost, type(parent)))
-        return tuple(rows)
+    @cached_property
+    def lost(self) -> dict[tuple[str, str], list[Any]]:
+        """The same as objects: by the module's path and the attribute."""
+        return unregistered(self.setup.model)
 
     @cached_property
     def optimizer_rows(self) -> tuple[OptimizerRow, ...]:
@@ -277,34 +262,7 @@ def _length(loader: Any) -> int | None:
         return None
 
 
-def _items(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return list(value) if isinstance(value, list | tuple) else []
-
-
 def _containers() -> tuple[type, ...]:
     import torch
 
     return (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, torch.nn.ParameterList)
-
-
-def _unregistered(path: str, name: str, lost: Sequence[Any], kind: type) -> ModuleRow:
-    import torch
-
-    tensors = [
-        p
-        for item in lost
-        for p in (item.parameters() if isinstance(item, torch.nn.Module) else [item])
-    ]
-    return ModuleRow(
-        path=path,
-        class_name=type(lost[0]).__name__,
-        is_users=True,
-        place=attribute_place(kind, name),
-        num_parameters=sum(p.numel() for p in tensors),
-        num_trainable=sum(p.numel() for p in tensors if p.requires_grad),
-        is_registered=False,
-        holder=name,
-        attributes={"num_items": len(lost), "container": "list"},
-    )
