@@ -85,16 +85,19 @@ class Loop:
         recorder.batch = fetched.index
         with recorder.watching("transfer"):
             batch = to_device(copy_batch(fetched.batch), device_of(setup))
-        done = len(recorder.backwards), len(recorder.steps)
+        num_steps, num_passes = len(recorder.steps), recorder.num_passes
         loss = self.loss_of(batch)
         self.last_loss = loss
-        if len(recorder.backwards) > done[0] or len(recorder.steps) > done[1]:
-            return  # the user's own step did the rest
-        if not getattr(loss, "requires_grad", False):
+        is_differentiated = recorder.num_passes > num_passes
+        # A step of the user's that differentiates does the rest too; a Trainer's leaves the step.
+        if len(recorder.steps) > num_steps or (is_differentiated and setup.kind != "Trainer"):
             return
-        with recorder.watching("backward"):
-            scaled = loss / self.accumulation_steps if self.accumulation_steps > 1 else loss
-            (setup.scaler.scale(scaled) if setup.scaler else scaled).backward()
+        if not is_differentiated:
+            if not getattr(loss, "requires_grad", False):
+                return
+            with recorder.watching("backward"):
+                scaled = loss / self.accumulation_steps if self.accumulation_steps > 1 else loss
+                (setup.scaler.scale(scaled) if setup.scaler else scaled).backward()
         self.waiting += 1
         if self.waiting >= self.accumulation_steps:
             self.waiting = 0

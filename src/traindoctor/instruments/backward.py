@@ -26,7 +26,7 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
     """
     import torch
 
-    original = torch.autograd.backward
+    original, original_grad = torch.autograd.backward, torch.autograd.grad
 
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
         place = user_place(sys._getframe(1))
@@ -35,6 +35,7 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
         for listener in recorder.on_backward:
             listener()
         loss = _value(tensors)
+        recorder.num_passes += 1
         recorder.last_loss = tensors if not isinstance(tensors, list | tuple) else tensors[0]
         start = recorder.clock()
         result = original(tensors, *args, **kwargs)
@@ -56,11 +57,16 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
         )
         return result
 
-    torch.autograd.backward = backward
+    def grad(*args: Any, **kwargs: Any) -> Any:
+        # A penalty's gradient is part of a loss to come; one without a graph is a pass of its own.
+        recorder.num_passes += not kwargs.get("create_graph")
+        return original_grad(*args, **kwargs)
+
+    torch.autograd.backward, torch.autograd.grad = backward, grad
     try:
         yield
     finally:
-        torch.autograd.backward = original
+        torch.autograd.backward, torch.autograd.grad = original, original_grad
 
 
 @contextmanager

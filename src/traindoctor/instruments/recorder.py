@@ -54,6 +54,7 @@ class Recorder:
     warnings: list[WarningRow] = field(default_factory=list)
     evaluations: list[EvaluationRow] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    num_passes: int = 0  # backward passes, and calls of `autograd.grad` that end a graph
     last_loss: Any = None  # the tensor that was differentiated last
     # The exception of the last operation that raised, and what its operands were.
     refused: tuple[BaseException, dict[str, Any]] | None = None

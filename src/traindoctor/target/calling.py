@@ -162,7 +162,8 @@ def call_by_name(function: Callable[..., Any], available: Mapping[str, Any]) -> 
     Raises:
         TargetError: it requires something that cannot be supplied.
     """
-    parameters = [item for item in _parameters(function).values() if item.kind not in _MANY]
+    every = _parameters(function).values()
+    parameters = [item for item in every if item.kind not in _MANY]
     meant = {item.name: _meant(item.name, available) for item in parameters}
     unknown = [
         item.name
@@ -171,7 +172,7 @@ def call_by_name(function: Callable[..., Any], available: Mapping[str, Any]) -> 
     ]
     if len(unknown) == 1 and "batch" in available and "batch" not in meant.values():
         meant[unknown.pop()] = "batch"
-    if unknown or not parameters:
+    if unknown or (every and not parameters):  # no parameters at all: a closure over everything
         asks = ", ".join(map(repr, unknown)) or "nothing by name"
         raise TargetError(
             f"{_name(function)} asks for {asks}; what can be passed is {', '.join(available)}"
