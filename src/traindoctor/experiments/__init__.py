@@ -3,6 +3,8 @@
 from traindoctor.experiments.forward_keys import ForwardKeys
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.locate_non_finite import LocateNonFinite
+from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
+from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.one_step import OneStep
 from traindoctor.experiments.overfit_batch import OverfitBatch
 from traindoctor.experiments.read_batches import ReadBatches
@@ -14,6 +16,8 @@ __all__ = [
     "ForwardKeys",
     "Lab",
     "LocateNonFinite",
+    "LocateZeroGradient",
+    "LossWithNoise",
     "OneStep",
     "OverfitBatch",
     "ReadBatches",

@@ -108,9 +108,7 @@ def _sizes(lab: Lab) -> dict[str, float]:
     return {name: size for (name, _), size in zip(found, sizes, strict=True)}
 
 
-def _moved(
-    lab: Lab, before: dict[str, torch.Tensor], sizes: dict[str, float]
-) -> tuple[str, ...]:
+def _moved(lab: Lab, before: dict[str, torch.Tensor], sizes: dict[str, float]) -> tuple[str, ...]:
     """Name the parameters that differ from before: bitwise where copies were kept, else by norm."""
     if not before:
         return tuple(name for name, size in _sizes(lab).items() if size != sizes.get(name, size))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # -inf on purpose: masks are filled with it, and softmax takes it away again.
 MASKS = {"masked_fill", "masked_fill_", "full", "full_like", "where", "triu", "tril", "new_full"}
-_FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
+FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 
 
 class FirstNonFinite:
@@ -104,7 +104,7 @@ def watch_nodes(recorder: Recorder, loss: torch.Tensor, rows: list[OperationRow]
                     place=node_place(node),
                     kind="nan" if any(_has_nan(g) for g in gradients_in) else "inf",
                     batch=max(recorder.batch, 0),
-                    **_saved_range(node),
+                    **saved_range(node),
                 )
             )
 
@@ -121,7 +121,7 @@ def node_place(node: Any) -> Place:
 
     found = Place()
     for entry in node.metadata.get("traceback_", []):
-        match = _FRAME.search(entry)
+        match = FRAME.search(entry)
         if match and is_user_file(match[1]):
             text = linecache.getline(match[1], int(match[2])).strip()
             found = Place(match[1], int(match[2]), match[3], text)
@@ -136,7 +136,7 @@ def _has_nan(gradient: Any) -> bool:
     return gradient is not None and bool(gradient.isnan().any())
 
 
-def _saved_range(node: Any) -> dict[str, Any]:
+def saved_range(node: Any) -> dict[str, Any]:
     """Return the range of what the node had kept from its forward pass."""
     import torch
 

@@ -1,0 +1,147 @@
+"""Is everything that the loss trains registered with its module?
+
+## What it measures
+Which modules and leaf tensors stand in plain lists, tuples and dicts of the user's own modules
+(or are plain tensors with `requires_grad`), unknown to `nn.Module`, and which of them the loss
+of one step descends from.
+
+## Why it matters
+`model.parameters()`, `.to(device)`, `.train()`, `.eval()` and `state_dict()` see only what is
+registered. The forward pass works all the same, so nothing looks wrong.
+
+## Known limits
+Containers are searched three levels deep, in classes of the user's own. A module that a forward
+builds anew on each call, or reaches through a closure, is not seen.
+
+## References
+torch.nn.ModuleList and torch.nn.ParameterList documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from traindoctor.experiments import Experiment, OneStep, ReadSource
+from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing.wording import counted, location
+from traindoctor.trace import ModuleRow
+
+UNREGISTERED = Rule(
+    code="TD709",
+    name="unregistered-module",
+    severity=Severity.ERROR,
+    title="{num_elements:,} weights in {holder} are neither trained nor saved",
+    what="Modules or parameters stand in a plain list, dict or attribute that nn.Module "
+    "does not search.",
+    why="The optimizer never gets them, `.to(device)` leaves them behind, and a checkpoint does "
+    "not hold them: after loading they are random again.",
+    known_limits="Silent on what is registered elsewhere too, on what needs no gradient (a frozen "
+    "teacher hidden on purpose), and on what the loss does not descend from. Information only "
+    "where an optimizer was given them by hand.",
+    remedies=(
+        Remedy(
+            "Use the container that registers",
+            recommended=True,
+            pros="Indexing and loops stay as they are.",
+            cons="Checkpoints saved before have no weights for them.",
+            before="self.layers = [nn.Linear(dim, dim) for _ in range(depth)]",
+            after="self.layers = nn.ModuleList([nn.Linear(dim, dim) for _ in range(depth)])",
+        ),
+        Remedy(
+            "Say that they are not meant to train",
+            pros="Keeps a teacher out of the checkpoint on purpose.",
+            before="self.teacher = [teacher]",
+            after="self.teacher = [teacher.requires_grad_(False)]",
+        ),
+    ),
+    explains=("TD006", "TD103", "TD201", "TD202", "TD212", "TD401", "TD403", "TD409", "TD6"),
+)
+CONTAINERS = {
+    "list": "nn.ModuleList(...)",
+    "tuple": "nn.ModuleList(...)",
+    "dict": "nn.ModuleDict(...)",
+}
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Compare what modules hold with what they registered, and with the loss's ancestors."""
+    known = ask(ReadSource())
+    hidden = [row for row in known.modules if not row.is_registered and row.num_trainable]
+    if not hidden:
+        return
+    step = ask(OneStep())
+    step.require(losses=1)
+    used = set(step.facts.get("unregistered_in_graph", ()))
+    for row in hidden:
+        if (row.path, row.holder) in used:
+            yield unregistered(row)
+
+
+def unregistered(row: ModuleRow) -> Finding:
+    """Return the finding for one attribute that hides something trainable."""
+    facts = row.attributes
+    in_optimizer = facts.get("num_held", 0) == facts.get("num_tensors")
+    name = f"{row.path}.{row.holder}" if row.path else f"self.{row.holder}"
+    kind = facts.get("container", "list")
+    return UNREGISTERED.finding(
+        f"{name} is a plain {kind} that holds {counted(facts.get('num_items', 1), row.class_name)} "
+        f"with {row.num_trainable:,} trainable weights. The loss descends from them, but "
+        "model.parameters() and state_dict() do not know them.",
+        severity=Severity.INFO if in_optimizer else None,
+        mechanism="nn.Module registers what is assigned to an attribute as a Module or a "
+        f"Parameter; it does not look into a {kind}. The optimizer takes its tensors from "
+        "model.parameters(), so these keep their random initial values.",
+        location=location(row.place, module=row.path or None),
+        evidence=[
+            Evidence("trainable weights hidden", row.num_trainable, 0),
+            Evidence(
+                "their tensors in an optimizer", facts.get("num_held", 0), facts.get("num_tensors")
+            ),
+            Evidence("their tensors in state_dict()", 0, facts.get("num_tensors")),
+        ],
+        remedies=_remedies(row, kind),
+        subject=row.holder,
+        num_elements=row.num_trainable,
+        holder=name,
+    )
+
+
+def _remedies(row: ModuleRow, kind: str) -> list[Remedy]:
+    """Show the user's own line before and after, where it is one whole assignment."""
+    recommended, other = UNREGISTERED.remedies
+    before, after = row.place.text, ""
+    left, equals, right = before.partition(" = ")
+    if equals and kind in CONTAINERS and right[-1:] in ("]", ")", "}"):
+        after = f"{left} = {CONTAINERS[kind].replace('...', right)}"
+    elif kind == "Tensor" and equals:
+        before, after = (
+            before,
+            f"{left} = nn.Parameter({right.replace(', requires_grad=True', '')})",
+        )
+    if not after:
+        return [recommended, other]
+    return [
+        Remedy(
+            recommended.title,
+            recommended=True,
+            pros=recommended.pros,
+            cons=recommended.cons,
+            before=before,
+            after=after,
+        ),
+        other,
+    ]
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return ReadSource(), OneStep()
+
+
+probe = Probe(
+    name="registration",
+    doc=__doc__,
+    rules=(UNREGISTERED,),
+    examine=examine,
+    experiments=experiments,
+)

@@ -1,0 +1,162 @@
+"""Asks the user's source, as a trace holds it, for the lines that a finding should point at."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from traindoctor.trace import Place, SourceRow
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A statement around a line: what decides whether, or how often, the line runs."""
+
+    kind: str  # if, else, try, except, for or while
+    place: Place
+    test: str = ""  # the condition, as written
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One place where a module's own code reads `self.<attribute>`."""
+
+    place: Place
+    is_conditional: bool  # under an `if`, or picked out by an index that is not a constant
+
+
+def calls(source: Iterable[SourceRow], *names: str) -> list[tuple[Place, ast.Call]]:
+    """Return every call of something by one of these last names, in order of files and lines."""
+    found = [
+        (at(row, node), node)
+        for row in source
+        for node in ast.walk(_tree(row.text))
+        if isinstance(node, ast.Call) and last_name(node.func) in names
+    ]
+    return sorted(found, key=lambda item: (item[0].file or "", item[0].line or 0))
+
+
+def assigned(source: Iterable[SourceRow], attribute: str) -> list[tuple[Place, ast.expr]]:
+    """Return every assignment `x.<attribute> = value`, with the value."""
+    return [
+        (at(row, node), node.value)
+        for row in source
+        for node in ast.walk(_tree(row.text))
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Attribute) and target.attr == attribute
+    ]
+
+
+def function_at(source: Iterable[SourceRow], place: Place) -> Function | None:
+    """Return the innermost function that a line stands in."""
+    found = None
+    for node in _around(source, place):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found = node
+    return found
+
+
+def guards(source: Iterable[SourceRow], place: Place) -> list[Guard]:
+    """Return the statements around a line within its function, the outermost first."""
+    rows = [row for row in source if row.file == place.file]
+    found: list[Guard] = []
+    for node in _around(rows, place):
+        kind = _kind(node, place.line or 0)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found = []
+        elif kind:
+            test = getattr(node, "test", None)
+            text = ast.unparse(test) if test is not None else ""
+            found.append(Guard(kind, at(rows[0], node), text))
+    return found
+
+
+def uses(source: Iterable[SourceRow], attribute: str) -> list[Use]:
+    """Return where methods other than constructors and initialisers read `self.<attribute>`."""
+    return [
+        Use(at(row, node), is_conditional)
+        for row in source
+        for method in ast.walk(_tree(row.text))
+        if isinstance(method, ast.FunctionDef) and not _initialises(method.name)
+        for node, is_conditional in _reads(method, False)
+        if node.attr == attribute
+    ]
+
+
+def at(row: SourceRow, node: ast.AST) -> Place:
+    """Return a syntax node's place."""
+    line = int(getattr(node, "lineno", 0))
+    return Place(row.file, line, None, row.text.splitlines()[line - 1].strip())
+
+
+def last_name(node: ast.expr) -> str:
+    """Return `AdamW` for both `AdamW` and `torch.optim.AdamW`."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@lru_cache(maxsize=256)
+def _tree(text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError:  # a notebook's magics; it ran, so there is nothing to complain of
+        return ast.Module([], [])
+
+
+def _around(source: Iterable[SourceRow], place: Place) -> Iterator[ast.AST]:
+    """Yield the nodes whose lines hold a place, the outermost first."""
+    for row in source:
+        if row.file != place.file or not place.line:
+            continue
+        frontier: Sequence[ast.AST] = [_tree(row.text)]
+        while frontier:
+            inside = [
+                child
+                for node in frontier
+                for child in ast.iter_child_nodes(node)
+                if getattr(child, "lineno", 0)
+                <= place.line
+                <= (getattr(child, "end_lineno", 0) or 0)
+                or not hasattr(child, "lineno")
+            ]
+            yield from inside
+            frontier = inside
+
+
+def _kind(node: ast.AST, line: int) -> str:
+    if isinstance(node, ast.If):
+        return "if" if line <= (node.body[-1].end_lineno or 0) else "else"
+    if isinstance(node, ast.Try):
+        return "try" if line <= (node.body[-1].end_lineno or 0) else "except"
+    if isinstance(node, ast.For | ast.AsyncFor):
+        return "for"
+    return "while" if isinstance(node, ast.While) else ""
+
+
+def _initialises(name: str) -> bool:
+    return name == "__init__" or name.strip("_").startswith(("init", "reset"))
+
+
+def _reads(node: ast.AST, conditional: bool) -> Iterator[tuple[ast.Attribute, bool]]:
+    for child in ast.iter_child_nodes(node):
+        inner = conditional or isinstance(node, ast.If | ast.IfExp) and child is not node.test
+        inner = inner or (isinstance(node, ast.Subscript) and _is_chosen(node.slice))
+        if (
+            isinstance(child, ast.Attribute)
+            and isinstance(child.value, ast.Name)
+            and child.value.id == "self"
+            and isinstance(child.ctx, ast.Load)
+        ):
+            yield child, inner
+        yield from _reads(child, inner)
+
+
+def _is_chosen(index: ast.expr) -> bool:
+    """Tell `layers[i]` and `layers[:n]` from `layers[0]` and `layers[1:]`."""
+    return any(isinstance(node, ast.Name | ast.Attribute | ast.Call) for node in ast.walk(index))
