@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -110,12 +112,12 @@ class Examination:
     def _tell_failure(self, events: list[Event], last_output: str) -> None:
         for event in events:
             if isinstance(event, LoadFailed):
-                _say(harmless(event.message))
+                _say(_shown(event.message))
                 if event.details:
-                    print(harmless(event.details), file=sys.stderr)
+                    print(_shown(event.details), file=sys.stderr)
         if last_output and not (self.flags.verbose or self.flags.quiet):
             print("  before it died it printed:", file=sys.stderr)
-            for line in harmless(last_output).splitlines():
+            for line in _shown(last_output).splitlines():
                 print(f"  | {line}", file=sys.stderr)
 
 
@@ -147,6 +149,11 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
+
+
+def _shown(text: str) -> str:
+    """Return text with paths relative to the working directory, fit for a terminal."""
+    return harmless(text.replace(str(Path.cwd()) + os.sep, ""))
 
 
 def _say(message: str) -> None:

@@ -23,7 +23,7 @@ from traindoctor.worker.obituary import Obituary, obituary
 from traindoctor.worker.process import COMMAND, WorkerProcess
 
 
-class WorkerFailed(TrainDoctorError):  # noqa: N818  it is said of the worker
+class WorkerFailed(TrainDoctorError):
     """Traindoctor itself failed in the worker, before anything was examined."""
 
 

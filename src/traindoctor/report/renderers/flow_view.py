@@ -103,7 +103,7 @@ def _bar(gradients: Sequence[float], decades: tuple[int, int]) -> str:
 def _missing(line: Line) -> Text:
     """Name the shares of tensors that got no gradient, an all-zero one or a non-finite one."""
     parts = [
-        Text(f"{word} {share:.0%}", style=style)
+        Text(f"{word} {_percent(share)}", style=style)
         for share, word, style in (
             (line.not_finite, "NaN", "red"),
             (line.none, "None", "red"),
@@ -113,6 +113,10 @@ def _missing(line: Line) -> Text:
         if share
     ]
     return Text(" ").join(parts)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "<1%"
 
 
 def _style(line: Line) -> str:

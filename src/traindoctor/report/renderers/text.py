@@ -39,8 +39,8 @@ def render(report: Report, look: Look) -> str:
         if finding.role == "root-cause":
             put_finding(page, finding, [by_id[other] for other in finding.explains])
             page.put()
-    _put_loose_ends(page, report)
     if report.target.model is not None:
+        _put_loose_ends(page, report)
         page.put_packed(_families(report))
     page.put(Text(verdict_line(report), style="bold"))
     return page.text()
@@ -60,7 +60,8 @@ def verdict_line(report: Report) -> str:
         return f"Healthy: {found}."
     num_open = statuses["skipped"] + statuses["errored"]
     if report.target.model is None:
-        return "Inconclusive: the target could not be loaded."
+        reason = " ".join(report.probes[0].reason.split())
+        return f"Inconclusive: nothing was examined; {reason}"
     if num_open:
         could_not = f"{num_open} of {count(len(report.probes), 'probe')} could not judge"
         return f"Inconclusive: nothing found, but {could_not}."

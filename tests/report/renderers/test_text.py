@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from tests.report.sample import OVERFIT, SWALLOWED, blocked
+from tests.report.strategies import reports
+
+from traindoctor.report.record import ProbeRecord, TargetRecord
+from traindoctor.report.renderers import ENDINGS, RENDERERS, render
+from traindoctor.report.renderers.look import Look
+
+LOOKS = {
+    "plain": Look(),
+    "verbose": Look(verbosity=1),
+    "quiet": Look(verbosity=-1),
+    "ascii": Look(unicode=False),
+    "color": Look(color=True),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_blocked_run_looks_like_its_golden(name, golden):
+    golden(f"check-{name}.txt", render(blocked(), "text", LOOKS[name]))
+
+
+@pytest.mark.parametrize("name", ["plain", "verbose", "ascii"])
+@pytest.mark.parametrize("command", ["overfit", "gradflow"])
+def test_the_views_of_single_commands_look_like_their_goldens(command, name, golden):
+    report = blocked(f"traindoctor {command} train.py:setup")
+
+    golden(f"{command}-{name}.txt", render(report, "text", LOOKS[name]))
+
+
+@pytest.mark.parametrize(
+    ("learned", "says"),
+    [(True, "✓ Learned"), (False, "✗ Not learned"), (None, "– Could not judge")],
+)
+def test_overfit_says_what_became_of_it(learned, says):
+    report = blocked(
+        "traindoctor overfit t", measurements={"overfit": OVERFIT | {"learned": learned}}
+    )
+
+    assert says in render(report, "text", Look())
+
+
+def test_a_healthy_run_is_one_calm_line():
+    report = blocked(
+        verdict="healthy",
+        findings=(),
+        suppressed=(),
+        probes=(probe("flow", "passed"),),
+    )
+
+    text = render(report, "text", Look())
+
+    assert text.splitlines()[-1] == "Healthy: 1 probe found nothing wrong in 6 steps."
+    assert len(text.splitlines()) == 5
+
+
+def test_a_target_that_could_not_be_loaded_is_told_once():
+    unloaded = TargetRecord(reference="t", kind="factory", model=None, data={}, distributed={})
+    probes = tuple(probe(name, "skipped", "there is no\nsuch file") for name in ("a", "b"))
+    report = blocked(verdict="inconclusive", findings=(), target=unloaded, probes=probes)
+
+    assert render(report, "text", Look()).count("there is no such file") == 1
+
+
+def test_a_selection_that_finds_nothing_does_not_claim_health():
+    report = blocked(verdict="inconclusive", findings=(), probes=(probe("flow", "passed"),))
+
+    line = render(report, "text", Look(verbosity=-1))
+
+    assert line == "Nothing found by 1 probe; the others were not selected.\n"
+
+
+def test_probes_that_could_not_judge_are_grouped_by_reason():
+    probes = tuple(probe(f"p{number}", "skipped", "no loss") for number in range(9))
+    report = blocked(verdict="inconclusive", findings=(), probes=probes)
+
+    assert "– not examined: 9 probes – no loss\n" in render(report, "text", Look())
+    assert "p8" in render(report, "text", Look(verbosity=1))
+
+
+def test_user_text_is_no_markup_and_moves_no_cursor():
+    report = blocked(findings=(hostile("[red]x[/red] \x1b[2J\x07 \u202e \ud800 :smile:"),))
+
+    text = render(report, "text", Look(color=True))
+
+    assert "[red]x[/red] \\x1b[2J\\x07 \\u202e \\ud800 :smile:" in text
+
+
+@settings(max_examples=60)
+@given(reports, st.sampled_from(list(LOOKS)), st.sampled_from([40, 80, 120]))
+def test_any_report_can_be_shown_within_its_width(report, name, width):
+    look = LOOKS[name]
+    text = render(report, "text", Look(width=width, **properties(look)))
+
+    shown = re.sub("\x1b\\[[0-9;]*m", "", text) if look.color else text
+    text.encode("ascii" if not look.unicode else "utf-8")
+    assert not set(map(ord, shown)) & {*range(10), *range(11, 32), 127}
+    if look.unicode:  # in ASCII one character may become several
+        assert max(map(cell_len, shown.split("\n"))) <= width
+
+
+def test_every_ending_has_a_renderer():
+    assert set(ENDINGS.values()) <= set(RENDERERS)
+
+
+def properties(look: Look) -> dict[str, object]:
+    return {"color": look.color, "unicode": look.unicode, "verbosity": look.verbosity}
+
+
+def probe(name: str, status: str, reason: str = "") -> ProbeRecord:
+    return ProbeRecord(
+        name=name, status=status, reason=reason, seconds=0.1, rules=("TD201",), findings=()
+    )
+
+
+def hostile(text: str):
+    from dataclasses import replace
+
+    return replace(SWALLOWED, title=text, explains=())
