@@ -173,10 +173,9 @@ class Criteria:
             place=here(),
             batch=max(self.recorder.batch, 0),
             input_shape=tuple(first.shape),
-            target_shape=tuple(target.shape),
             input_dtype=str(first.dtype).removeprefix("torch."),
-            target_dtype=str(target.dtype).removeprefix("torch."),
             reduction="none",
+            **_target_facts(target.detach(), None),
         )
         self._append(row, None)
 

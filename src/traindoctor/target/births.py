@@ -5,10 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import Place
+
+
+def _caller(built: object, frame: FrameType | None) -> FrameType | None:
+    """Leave the constructors of the object itself: `super().__init__()` is not where it is built."""
+    while frame is not None and frame.f_code.co_name == "__init__":
+        if frame.f_locals.get("self") is not built:
+            break
+        frame = frame.f_back
+    return frame
 
 
 @contextmanager
@@ -26,7 +36,7 @@ def births() -> Iterator[dict[int, Place]]:
 
     def noting(original: Any) -> Any:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
-            places[id(self)] = user_place(sys._getframe(1))
+            places[id(self)] = user_place(_caller(self, sys._getframe(1)))
             original(self, *args, **kwargs)
 
         return init
