@@ -36,9 +36,9 @@ def test_three_steps_leave_the_loss_finite(specimen: Specimen) -> None:
 
 
 @pytest.mark.parametrize("specimen", cases())
-def test_an_epoch_brings_at_least_four_batches_and_they_differ(specimen: Specimen) -> None:
+def test_an_epoch_brings_at_least_eight_batches_and_they_differ(specimen: Specimen) -> None:
     batches = list(Program(specimen.name).loader)
-    assert len(batches) >= 4
+    assert len(batches) >= 8
     assert len({repr(batch) for batch in batches}) == len(batches)
 
 
@@ -46,6 +46,6 @@ def test_an_epoch_brings_at_least_four_batches_and_they_differ(specimen: Specime
 def test_one_batch_can_be_learned(specimen: Specimen) -> None:
     if specimen.name in NO_DESCENT:
         pytest.skip("its loss is a contest, not a descent")
-    runs = [overfit(specimen.name, lr) for lr in (1e-3, 1e-2)]
+    runs = [overfit(specimen.name, lr) for lr in (None, 1e-2)]
     drops = [run["first"] - run["best"] for run in runs]
     assert max(drops) > 0.1 * abs(runs[0]["first"])

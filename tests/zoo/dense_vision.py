@@ -61,8 +61,6 @@ MASKED_IMAGES = herd(
         "DeiTForMaskedImageModeling": {"encoder_stride": 8},
         "SwinForMaskedImageModeling": SWIN
         | {"patch_size": 8, "encoder_stride": 16, "window_size": 2},
-        "Swinv2ForMaskedImageModeling": SWIN
-        | {"patch_size": 8, "encoder_stride": 16, "window_size": 2},
         "FocalNetForMaskedImageModeling": SWIN
         | {
             "focal_levels": [1, 1],

@@ -132,6 +132,7 @@ def measure(name: str) -> Row:
         "first_cross_entropy_over_ln_classes": (
             first_value / math.log(classes) if classes and classes > 1 else None
         ),
+        "overfit_own": overfit(name, None),
         "overfit_1e-3": overfit(name, 1e-3),
         "overfit_1e-2": overfit(name, 1e-2),
     }
@@ -142,8 +143,8 @@ def num_zero(gradients: dict[str, Tensor | None]) -> int:
     return sum(g is not None and not bool(g.any()) for g in gradients.values())
 
 
-def overfit(name: str, lr: float) -> Row:
-    """Train on one batch, dropout on, and return the loss at both ends."""
+def overfit(name: str, lr: float | None) -> Row:
+    """Train on one batch, dropout on, and return the loss at both ends (own rate if None)."""
     program = Program(name, lr)
     batch = next(iter(program.loader))
     losses = [program.step(batch) for _ in range(OVERFIT_STEPS)]

@@ -14,6 +14,8 @@ _SIGLIP: dict[str, Any] = {"model_type": "siglip_vision_model"}
 _LLAMA: dict[str, Any] = {"model_type": "llama"}
 _ROPE = {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [1, 1, 2]}
 _QUARTER = NUM_PATCHES // 4
+# BLIP starts its eyes at 1e-10, which suits pretrained weights alone.
+_BLIP_EYES = {"initializer_range": 0.02}
 
 CONTRASTIVE = herd(
     "contrastive",
@@ -24,7 +26,7 @@ CONTRASTIVE = herd(
         "ChineseCLIPModel": {},
         "AltCLIPModel": {"text_config": {"project_dim": 32}},
         "SiglipModel": {},
-        "BlipModel": {},
+        "BlipModel": {"vision_config": _BLIP_EYES},
         "CLIPSegModel": {},
         "GroupViTModel": {
             "vision_config": {
@@ -155,6 +157,7 @@ CAPTIONERS = (
         {
             "GitForCausalLM": {"vision_config": {}},
             "BlipForConditionalGeneration": {
+                "vision_config": _BLIP_EYES,
                 "text_config": {"encoder_hidden_size": 32},
                 "image_text_hidden_size": 32,
             },
@@ -182,7 +185,12 @@ CAPTIONERS = (
     + herd(
         "visual-qa",
         data.first_word,
-        {"BlipForQuestionAnswering": {"image_text_hidden_size": 32}},
+        {
+            "BlipForQuestionAnswering": {
+                "vision_config": _BLIP_EYES,
+                "image_text_hidden_size": 32,
+            }
+        },
     )
 )
 

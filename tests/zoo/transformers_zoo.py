@@ -29,6 +29,7 @@ def herd(
     *,
     common: Mapping[str, Any] = MappingProxyType({}),
     quick: Iterable[str] = (),
+    lr: float | None = None,
     needs: tuple[str, ...] = (),
 ) -> tuple[Specimen, ...]:
     """Return one specimen per model class, all of them fed the same kind of data.
@@ -40,6 +41,7 @@ def herd(
             may carry a suffix after a colon to tell two variants of one class apart.
         common: overrides that all of them share.
         quick: the names that belong to the normal test run.
+        lr: the rate of an AdamW handed over with the model; without it the doctor chooses.
         needs: modules that the models need beside transformers.
     """
     unknown = set(quick) - set(models)
@@ -49,7 +51,7 @@ def herd(
         Specimen(
             name=name.replace(":", "-"),
             family=family,
-            build=partial(build, name.partition(":")[0], data, {**common, **overrides}),
+            build=partial(build, name.partition(":")[0], data, {**common, **overrides}, lr),
             slow=name not in quick,
             needs=needs,
         )
@@ -57,7 +59,7 @@ def herd(
     )
 
 
-def build(model_name: str, data: Data, overrides: dict[str, Any]) -> Target:
+def build(model_name: str, data: Data, overrides: dict[str, Any], lr: float | None) -> Target:
     """Make the model from a tiny random configuration, and a shuffled loader over its data."""
     import torch
     import transformers
@@ -71,7 +73,10 @@ def build(model_name: str, data: Data, overrides: dict[str, Any]) -> Target:
         {name: value for name, value in sample.items() if name in accepted}
         for sample in data(config)
     ]
-    return {"model": model, "loader": loader(samples)}
+    target = {"model": model, "loader": loader(samples)}
+    if lr is not None:
+        target["optimizer"] = torch.optim.AdamW(model.parameters(), lr=lr)
+    return target
 
 
 def loader(samples: list[Sample]) -> DataLoader[Sample]:

@@ -79,7 +79,11 @@ IMAGES = herd(
         "PvtV2ForImageClassification": _PVT2,
         "MobileViTForImageClassification": MOBILEVIT,
         "MobileNetV2ForImageClassification": {"depth_multiplier": 0.25, "min_depth": 4},
-        "MobileNetV1ForImageClassification": {"depth_multiplier": 0.25, "min_depth": 4},
+        "MobileNetV1ForImageClassification": {
+            "depth_multiplier": 0.25,
+            "min_depth": 4,
+            "classifier_dropout_prob": 0.1,
+        },
         "LevitForImageClassification": {
             "hidden_sizes": [16, 24, 32],
             "num_attention_heads": [2, 3, 4],
@@ -114,14 +118,10 @@ IMAGES = herd(
             "embed_dims": [16, 16, 24, 32],
             "mlp_ratio": 2,
         },
-        "EfficientNetForImageClassification": {
-            "width_coefficient": 0.25,
-            "depth_coefficient": 0.3,
-            "hidden_dim": 320,
-        },
         "TextNetForImageClassification": {
             "hidden_sizes": [8, 8, 16, 16, 32],
             "stem_out_channels": 8,
+            "image_size": [32, 32],
             "conv_layer_kernel_sizes": [[[3, 3]], [[3, 3]], [[3, 3]], [[3, 3]]],
             "conv_layer_strides": [[1], [2], [2], [2]],
         },

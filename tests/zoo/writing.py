@@ -67,7 +67,7 @@ CAUSAL = (
             "OlmoeForCausalLM": {},
             "StableLmForCausalLM": {},
             "Starcoder2ForCausalLM": {},
-            "CohereForCausalLM": {},
+            "CohereForCausalLM": {"logit_scale": 1.0},
             "Cohere2ForCausalLM": {},
             "GraniteForCausalLM": {},
             "GraniteMoeForCausalLM": {},

@@ -75,7 +75,7 @@ def gaussian_nll() -> Target:
 
     def loss_fn(outputs: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:
         mean, log_variance = outputs.chunk(2, dim=-1)
-        return F.gaussian_nll_loss(mean, batch[1], log_variance.exp())
+        return F.gaussian_nll_loss(mean, batch[1], log_variance.exp() + 1e-3)
 
     return trained(mlp(4, 2), batches(features, targets), loss_fn)
 
@@ -98,11 +98,11 @@ class ConvNet(nn.Module):
 
 
 def cnn_batch_norm() -> Target:
-    return trained(ConvNet(nn.BatchNorm2d), batches(*pictures()), nn.CrossEntropyLoss())
+    return trained(ConvNet(nn.BatchNorm2d), batches(*pictures(), size=12), nn.CrossEntropyLoss())
 
 
 def cnn_layer_norm() -> Target:
-    return trained(ConvNet(None), batches(*pictures()), nn.CrossEntropyLoss())
+    return trained(ConvNet(None), batches(*pictures(), size=12), nn.CrossEntropyLoss())
 
 
 def weight_norm() -> Target:

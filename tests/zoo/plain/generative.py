@@ -21,7 +21,7 @@ def dots() -> Tensor:
 def trained(model: nn.Module, loss_fn: object, lr: float = 2e-3) -> Target:
     return {
         "model": model,
-        "loader": DataLoader(dots(), batch_size=16, shuffle=True),
+        "loader": DataLoader(dots(), batch_size=12, shuffle=True),
         "optimizer": torch.optim.Adam(model.parameters(), lr=lr),
         "loss_fn": loss_fn,
     }
@@ -136,7 +136,7 @@ def gan() -> Target:
         of_generator.step()
         return fooled
 
-    loader = DataLoader(dots(), batch_size=16, shuffle=True, drop_last=True)
+    loader = DataLoader(dots(), batch_size=12, shuffle=True, drop_last=True)
     return {"model": model, "loader": loader, "optimizer": optimizers, "train_step": train_step}
 
 
@@ -174,7 +174,7 @@ def denoising_autoencoder() -> Target:
     model = nn.Sequential(encoder(16), decoder(16))
     return {
         "model": model,
-        "loader": batches(noisy, clean),
+        "loader": batches(noisy, clean, size=12),
         "optimizer": torch.optim.Adam(model.parameters(), lr=2e-3),
         "loss_fn": F.mse_loss,
     }

@@ -125,7 +125,7 @@ def lbfgs() -> Target:
 
     return {
         "model": model,
-        "loader": batches(*curve(), size=64),
+        "loader": batches(*curve(), size=24),
         "optimizer": optimizer,
         "train_step": train_step,
     }
