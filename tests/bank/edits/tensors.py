@@ -52,7 +52,12 @@ DEVICE_MISMATCH = (  # meta stands in for a second device
         (("nn.Linear(hidden, num_classes)", 'nn.Linear(hidden, num_classes, device="meta")'),),
         lines=("return self.head(x)",),
     ),
-    Edit("TD006", "cnn", ((CNN_IMAGE, CNN_IMAGE + '.to("meta")'),), lines=(CNN_STEM,)),
+    Edit(
+        "TD006",
+        "cnn",
+        (("self.stem(pixel_values)", 'self.stem(pixel_values) + torch.ones(1, device="meta")'),),
+        lines=("x = F.relu(self.stem(pixel_values)",),
+    ),
     Edit(
         "TD006",
         "gru",

@@ -1,0 +1,118 @@
+"""The exception that stops training, for the probes that know what to make of one."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from traindoctor.experiments import OneStep, ShortRun
+from traindoctor.probing import Ask, Location
+from traindoctor.probing.wording import location
+from traindoctor.trace import BatchRow, ExceptionRow, LeafRow, Place, Trace
+
+ROWS = re.compile(r"Expected input batch_size \((\d+)\) to match target batch_size \((\d+)\)")
+_TYPES = re.compile(r"Input type \((.+?)\) and (?:bias|weight) type \((.+?)\) should be the same")
+_DEVICES = re.compile(
+    r"same device|on the expected device|out of meta tensor|on meta tensors|"
+    r"is on CPU, but expected|is on GPU, but expected|indices should be either on|"
+    r"Placeholder storage has not been allocated"
+)
+# What else becomes true where no batch comes as far as an optimizer step.
+DOWNSTREAM = ("TD101", "TD102", "TD103", "TD403", "TD404", "TD405", "TD6")
+
+
+def stopped(ask: Ask) -> tuple[Trace, ExceptionRow] | None:
+    """Return the trace and the row of the exception that ended training, if one did.
+
+    A batch later than the first that raises is looked at a second time, as closely as the
+    first was. What the loader raises is not among them.
+    """
+    step = ask(OneStep())
+    found = _first(step)
+    if found is not None or step.exceptions:
+        return (step, found) if found else None
+    run = ask(ShortRun())
+    found = _first(run)
+    if found is None:
+        return None
+    if not run.setup.has_train_loop:
+        again = ask(OneStep(batch=found.batch))
+        closer = _first(again)
+        if closer is not None and closer.type_name == found.type_name:
+            return again, closer
+    return run, found
+
+
+def _first(trace: Trace) -> ExceptionRow | None:
+    return next((row for row in trace.exceptions if row.phase != "fetch"), None)
+
+
+def where(row: ExceptionRow, trace: Trace) -> Location:
+    """Return the user's line that raised, else where the user built what raised."""
+    module = next((m for m in trace.modules if m.path == row.module), None)
+    setup = trace.setup
+    if row.phase == "transfer":
+        return location(row.place or setup.loader_place or setup.factory)
+    places = (
+        row.place,
+        module.place if module else Place(),
+        setup.forward_place,
+        setup.model_place,
+        setup.factory,
+    )
+    return location(next((p for p in places if p), Place()), module=row.module)
+
+
+def is_device(message: str) -> bool:
+    """Tell whether an exception's message complains of devices."""
+    types = _TYPES.search(message)
+    if types:
+        on_gpu = ["cuda" in text.lower() for text in types.groups()]
+        return on_gpu[0] != on_gpu[1]
+    return bool(_DEVICES.search(message))
+
+
+def batch_of(row: ExceptionRow, trace: Trace) -> BatchRow | None:
+    """Return the batch that was in work when it raised."""
+    return next((batch for batch in trace.batches if batch.index == row.batch), None)
+
+
+def keys_of(batch: BatchRow | None) -> list[str]:
+    """Return a batch's keys at the top, in order."""
+    if batch is None:
+        return []
+    tops = [leaf.key.partition(".")[0] for leaf in batch.leaves]
+    return list(dict.fromkeys([*tops, *batch.other_keys]))
+
+
+def leaf_of_shape(batch: BatchRow | None, shape: tuple[int, ...]) -> LeafRow | None:
+    """Return the batch's tensor of this shape, if there is exactly one."""
+    found = [leaf for leaf in batch.leaves if leaf.shape == shape] if batch else []
+    return found[0] if len(found) == 1 else None
+
+
+def sizes_differ(trace: Trace, row: ExceptionRow) -> bool:
+    """Tell whether a loss function met more or fewer rows than there are labelled samples."""
+    rows, batch = ROWS.search(row.message), batch_of(row, trace)
+    if not rows or batch is None:
+        return False
+    outputs, targets = int(rows[1]), int(rows[2])
+    labels = [leaf for leaf in batch.leaves if leaf.shape and math.prod(leaf.shape) == targets]
+    samples = labels[0].shape[0] if labels else batch.size
+    return samples is not None and (targets == samples or outputs % samples != 0)
+
+
+def named(module: str, class_name: str) -> str:
+    """Return `layers.0.norm (LayerNorm)`, or the class alone for the model itself."""
+    return f"{module} ({class_name})" if module else class_name
+
+
+def headline(message: str, most: int = 300) -> str:
+    """Return a message's first line, cut where it is long."""
+    first = message.strip().splitlines()[0] if message.strip() else ""
+    return first if len(first) <= most else f"{first[:most]} …"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape as `(32, 3)`."""
+    return str(tuple(shape))

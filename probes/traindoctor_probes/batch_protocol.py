@@ -1,0 +1,134 @@
+"""Can the batch object do what the training loop asks of it?
+
+## What it measures
+For a batch of a class of its own: which of length, mapping protocol, iteration, indexing and
+`.to` its class provides, and which of them an exception says was missing.
+
+## Why it matters
+Loops and trainers unpack, measure and move batches. An object that cannot do what they ask
+stops the first step.
+
+## Known limits
+What is missing is read off the exception, so that of several things only the first asked for is
+certain; the table of what the class provides names the rest.
+
+## References
+Python data model, "Emulating container types". transformers.Trainer._prepare_inputs calls len().
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from traindoctor.experiments import Experiment, OneStep
+from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.trace import BatchRow, ExceptionRow, Trace
+from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, stopped, where
+
+NOT_A_MAPPING = Rule(
+    code="TD004",
+    name="batch-not-a-mapping",
+    severity=Severity.CRITICAL,
+    title="A batch of class {batch} has no {missing}",
+    what="The batch object lacks what the loop, the trainer or the model asks of it.",
+    why="The first step raises: nothing is trained.",
+    known_limits="Only the first thing that was asked for in vain is certain.",
+    remedies=(
+        Remedy(
+            "Return a dict from the collate function",
+            recommended=True,
+            pros="Every loop, trainer and model knows how to pass one on.",
+            before="return Batch(samples)",
+            after='return {"input_ids": input_ids, "labels": labels}',
+        ),
+        Remedy(
+            "Give the class what is asked for",
+            pros="Callers that use its attributes stay as they are.",
+            cons="Each loop asks for something else.",
+            after="def keys(self): return vars(self).keys()\n"
+            "def __getitem__(self, key): return vars(self)[key]\n"
+            "def __len__(self): return len(self.input_ids)",
+        ),
+    ),
+    explains=(*DOWNSTREAM, "TD011"),
+)
+# What a message says was missing; `{}` stands for the batch's class.
+_ASKED = (
+    (r"object of type '{}' has no len\(\)", "length"),
+    (r"argument after \*\* must be a mapping, not {}\b", "mapping protocol"),
+    (r"argument after \* must be an iterable, not {}\b", "iteration"),
+    (r"'{}' object is not a mapping", "mapping protocol"),
+    (r"'{}' object is not iterable", "iteration"),
+    (r"cannot unpack non-iterable {} object", "iteration"),
+    (r"'{}' object is not subscriptable", "indexing"),
+    (r"'{}' object does not support item assignment", "item assignment"),
+    (r"'{}' object has no attribute '(\w+)'", "attribute {}"),
+    (r"must be Tensor, not (?:[\w.]+\.)?{}\b", "tensor in it that could be passed on alone"),
+    (
+        r"invalid combination of arguments - got \({}\b",
+        "tensor in it that could be passed on alone",
+    ),
+    (r"argument of type '{}' is not", "membership test"),
+)
+_MISSING_ARGUMENT = re.compile(r"forward\(\) missing \d+ required positional argument")
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Judge the exception that stopped training, if the batch's class is to blame."""
+    found = stopped(ask)
+    if found is not None:
+        trace, row = found
+        batch = batch_of(row, trace)
+        if batch is not None:
+            yield from unfit(trace, row, batch)
+
+
+def missing(row: ExceptionRow, batch: BatchRow) -> str:
+    """Return what the batch was asked for in vain, or nothing."""
+    if batch.kind not in ("other", "dataclass"):
+        return ""
+    for pattern, name in _ASKED:
+        match = re.search(pattern.replace("{}", re.escape(batch.class_name)), row.message)
+        if match:
+            return name.format(*match.groups())
+    if batch.kind == "other" and not row.module and _MISSING_ARGUMENT.search(row.message):
+        return "mapping protocol"
+    return ""
+
+
+def unfit(trace: Trace, row: ExceptionRow, batch: BatchRow) -> Iterator[Finding]:
+    """Yield the finding where the exception names the batch's class."""
+    lacking = missing(row, batch)
+    if not lacking:
+        return
+    has = ", ".join(batch.protocols) or "none of them"
+    yield NOT_A_MAPPING.finding(
+        f"The loader yields a {batch.class_name}, and {row.phase.replace('_', ' ')} asked it for "
+        f"its {lacking} in vain. Of len, mapping, iteration, index and to it provides: {has}.",
+        mechanism="A batch that is no mapping and no sequence can only be passed on whole. "
+        "Whoever then measures, unpacks or moves it fails.",
+        location=where(row, trace),
+        evidence=[
+            Evidence("class of the batch", batch.class_name, "dict, tuple or tensor"),
+            Evidence("what it provides", has, "len, mapping, iteration, index, to"),
+            Evidence("what was asked for", lacking),
+        ],
+        quote=headline(row.message if len(row.message) < 300 else row.message[-200:]),
+        batch=batch.class_name,
+        missing=lacking,
+    )
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return (OneStep(),)
+
+
+probe = Probe(
+    name="batch-protocol",
+    doc=__doc__,
+    rules=(NOT_A_MAPPING,),
+    examine=examine,
+    experiments=experiments,
+)

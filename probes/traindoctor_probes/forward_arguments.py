@@ -1,0 +1,214 @@
+"""Does the forward take the batch's keys, and do they matter to it?
+
+## What it measures
+The names of the arguments that the model was called with, beside those that its forward
+declares; and, for keys that only `**kwargs` takes, the loss and every gradient with the key and
+without it, from one seed.
+
+## Why it matters
+A key too many stops the first forward. A key that `**kwargs` swallows is worse: training runs,
+and whatever the key was to say (a mask, weights, a condition) is never heard.
+
+## Known limits
+Only the first batch is tried. A key whose tensor is constant there (an attention mask without
+padding) says nothing and is not judged. A key that is read for its shape alone counts as ignored.
+
+## References
+Python language reference, "Calls": unexpected keyword arguments. PyTorch, torch.nn.Module.forward.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from traindoctor.experiments import Experiment, ForwardKeys, OneStep
+from traindoctor.probing import (
+    Ask,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.wording import first_location
+from traindoctor.trace import ExceptionRow, Trace
+from traindoctor_probes._raised import (
+    DOWNSTREAM,
+    batch_of,
+    headline,
+    keys_of,
+    named,
+    stopped,
+    where,
+)
+
+_UNEXPECTED = re.compile(r"forward\(\) got an unexpected keyword argument '([^']+)'")
+TARGETS = frozenset({"labels", "label", "targets", "target", "y"})
+
+REJECTED = Rule(
+    code="TD001",
+    name="forward-rejects-batch-key",
+    severity=Severity.CRITICAL,
+    title="The forward of {model} does not take {keys}",
+    what="The batch has keys that the model's forward has no parameter for.",
+    why="The first call raises TypeError: no loss is computed and nothing is trained.",
+    known_limits="Of a module inside the model that rejects a key, keys after the first are found "
+    "only if the whole model rejects them too.",
+    remedies=(
+        Remedy(
+            "Pass the forward only what it takes",
+            recommended=True,
+            pros="Dataset and model stay as they are.",
+            before="outputs = model(**batch)",
+            after="outputs = model(**{key: batch[key] for key in TAKEN})",
+        ),
+        Remedy(
+            "Leave the key out where batches are made",
+            pros="Nothing is moved to the device in vain.",
+            cons="Other users of the dataset may need it.",
+        ),
+        Remedy(
+            "Give the forward a parameter of that name, and use it",
+            pros="What the key says reaches the model.",
+        ),
+    ),
+    explains=(*DOWNSTREAM, "TD011"),
+)
+IGNORED = Rule(
+    code="TD002",
+    name="batch-key-ignored",
+    severity=Severity.WARNING,
+    title="The batch's {keys} makes no difference to {model}",
+    what="A key of the batch lands in the forward's `**kwargs` and nothing reads it.",
+    why="The model trains as if the key were not there, without a word.",
+    known_limits="Judged on the first batch. Keys for other readers (an identifier that is only "
+    "logged) are reported too: leave them out before the call.",
+    remedies=(
+        Remedy(
+            "Have the forward read it by name",
+            recommended=True,
+            before="def forward(self, x, **kwargs):",
+            after="def forward(self, x, mask, **kwargs):",
+        ),
+        Remedy(
+            "Take it out of the batch before the call",
+            pros="The code says what the model sees.",
+            after='batch.pop("mask")',
+        ),
+    ),
+)
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Judge the exception if there is one, else the keys that went into `**kwargs`."""
+    found = stopped(ask)
+    if found is not None:
+        yield from rejected(*found, ask)
+        return
+    step = ask(OneStep())
+    root = next((row for row in step.modules if row.path == ""), None)
+    extra = set(root.keywords if root else ()) - set(step.setup.forward_parameters)
+    if extra:
+        yield from ignored(step, ask(ForwardKeys()), extra)
+
+
+def rejected(trace: Trace, row: ExceptionRow, ask: Ask) -> Iterator[Finding]:
+    """Yield the keys that a forward refused, unless it is the missing loss function's doing."""
+    key = refused_key(row)
+    given = keys_of(batch_of(row, trace))
+    if key is None or key not in given:
+        return
+    keys = _all_rejected(trace, row, key, given, ask)
+    if lacks_loss(trace, keys):
+        return
+    model = row.module_class or trace.setup.model_class
+    taken = trace.setup.forward_parameters if not row.module else ()
+    names = ", ".join(keys)
+    yield REJECTED.finding(
+        f"{named(row.module, model)} was called with {', '.join(row.module_keywords or given)}. "
+        + (f"Its forward takes {', '.join(taken)}; " if taken else "")
+        + f"{names} {'is' if len(keys) == 1 else 'are'} not among its parameters.",
+        mechanism="A batch that is a mapping is passed as keywords. Python refuses a keyword that "
+        "the signature does not name, one at a time: taking the first away only shows the next.",
+        location=where(row, trace),
+        evidence=[
+            Evidence("keys in the batch", ", ".join(given)),
+            Evidence("keys that the forward refuses", names, "none"),
+            Evidence("parameters of the forward", ", ".join(taken) or "unknown"),
+        ],
+        quote=headline(row.message),
+        subject=names,
+        keys=names,
+        model=model,
+    )
+
+
+def refused_key(row: ExceptionRow) -> str | None:
+    """Return the keyword that a forward refused, if that is what the exception says."""
+    match = _UNEXPECTED.search(row.message) if row.type_name == "TypeError" else None
+    return match[1] if match else None
+
+
+def _all_rejected(
+    trace: Trace, row: ExceptionRow, first: str, given: Sequence[str], ask: Ask
+) -> list[str]:
+    """List every key refused: from the signature where it is known, else by trying."""
+    if not row.module and trace.setup.forward_parameters:
+        names = trace.setup.forward_parameters
+        return [key for key in row.module_keywords if key not in names] or [first]
+    tried = ask(ForwardKeys()).facts.get("rejected", ())
+    return [key for key in given if key == first or key in tried]
+
+
+def lacks_loss(trace: Trace, keys: Sequence[str]) -> bool:
+    """Tell whether the refused keys are targets that nobody is there to compare with."""
+    setup = trace.setup
+    is_ours = not (setup.has_loss_fn or setup.has_train_step or setup.has_train_loop)
+    return is_ours and set(keys) <= TARGETS
+
+
+def ignored(step: Trace, tried: Trace, extra: set[str]) -> Iterator[Finding]:
+    """Yield keys that were passed, have no parameter and change nothing."""
+    leaves = {leaf.key: leaf for batch in step.batches[:1] for leaf in batch.leaves}
+    keys = [
+        key
+        for key in tried.facts.get("ignored", ())
+        if key in extra and key in leaves and leaves[key].minimum != leaves[key].maximum
+    ]
+    if not keys:
+        return
+    setup, names = step.setup, ", ".join(keys)
+    yield IGNORED.finding(
+        f"{setup.model_class} is called with {names}; its forward names "
+        f"{', '.join(setup.forward_parameters)} and takes the rest as **kwargs. Without {names} "
+        "the loss and every gradient are bit for bit the same.",
+        mechanism="`**kwargs` accepts any keyword. What no line reads from it is lost silently.",
+        location=first_location([setup.forward_place, setup.model_place, setup.factory]),
+        evidence=[
+            Evidence("keys without effect", names, "none"),
+            *(
+                Evidence(f"values of {key}", f"{leaves[key].minimum:g} to {leaves[key].maximum:g}")
+                for key in keys
+            ),
+        ],
+        subject=names,
+        keys=names,
+        model=setup.model_class,
+    )
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return (OneStep(),)
+
+
+probe = Probe(
+    name="forward-arguments",
+    doc=__doc__,
+    rules=(REJECTED, IGNORED),
+    examine=examine,
+    experiments=experiments,
+)

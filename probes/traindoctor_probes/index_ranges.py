@@ -1,0 +1,235 @@
+"""Do labels and ids stay within the classes and rows that there are?
+
+## What it measures
+Minimum and maximum of each integer tensor in the batches read; the number of classes that the
+loss function was given and the number of rows of each embedding that was called. A batch that
+goes beyond a bound which the first batch kept is tried by itself.
+
+## Why it matters
+A CPU raises IndexError. A GPU asserts inside a kernel: the process loses the device, and the
+message names neither tensor nor value. It may be hours before such a batch comes.
+
+## Known limits
+Only the batches read are seen (16 unless set otherwise); a bad label later in the data is not.
+Where the loss ignores an index, smaller labels of a later batch are not tried. A setup with a
+`train_loop` cannot be given one batch: of it only the short run is judged.
+
+## References
+PyTorch, torch.nn.CrossEntropyLoss (targets in [0, C)) and torch.nn.Embedding (num_embeddings).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from traindoctor.experiments import Experiment, OneStep, ReadBatches
+from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
+from traindoctor.trace import BatchRow, ExceptionRow, LeafRow, Trace
+from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, named, stopped, where
+
+OUT_OF_RANGE = Rule(
+    code="TD007",
+    name="index-out-of-range",
+    severity=Severity.CRITICAL,
+    title="{what} takes {allowed}, and the data holds {value}",
+    what="A label has no class, or an id has no row in its embedding.",
+    why="On a CPU training stops with IndexError; on a GPU the whole process loses the device.",
+    known_limits="A later batch of the data than those read may hold such a value too.",
+    remedies=(
+        Remedy(
+            "Make room for the largest index",
+            recommended=True,
+            pros="Nothing of the data is lost.",
+            after="model = Model(num_classes=int(labels.max()) + 1)\n"
+            "model.resize_token_embeddings(len(tokenizer))  # transformers",
+        ),
+        Remedy(
+            "Let labels begin at 0, without gaps",
+            pros="The head stays as small as the number of classes.",
+            after="labels = labels - labels.min()",
+        ),
+        Remedy(
+            "Give what is not to be counted the ignore index",
+            before="labels[padding] = -1",
+            after="labels[padding] = -100",
+        ),
+    ),
+    explains=DOWNSTREAM,
+)
+_MESSAGES = (
+    "out of bounds",
+    "out of range",
+    "valid range",
+    "device-side assert",
+    "Class values must",
+)
+_LOSSES = ("cross_entropy", "nll_loss", "multi_margin_loss")
+_LOOKUPS = ("embedding", "embedding_bag")
+_OTHERS = ("gather", "one_hot", "index_select", "scatter", "scatter_", "take_along_dim")
+_TARGET = re.compile(r"Target (-?\d+) is out of bounds")
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How many of the batches that leave a bound are tried."""
+
+    num_tried: int = 2
+
+
+def examine(ask: Ask, options: Options) -> Iterator[Finding]:
+    """Judge the first batch's exception, then try the batches that go beyond a bound."""
+    step, read = ask(OneStep()), ask(ReadBatches())
+    if not step.exceptions and not step.setup.has_train_loop:
+        suspects = [row.index for row in read.batches if beyond(row, read.batches[0], step)]
+        for index in suspects[: options.num_tried]:
+            closer = ask(OneStep(batch=index))
+            for row in closer.exceptions[:1]:
+                if is_index(row):
+                    yield finding(closer, row, read)
+                    return
+    found = stopped(ask)
+    if found is not None and is_index(found[1]):
+        yield finding(*found, read)
+
+
+def beyond(batch: BatchRow, first: BatchRow, step: Trace) -> bool:
+    """Tell whether a batch leaves a bound that the first batch kept."""
+    bounds = {row.num_classes for row in step.criteria if row.num_classes}
+    bounds |= {
+        row.attributes["num_embeddings"]
+        for row in step.modules
+        if row.num_calls and "num_embeddings" in row.attributes
+    }
+    before = {leaf.key: leaf for leaf in first.leaves}
+    for leaf in batch.leaves:
+        known = before.get(leaf.key)
+        if known is None or leaf.share_ignored is None:
+            continue
+        low, high = known.minimum or 0, known.maximum or 0
+        if any(high < bound <= (leaf.maximum or 0) for bound in bounds):
+            return True
+        if bounds and low >= 0 > (leaf.minimum or 0) != IGNORED:
+            return True
+    return False
+
+
+def is_index(row: ExceptionRow) -> bool:
+    """Tell whether an exception is about the values of an index tensor, not about a dimension."""
+    message = row.message
+    if row.operation in (*_LOSSES, *_LOOKUPS, *_OTHERS):
+        return any(text in message for text in _MESSAGES) and "Dimension" not in message
+    said = _TARGET.match(message) or message == "index out of range in self"
+    return bool(said) or "device-side assert" in message
+
+
+def finding(trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
+    """Return the finding, with tensor, value, sample and the range that is allowed."""
+    limit, extremes = _limit(row), _extremes(row)
+    leaf = _leaf(trace, row, extremes)
+    value = _worst(row, limit, extremes)
+    sample = _sample(leaf, value)
+    is_label = row.operation in _LOSSES or row.message.startswith("Target ")
+    what = row.operation if is_label else named(row.module, row.module_class)
+    what = what or row.operation or "The loss function"
+    room = "classes" if is_label else "rows"
+    allowed = f"0 to {limit - 1}" if limit else "smaller indices"
+    batches = [r for r in read.batches if leaf and _outside(r, leaf.key, limit)]
+    source = f"The batch's `{leaf.key}`" if leaf else "A tensor computed in the forward"
+    position = f" in sample {sample} of batch {row.batch}" if leaf and sample is not None else ""
+    return OUT_OF_RANGE.finding(
+        f"{source} holds {value}{position}; {what} has "
+        + (f"{limit} {room} and takes {allowed}" if limit else f"no {room[:-2]} for it")
+        + (
+            f". Such values are in {len(batches)} of the {len(read.batches)} batches read."
+            if leaf and limit
+            else "."
+        ),
+        mechanism="An index selects a row by its position. Nothing checks it before the kernel "
+        "runs, and a position beyond the last row is memory that belongs to something else.",
+        location=where(row, trace),
+        evidence=[
+            Evidence("index", value, allowed),
+            Evidence("tensor of the batch", leaf.key if leaf else "computed in the forward"),
+            Evidence(room, limit),
+            Evidence("batches that hold such values", len(batches), 0),
+        ],
+        quote=headline(row.message),
+        subject=leaf.key if leaf else row.module,
+        what=what,
+        allowed=allowed,
+        value=value,
+    )
+
+
+def _limit(row: ExceptionRow) -> int | None:
+    """Return the number of classes or rows."""
+    shapes = row.operand_shapes
+    if row.operation in _LOSSES and shapes and shapes[0]:
+        return shapes[0][1] if len(shapes[0]) > 1 else shapes[0][0]
+    if row.operation in _LOOKUPS and len(shapes) > 1:
+        return shapes[1][0]
+    found = row.module_attributes.get("num_embeddings")
+    return int(found) if found else None
+
+
+def _extremes(row: ExceptionRow) -> tuple[float, float] | None:
+    """Return minimum and maximum of the index tensor."""
+    position = 1 if row.operation in _LOSSES else 0
+    ranges = row.operand_ranges
+    return ranges[position] if len(ranges) > position else None
+
+
+def _leaf(trace: Trace, row: ExceptionRow, extremes: tuple[float, float] | None) -> LeafRow | None:
+    """Return the tensor of the batch with these extremes, if there is one."""
+    batch = batch_of(row, trace)
+    if batch is None or extremes is None:
+        return None
+    integers = [leaf for leaf in batch.leaves if leaf.share_ignored is not None]
+    found = [leaf for leaf in integers if (leaf.minimum, leaf.maximum) == extremes]
+    if len(found) > 1 and row.operation in _LOSSES:
+        found = [leaf for leaf in found if "label" in leaf.key or "target" in leaf.key] or found
+    return found[0] if found else None
+
+
+def _worst(row: ExceptionRow, limit: int | None, extremes: tuple[float, float] | None) -> int | str:
+    """Return the value that is out of range."""
+    said = _TARGET.match(row.message)
+    if said:
+        return int(said[1])
+    if extremes is None:
+        return "an index out of range"
+    low, high = int(extremes[0]), int(extremes[1])
+    return high if limit is not None and high >= limit else low
+
+
+def _sample(leaf: LeafRow | None, value: int | str) -> int | None:
+    if leaf is None or value not in (leaf.minimum, leaf.maximum):
+        return None
+    return leaf.sample_of_maximum if value == leaf.maximum else leaf.sample_of_minimum
+
+
+def _outside(batch: BatchRow, key: str, limit: int | None) -> bool:
+    return any(
+        leaf.key == key
+        and limit is not None
+        and ((leaf.maximum or 0) >= limit or 0 > (leaf.minimum or 0) != IGNORED)
+        for leaf in batch.leaves
+    )
+
+
+def experiments(options: Options) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return ReadBatches(), OneStep()
+
+
+probe = Probe(
+    name="index-ranges",
+    doc=__doc__,
+    rules=(OUT_OF_RANGE,),
+    options=Options,
+    examine=examine,
+    experiments=experiments,
+)
