@@ -20,6 +20,7 @@ torch.nn.ModuleList and torch.nn.ParameterList documentation.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, OneStep, ReadSource
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
@@ -56,11 +57,7 @@ UNREGISTERED = Rule(
     ),
     explains=("TD006", "TD103", "TD201", "TD202", "TD212", "TD401", "TD403", "TD409", "TD6"),
 )
-CONTAINERS = {
-    "list": "nn.ModuleList(...)",
-    "tuple": "nn.ModuleList(...)",
-    "dict": "nn.ModuleDict(...)",
-}
+CONTAINERS = {"list": "nn.ModuleList", "tuple": "nn.ModuleList", "dict": "nn.ModuleDict"}
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
@@ -80,14 +77,14 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 def unregistered(row: ModuleRow) -> Finding:
     """Return the finding for one attribute that hides something trainable."""
     facts = row.attributes
-    in_optimizer = facts.get("num_held", 0) == facts.get("num_tensors")
+    num_held, num_tensors = facts.get("num_held", 0), facts.get("num_tensors", 0)
     name = f"{row.path}.{row.holder}" if row.path else f"self.{row.holder}"
     kind = facts.get("container", "list")
     return UNREGISTERED.finding(
         f"{name} is a plain {kind} that holds {counted(facts.get('num_items', 1), row.class_name)} "
         f"with {row.num_trainable:,} trainable weights. The loss descends from them, but "
         "model.parameters() and state_dict() do not know them.",
-        severity=Severity.INFO if in_optimizer else None,
+        severity=Severity.INFO if num_held == num_tensors else None,
         mechanism="nn.Module registers what is assigned to an attribute as a Module or a "
         f"Parameter; it does not look into a {kind}. The optimizer takes its tensors from "
         "model.parameters(), so these keep their random initial values.",
@@ -97,7 +94,7 @@ def unregistered(row: ModuleRow) -> Finding:
             Evidence(
                 "their tensors in an optimizer", facts.get("num_held", 0), facts.get("num_tensors")
             ),
-            Evidence("their tensors in state_dict()", 0, facts.get("num_tensors")),
+            Evidence("their tensors in state_dict()", 0, num_tensors),
         ],
         remedies=_remedies(row, kind),
         subject=row.holder,
@@ -108,29 +105,17 @@ def unregistered(row: ModuleRow) -> Finding:
 
 def _remedies(row: ModuleRow, kind: str) -> list[Remedy]:
     """Show the user's own line before and after, where it is one whole assignment."""
-    recommended, other = UNREGISTERED.remedies
-    before, after = row.place.text, ""
-    left, equals, right = before.partition(" = ")
-    if equals and kind in CONTAINERS and right[-1:] in ("]", ")", "}"):
-        after = f"{left} = {CONTAINERS[kind].replace('...', right)}"
-    elif kind == "Tensor" and equals:
-        before, after = (
-            before,
-            f"{left} = nn.Parameter({right.replace(', requires_grad=True', '')})",
-        )
-    if not after:
-        return [recommended, other]
-    return [
-        Remedy(
-            recommended.title,
-            recommended=True,
-            pros=recommended.pros,
-            cons=recommended.cons,
-            before=before,
-            after=after,
-        ),
-        other,
-    ]
+    container, frozen = UNREGISTERED.remedies
+    left, equals, right = row.place.text.partition(" = ")
+    if not equals:
+        return [container, frozen]
+    if kind in CONTAINERS and right[-1] in "])}":
+        after = f"{left} = {CONTAINERS[kind]}({right})"
+    elif kind == "Tensor":
+        after = f"{left} = nn.Parameter({right.replace(', requires_grad=True', '')})"
+    else:
+        return [container, frozen]
+    return [replace(container, before=row.place.text, after=after), frozen]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

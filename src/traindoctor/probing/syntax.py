@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -112,21 +112,20 @@ def _tree(text: str) -> ast.Module:
 def _around(source: Iterable[SourceRow], place: Place) -> Iterator[ast.AST]:
     """Yield the nodes whose lines hold a place, the outermost first."""
     for row in source:
-        if row.file != place.file or not place.line:
-            continue
-        frontier: Sequence[ast.AST] = [_tree(row.text)]
+        frontier: list[ast.AST] = [_tree(row.text)] if row.file == place.file else []
         while frontier:
-            inside = [
+            frontier = [
                 child
                 for node in frontier
                 for child in ast.iter_child_nodes(node)
-                if getattr(child, "lineno", 0)
-                <= place.line
-                <= (getattr(child, "end_lineno", 0) or 0)
-                or not hasattr(child, "lineno")
+                if _holds(child, place.line or 0)
             ]
-            yield from inside
-            frontier = inside
+            yield from frontier
+
+
+def _holds(node: ast.AST, line: int) -> bool:
+    first, last = getattr(node, "lineno", None), getattr(node, "end_lineno", None)
+    return first is None or last is None or first <= line <= last
 
 
 def _kind(node: ast.AST, line: int) -> str:
@@ -145,7 +144,7 @@ def _initialises(name: str) -> bool:
 
 def _reads(node: ast.AST, conditional: bool) -> Iterator[tuple[ast.Attribute, bool]]:
     for child in ast.iter_child_nodes(node):
-        inner = conditional or isinstance(node, ast.If | ast.IfExp) and child is not node.test
+        inner = conditional or (isinstance(node, ast.If | ast.IfExp) and child is not node.test)
         inner = inner or (isinstance(node, ast.Subscript) and _is_chosen(node.slice))
         if (
             isinstance(child, ast.Attribute)

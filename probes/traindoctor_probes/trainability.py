@@ -1,0 +1,130 @@
+"""Is there anything to train?
+
+## What it measures
+`requires_grad` of the model's parameters and of those that the user's optimizer holds.
+
+## Why it matters
+With everything frozen a loss has no graph: backward fails, or nothing moves.
+
+## Known limits
+Parameters that a hand-written loop moves without gradients (evolution strategies) are trained;
+what moves in a short run is therefore not called frozen. A model that unfreezes itself later than
+the short run looks is.
+
+## References
+torch.nn.Module.requires_grad_ documentation.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from traindoctor.experiments import Experiment, ReadSource, ShortRun
+from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing.syntax import assigned, calls
+from traindoctor.probing.wording import first_location
+from traindoctor.trace import Place, SourceRow, Trace
+
+NOTHING = Rule(
+    code="TD212",
+    name="nothing-trainable",
+    severity=Severity.CRITICAL,
+    title="{num_trainable} of {num_parameters} parameters {whose} require a gradient",
+    what="No parameter of the model, or none that the optimizer holds, requires a gradient.",
+    why="There is nothing that training could change.",
+    known_limits="A model that unfreezes its parameters during the run, later than the steps that "
+    "were observed, is reported.",
+    remedies=(
+        Remedy(
+            "Unfreeze what is meant to train",
+            recommended=True,
+            before="model.requires_grad_(False)",
+            after="model.requires_grad_(False)\nmodel.head.requires_grad_(True)",
+        ),
+        Remedy(
+            "Build the new head after freezing", pros="New modules require gradients by default."
+        ),
+    ),
+    explains=(
+        "TD101",
+        "TD103",
+        "TD201",
+        "TD202",
+        "TD401",
+        "TD403",
+        "TD404",
+        "TD405",
+        "TD409",
+        "TD6",
+    ),
+)
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Count what requires a gradient, in the model and in the optimizer."""
+    known = ask(ReadSource())
+    trainable = [row for row in known.parameters if row.requires_grad]
+    held = [row for row in known.parameters if row.num_optimizers]
+    if not known.parameters or not known.setup.has_optimizer:
+        held = []
+    if trainable and (not held or any(row.requires_grad for row in held)):
+        return
+    if any(row.num_strangers for row in known.optimizers):  # it trains something else as well
+        return
+    if ask(ShortRun()).facts.get("moved"):
+        return
+    yield frozen(known, "in the optimizer" if trainable else "of the model")
+
+
+def frozen(known: Trace, whose: str) -> Finding:
+    """Return the finding, at the line that freezes if there is one such line."""
+    in_optimizer = whose == "in the optimizer"
+    rows = [row for row in known.parameters if row.num_optimizers or not in_optimizer]
+    optimizers = [row.place for row in known.optimizers]
+    return NOTHING.finding(
+        f"None of the {len(rows)} parameters {whose} "
+        f"({sum(row.num_elements for row in rows):,} elements) requires a gradient.",
+        mechanism="Autograd records operations only on tensors that require a gradient. Without "
+        "one the loss has no history, backward has nowhere to go, and a step changes nothing.",
+        location=first_location(
+            [
+                freezing_line(known.source),
+                *(optimizers if in_optimizer else ()),
+                known.setup.model_place,
+                known.setup.factory,
+            ]
+        ),
+        evidence=[
+            Evidence("parameters that require a gradient", 0, len(rows)),
+            Evidence("frozen elements", sum(row.num_elements for row in rows)),
+        ],
+        num_trainable=0,
+        num_parameters=len(rows),
+        whose=whose,
+    )
+
+
+def freezing_line(source: Sequence[SourceRow]) -> Place:
+    """Return the one line that sets `requires_grad` to False; of several, none."""
+    lines = [place for place, call in calls(source, "requires_grad_") if _is_false(call.args[:1])]
+    lines += [place for place, value in assigned(source, "requires_grad") if _is_false([value])]
+    return lines[0] if len(lines) == 1 else Place()
+
+
+def _is_false(values: Sequence[ast.expr]) -> bool:
+    return any(isinstance(value, ast.Constant) and value.value is False for value in values)
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return (ReadSource(),)
+
+
+probe = Probe(
+    name="trainability",
+    doc=__doc__,
+    rules=(NOTHING,),
+    examine=examine,
+    experiments=experiments,
+)
