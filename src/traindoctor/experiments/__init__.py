@@ -10,6 +10,7 @@ from traindoctor.experiments.overfit_batch import OverfitBatch
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.short_run import ShortRun
+from traindoctor.experiments.watch_graph import WatchGraph
 
 __all__ = [
     "Experiment",
@@ -23,4 +24,5 @@ __all__ = [
     "ReadBatches",
     "ReadSource",
     "ShortRun",
+    "WatchGraph",
 ]

@@ -9,11 +9,12 @@ from typing import Any
 
 from traindoctor.experiments.floors import Floor
 
-__all__ = ["noise_of", "outcome", "settled"]
+__all__ = ["is_stochastic", "noise_of", "outcome", "settled"]
 
 LEARNED_SHARE = 0.1  # of the way from the start to the floor that may be left
 MOVED_SHARE = 0.1  # of that way that must have been gone to speak of learning
 FLAT_SHARE = 0.01  # of that way: less is no movement
+SETTLED_SHARE = 0.03  # of the way gone so far: less in the last fifth of the steps is rest
 BEYOND_NOISE = 4.0  # standard deviations
 
 
@@ -23,16 +24,21 @@ def outcome(
     losses: Sequence[float],
     floor: Floor,
     target: float | None = None,
-    after: float | None = None,
+    before: Sequence[float] = (),
+    after: Sequence[float] = (),
+    num_optimizers: int = 1,
 ) -> dict[str, Any]:
     """Judge a curve: learned, not learned, or neither can be said.
 
     Args:
-        trials: losses before training; their spread is the objective's own noise.
+        trials: losses before training, as training takes them; their spread is noise.
         losses: one a step.
         floor: what the loss cannot go below, where that is known.
         target: the user's own idea of learned.
-        after: the loss of the trained model with dropout at rest, if it was taken.
+        before: losses before training with dropout at rest, if they were taken. If even they
+            differ, the objective itself draws noise and its floor is not known.
+        after: the same after training.
+        num_optimizers: several may train against each other.
 
     Returns:
         `learned` (True, False, None) with its `reason`; `course`: reached, falling (still),
@@ -40,58 +46,77 @@ def outcome(
         `start`, `end`, `peak`, `floor`, `noise`, and `progress`: the share of the way to the
         floor, or of the start where the floor is not known.
     """
+    stochastic = is_stochastic(before)
+    if stochastic:
+        floor = Floor(None, "the objective draws noise of its own")
     result: dict[str, Any] = {
         "start": trials[0] if trials else None,
         "end": None,
-        "after": after,
-        "peak": None,
+        "at_rest": (before[0], after[0]) if before and after else None,
+        "peak": max(filter(math.isfinite, losses), default=None),
         "floor": floor.value,
         "floor_reason": floor.reason,
         "target": target,
         "noise": 0.0,
-        "stochastic": len(set(trials)) > 1,
+        "stochastic": stochastic,
         "progress": None,
-        "learned": None,
-        "course": "none",
-        "reason": "no loss was seen",
     }
     if not trials or not losses:
-        return result
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    result["peak"] = max(finite, default=None)
-    if len(finite) < len(losses) or not all(map(math.isfinite, trials)):
-        verdict = {"learned": False, "course": "not finite", "reason": "the loss is not finite"}
-        return result | verdict | {"end": losses[-1]}
+        return result | _said(None, "none", "no loss was seen")
+    if not all(map(math.isfinite, [*trials, *losses])):
+        return result | {"end": losses[-1]} | _said(False, "not finite", "the loss is not finite")
     start, end = statistics.fmean(trials), statistics.median(losses[-3:])
-    best_end = end if after is None or not math.isfinite(after) else min(end, after)
-    way = start - floor.value if floor.value is not None else max(abs(start), 1e-12)
-    noise = noise_of(trials, losses)
-    progress = (start - best_end) / way if way > 0 else 1.0
+    gains = [(start, end)]
+    if before and after and math.isfinite(after[0]):
+        gains.append((statistics.fmean(before), statistics.fmean(after)))
+        noise = statistics.pstdev([*before, *before[:1]])
+    else:
+        noise = noise_of(trials, losses)
+    first, last = max(gains, key=lambda pair: (pair[0] - pair[1]) / _way(pair[0], floor))
+    progress = (first - last) / _way(first, floor)
     result |= {"start": start, "end": end, "noise": noise, "progress": progress}
-    result |= _verdict(result, losses, way)
+    result |= _verdict(result, losses, _way(first, floor), num_optimizers)
     if target is not None:
         met = min(losses) <= target
         result |= {"learned": met, "reason": f"target {'' if met else 'not '}reached"}
     return result
 
 
-def _verdict(result: dict[str, Any], losses: Sequence[float], way: float) -> dict[str, Any]:
-    progress, noise = result["progress"], result["noise"]
-    moved = progress * way  # downwards
-    known = result["floor"] is not None
+def is_stochastic(losses: Sequence[float]) -> bool:
+    """Tell whether losses of the same weights on the same batch differ by more than rounding."""
+    if len(losses) < 2 or not all(map(math.isfinite, losses)):
+        return False
+    return max(losses) - min(losses) > 1e-4 * max(abs(loss) for loss in losses)
+
+
+def _way(start: float, floor: Floor) -> float:
+    return max(abs(start) if floor.value is None else start - floor.value, 1e-12)
+
+
+def _verdict(
+    result: dict[str, Any], losses: Sequence[float], way: float, num_optimizers: int
+) -> dict[str, Any]:
+    progress, noise, known = result["progress"], result["noise"], result["floor"] is not None
+    moved = abs(progress) * way
     beyond_noise = moved > BEYOND_NOISE * noise
     if known and way <= 1e-6:
         return _said(None, "at floor", "it starts at its floor: nothing is left to learn")
     if known and progress >= 1 - LEARNED_SHARE:
         return _said(True, "reached", "the floor is reached")
-    if -moved > max(FLAT_SHARE * way, BEYOND_NOISE * noise):
-        return _said(False, "rising", "it rises")
-    if progress < FLAT_SHARE or not beyond_noise:
+    if num_optimizers > 1 and progress < MOVED_SHARE:
+        return _said(None, "flat", "several optimizers train one another's losses")
+    if abs(progress) < FLAT_SHARE or not beyond_noise:
+        if BEYOND_NOISE * noise > MOVED_SHARE * way:
+            return _said(None, "flat", "its noise is larger than its movement could be")
         return _said(False, "flat", "it does not move")
+    if progress < 0:
+        return _said(False, "rising", "it rises")
     if not known and progress >= MOVED_SHARE:
         return _said(True, "falling", "it falls; its floor is not known")
-    if settled(losses, way, noise):
-        return _said(False if known else None, "stuck", "it falls, and stays above its floor")
+    if not known:
+        return _said(None, "falling", "it falls; how far it could is not known")
+    if settled(losses, noise):
+        return _said(False, "stuck", "it falls, and stays above its floor")
     return _said(None, "falling", "it was still falling when the steps ended")
 
 
@@ -114,11 +139,17 @@ def noise_of(trials: Sequence[float], losses: Sequence[float]) -> float:
     return max(spread, typical / 6**0.5)
 
 
-def settled(losses: Sequence[float], way: float, noise: float) -> bool:
-    """Tell whether a curve has come to rest: its last two stretches lie at one height."""
+def settled(losses: Sequence[float], noise: float = 0.0) -> bool:
+    """Tell whether a curve has come to rest: its last two fifths lie at one height.
+
+    A slow but steady fall is none, however slow: it gains a fifth of its way in each fifth. A
+    curve so noisy that its fifths cannot be compared is not called settled.
+    """
     stretch = max(8, len(losses) // 5)
-    if len(losses) < 3 * stretch:
+    if len(losses) < 4 * stretch:
         return False
     before = statistics.median(losses[-2 * stretch : -stretch])
     now = statistics.median(losses[-stretch:])
-    return before - now < max(0.01 * way, noise * (2 * math.pi / stretch) ** 0.5)
+    little = SETTLED_SHARE * (losses[0] - now)
+    error = 1.2533 * noise * (2 / stretch) ** 0.5  # standard error of a difference of medians
+    return error < little and before - now < little

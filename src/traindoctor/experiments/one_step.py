@@ -14,9 +14,10 @@ from traindoctor.experiments.loop import (
     loader_exception,
 )
 from traindoctor.experiments.user_loop import run_user_loop
+from traindoctor.instruments.backward import graph_nodes
 from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
-from traindoctor.instruments.modules import ModuleCalls, graph_nodes
+from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.unregistered import places_among
 from traindoctor.target.batches import describe

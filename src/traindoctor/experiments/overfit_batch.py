@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments.curves import MOVED_SHARE, noise_of, outcome, settled
-from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
-from traindoctor.experiments.loop import Loop, clear_gradients, device_of, finished, instruments
+from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
+from traindoctor.experiments.one_batch import OneBatch
 from traindoctor.experiments.samples import few_samples
-from traindoctor.instruments.criteria import Criteria
-from traindoctor.instruments.flow import Flow
-from traindoctor.instruments.recorder import Recorder, Stopped
-from traindoctor.target.batches import copy_batch, to_device
+from traindoctor.instruments.recorder import Recorder
 from traindoctor.trace import Trace
 
 if TYPE_CHECKING:
     import torch
 
-NUM_TRIALS = 3  # losses taken before training, to know the noise of the objective
 ENOUGH_STEPS = 60  # before a curve is called settled, or fallen enough
 
 
@@ -77,17 +71,19 @@ class OverfitBatch(Experiment):
         setup.model.train()
         with instruments(lab, recorder, detail=False):
             loop = Loop(setup, optimizers, recorder, with_schedule=False, accumulation_steps=1)
-            run = _Run(lab, loop, fetched)
+            run = OneBatch(lab, loop, fetched)
             run.try_out()
             seconds = self._train(run) if run.trials else 0.0
-            after = run.after() if run.losses else None
+            after = run.at_rest(recorder.criteria) if run.losses else []
         rates = [row.learning_rates for row in recorder.steps if row.learning_rates]
         recorder.facts["overfit"] = outcome(
             trials=run.trials,
             losses=run.losses,
             floor=run.floor,
             target=self.target_loss,
+            before=run.before,
             after=after,
+            num_optimizers=len(optimizers),
         ) | {
             "learning_rate": rates[0][0] if rates else None,
             "rates_vary": any(rate != rates[0] for rate in rates),
@@ -133,7 +129,7 @@ class OverfitBatch(Experiment):
                 group["lr"] = (self.learning_rate or planned) * self.factor
         return optimizers
 
-    def _train(self, run: _Run) -> float:
+    def _train(self, run: OneBatch) -> float:
         lab, start = run.lab, run.lab.clock()
         for step in range(1, self.steps + 1):
             if not run.loop.run([run.fetched]) or not run.losses:
@@ -144,7 +140,7 @@ class OverfitBatch(Experiment):
                 break
         return lab.clock() - start
 
-    def _has_ended(self, run: _Run) -> bool:
+    def _has_ended(self, run: OneBatch) -> bool:
         loss, start, floor = run.losses[-1], run.trials[0], run.floor.value
         if not math.isfinite(loss):
             return True
@@ -159,77 +155,4 @@ class OverfitBatch(Experiment):
         way = abs(start) if floor is None else start - floor
         if floor is None and start - loss > MOVED_SHARE * way:
             return True
-        return settled(run.losses, way, noise_of(run.trials, run.losses))
-
-
-@dataclass
-class _Run:
-    """One batch under one loop: losses before, during and after the training."""
-
-    lab: Lab
-    loop: Loop
-    fetched: Fetched
-    trials: list[float] = field(default_factory=list)
-    floor: Floor = field(default_factory=lambda: Floor(None, "no known loss function was called"))
-
-    @property
-    def losses(self) -> list[float]:
-        return [row.value for row in self.loop.recorder.losses]
-
-    def try_out(self) -> None:
-        """Take the loss a few times without training; its floor is read off the loss functions.
-
-        Of a user's own `train_step`, which trains, the first step is the one trial there is.
-        """
-        recorder = self.loop.recorder
-        with self._loss_functions() as criteria:
-            if self.lab.setup.train_step is not None:
-                self.loop.run([self.fetched])
-            else:
-                self._forward()
-        self.trials = self.losses[:1]
-        if self.trials:
-            self.floor = floor_of(criteria.rows, self.trials[0])
-        if self.lab.setup.train_step is None:
-            for _ in range(NUM_TRIALS - 1):
-                self._forward()
-            self.trials = self.losses
-            recorder.losses.clear()
-
-    def after(self) -> float | None:
-        """Return the loss with dropout at rest, and keep what the loss functions then get.
-
-        None where it cannot be had without training on: a user's own `train_step` trains.
-        """
-        recorder, model = self.loop.recorder, self.lab.setup.model
-        if self.lab.setup.train_step is not None:
-            return None
-        seen, raised = len(recorder.losses), len(recorder.exceptions)
-        for module in model.modules():  # the statistics of one batch are not those of the data
-            module.training = "BatchNorm" in type(module).__name__
-        with self._loss_functions() as criteria:
-            self._forward()
-        recorder.criteria += criteria.rows
-        values = self.losses[seen:]
-        del (
-            recorder.losses[seen:],
-            recorder.exceptions[raised:],
-        )  # a forward may refuse to be at rest
-        return values[0] if values else None
-
-    @contextmanager
-    def _loss_functions(self) -> Iterator[Criteria]:
-        criteria = Criteria(self.loop.recorder)
-        with Flow(self.loop.recorder, {}, (), [criteria]).watching():
-            yield criteria
-
-    def _forward(self) -> Sequence[float]:
-        import torch
-
-        batch = to_device(copy_batch(self.fetched.batch), device_of(self.lab.setup))
-        try:
-            with torch.no_grad():
-                self.loop.loss_of(batch)
-        except Stopped:
-            pass
-        return self.losses
+        return settled(run.losses, noise_of(run.trials, run.losses))

@@ -22,7 +22,8 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
     """Record each call of `torch.autograd.backward` while inside.
 
     `Tensor.backward` looks the function up when it is called, so replacing this one name sees
-    both spellings and scaled losses too. Its gradients are counted over `parameters`.
+    both spellings and scaled losses too. Its gradients are counted over `parameters`; without
+    any, neither they nor the graph's nodes are.
     """
     import torch
 
@@ -37,6 +38,7 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
         loss = _value(tensors)
         recorder.num_passes += 1
         recorder.last_loss = tensors if not isinstance(tensors, list | tuple) else tensors[0]
+        num_nodes = len(graph_nodes(recorder.last_loss.grad_fn)) if parameters else 0
         start = recorder.clock()
         result = original(tensors, *args, **kwargs)
         seconds = recorder.clock() - start
@@ -51,6 +53,7 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
                 num_present_before=len(before),
                 num_present_after=len(after),
                 retain_graph=bool(kwargs.get("retain_graph")),
+                num_nodes=num_nodes,
                 seconds=seconds,
                 place=place,
             )
@@ -85,6 +88,19 @@ def before_each(act: Callable[[Any], None]) -> Iterator[None]:
         yield
     finally:
         torch.autograd.backward = inner
+
+
+def graph_nodes(root: Any) -> list[Any]:
+    """Return every node that a graph node descends from, itself included."""
+    found: dict[Any, None] = {}
+    frontier = [root] if root is not None else []
+    while frontier:
+        node = frontier.pop()
+        if node in found:
+            continue
+        found[node] = None
+        frontier += [above for above, _ in node.next_functions if above is not None]
+    return list(found)
 
 
 def present(parameters: Sequence[torch.nn.Parameter]) -> frozenset[int]:

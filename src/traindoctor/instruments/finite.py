@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.flow import _tensors as tensors_in
-from traindoctor.instruments.modules import graph_nodes
+from traindoctor.instruments.backward import graph_nodes
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.target.usercode import is_user_file
 from traindoctor.trace import OperationRow, Place
@@ -51,7 +51,8 @@ class FirstNonFinite:
             if has_nan:
                 self.origin = source or row
             else:
-                kept = source if source or name in MASKS else row
+                began_here = name not in MASKS and all(bool(t.isfinite().all()) for t in inputs)
+                kept = source or (row if began_here else None)
                 self.infinite[id(tensor)] = (weakref.ref(tensor), kept)
                 self.last_infinite = kept or self.last_infinite
 

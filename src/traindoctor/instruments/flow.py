@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.modules import graph_nodes
+from traindoctor.instruments.backward import graph_nodes
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.refused import operands, refuse_bad_index
 from traindoctor.target.source import no_grad_place

@@ -16,6 +16,8 @@ from traindoctor.trace import ModuleRow, Place
 if TYPE_CHECKING:
     import torch
 
+MODULE = "traindoctor.module"  # the key of a graph node's metadata that holds a module's path
+
 
 @dataclass(slots=True)
 class _Seen:
@@ -108,6 +110,9 @@ class ModuleCalls:
             seen.kind = output_kind(output)
             seen.outputs = tuple(tuple(t.shape) for t in found[:8])
             seen.requires_grad = any(t.requires_grad for t in found) or bool(seen.requires_grad)
+            for tensor in found:  # so that a graph node can say whose output it is
+                if tensor.grad_fn is not None:
+                    tensor.grad_fn.metadata.setdefault(MODULE, path)
             if self.keep_outputs:
                 seen.last = found
 
@@ -170,16 +175,3 @@ def output_kind(value: Any) -> str:
     if type(value) in (tuple, list, dict):
         return type(value).__name__
     return type(value).__name__ if value is not None else "None"
-
-
-def graph_nodes(root: Any) -> list[Any]:
-    """Return every node that a tensor descends from, itself included."""
-    found: dict[Any, None] = {}
-    frontier = [root] if root is not None else []
-    while frontier:
-        node = frontier.pop()
-        if node in found:
-            continue
-        found[node] = None
-        frontier += [above for above, _ in node.next_functions if above is not None]
-    return list(found)

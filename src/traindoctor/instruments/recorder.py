@@ -18,6 +18,7 @@ from traindoctor.trace import (
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    GraphRow,
     GradientRow,
     LossRow,
     OperationRow,
@@ -50,6 +51,7 @@ class Recorder:
     criteria: list[CriterionRow] = field(default_factory=list)
     cuts: list[CutRow] = field(default_factory=list)
     operations: list[OperationRow] = field(default_factory=list)
+    graphs: list[GraphRow] = field(default_factory=list)
     exceptions: list[ExceptionRow] = field(default_factory=list)
     warnings: list[WarningRow] = field(default_factory=list)
     evaluations: list[EvaluationRow] = field(default_factory=list)
@@ -113,6 +115,7 @@ class Recorder:
                 "criteria",
                 "cuts",
                 "operations",
+                "graphs",
                 "exceptions",
                 "warnings",
                 "evaluations",

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.finite import FRAME, saved_range
-from traindoctor.instruments.modules import graph_nodes
+from traindoctor.instruments.backward import graph_nodes
 from traindoctor.target.usercode import is_user_file
 from traindoctor.trace import OperationRow, Place
 

@@ -16,6 +16,7 @@ __all__ = [
     "CriterionRow",
     "CutRow",
     "EvaluationRow",
+    "GraphRow",
     "ExceptionRow",
     "GradientRow",
     "LeafRow",
@@ -189,6 +190,7 @@ class BackwardRow:
     num_present_before: int = 0  # parameters whose gradient was there and not all zero before
     num_present_after: int = 0
     retain_graph: bool = False
+    num_nodes: int = 0  # operations in the graph; 0 where they were not counted
     seconds: float = 0.0
     place: Place = Place()
 
@@ -313,6 +315,26 @@ class OperationRow:
     input_shapes: tuple[tuple[int, ...], ...] = ()
     batch: int = 0
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphRow:
+    """The graph behind one backward pass, compared with those of the passes before it."""
+
+    backward: int
+    batch: int = 0
+    num_nodes: int = 0
+    num_stale: int = 0  # nodes that an earlier backward pass went through already
+    is_same_loss: bool = False  # the very loss of an earlier pass
+    is_earlier_loss: bool = False  # the shared part is an earlier pass's loss
+    is_from_before: bool = False  # the shared part was computed before the first batch
+    operation: str = ""  # what made the value that is shared
+    place: Place = Place()  # and where
+    consumer: str = ""  # what uses it in this step
+    consumer_place: Place = Place()
+    module: str = ""  # the module whose output it is
+    holder: str = ""  # path of the module that keeps it
+    attribute: str = ""  # under this name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from traindoctor.trace.rows import (
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    GraphRow,
     GradientRow,
     LossRow,
     ModuleRow,
@@ -47,6 +48,7 @@ class Trace:
     criteria: tuple[CriterionRow, ...] = ()
     cuts: tuple[CutRow, ...] = ()
     operations: tuple[OperationRow, ...] = ()
+    graphs: tuple[GraphRow, ...] = ()
     exceptions: tuple[ExceptionRow, ...] = ()
     warnings: tuple[WarningRow, ...] = ()
     source: tuple[SourceRow, ...] = ()

@@ -1,0 +1,100 @@
+"""What two backward passes share is named; passes with graphs of their own are left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from traindoctor.errors import CannotJudge
+from traindoctor.experiments import ShortRun
+from traindoctor.probing import Finding, NoOptions
+from traindoctor.trace import BackwardRow, ExceptionRow, GraphRow, OperationRow, Place, Trace
+from traindoctor_probes.graph_reuse import cause, examine
+
+LINE, LOOP = Place("/user/model.py", 7, "forward"), Place("/user/train.py", 30, "train")
+TWICE = ExceptionRow(
+    phase="backward",
+    type_name="RuntimeError",
+    message="Trying to backward through the graph a second time (or …",
+    place=LOOP,
+)
+WRITTEN = ExceptionRow(
+    phase="backward",
+    type_name="RuntimeError",
+    message="one of the variables needed for gradient computation has been modified by an inplace "
+    "operation: [torch.FloatTensor [32, 8]], which is output 0 of SigmoidBackward0, is at version",
+    place=LOOP,
+)
+
+
+def found(run: Trace, watched: Trace | None = None) -> list[Finding]:
+    def ask(experiment: Any) -> Trace:
+        trace = run if isinstance(experiment, ShortRun) else watched
+        assert trace is not None, "it looked closer without a reason"
+        return trace
+
+    return list(examine(ask, NoOptions()))
+
+
+def passes(*sizes: int) -> tuple[BackwardRow, ...]:
+    return tuple(BackwardRow(index=i, step=i, batch=i, num_nodes=n) for i, n in enumerate(sizes))
+
+
+def test_the_line_that_made_the_shared_value_is_named_not_the_backward() -> None:
+    shared = GraphRow(backward=1, num_nodes=9, num_stale=4, place=LINE, holder="rnn", attribute="h")
+    (finding,) = found(Trace(exceptions=(TWICE,)), Trace(graphs=(GraphRow(backward=0), shared)))
+    assert (finding.code, finding.location.line) == ("TD301", 7)
+    assert "`rnn.h`" in finding.message
+    assert finding.quote == TWICE.message
+
+
+def test_an_optimizer_writing_into_a_kept_graph_is_that_graphs_fault() -> None:
+    shared = GraphRow(backward=1, num_nodes=9, num_stale=4, place=LINE)
+    (finding,) = found(Trace(exceptions=(WRITTEN,)), Trace(graphs=(shared,)))
+    assert finding.code == "TD301"
+
+
+def test_of_the_writes_the_one_to_that_shape_is_named() -> None:
+    writes = tuple(
+        OperationRow(operation=name, direction="in-place", place=place, input_shapes=(shape,))
+        for name, place, shape in (("add_", LINE, (32, 8)), ("mul_", LOOP, (4, 4)))
+    )
+    (finding,) = found(Trace(exceptions=(WRITTEN,)), Trace(operations=writes))
+    assert (finding.code, finding.location.line) == ("TD303", 7)
+    assert "Sigmoid" in finding.message
+
+
+def test_a_graph_that_grows_and_shares_is_reported() -> None:
+    shared = GraphRow(backward=3, num_nodes=24, num_stale=18, consumer_place=LOOP)
+    watched = Trace(graphs=(GraphRow(backward=0, num_nodes=6), shared))
+    (finding,) = found(Trace(backwards=passes(6, 12, 18, 24)), watched)
+    assert (finding.code, finding.location.line) == ("TD302", 30)
+
+
+def test_longer_texts_make_longer_graphs_and_share_nothing() -> None:
+    own = Trace(graphs=(GraphRow(backward=0, num_nodes=6), GraphRow(backward=1, num_nodes=9)))
+    assert found(Trace(backwards=passes(6, 9, 12, 15)), own) == []
+
+
+def test_steady_graphs_are_not_looked_at_again() -> None:
+    assert found(Trace(backwards=passes(6, 6, 6, 6, 7, 6))) == []
+
+
+def test_without_a_backward_pass_nothing_is_judged() -> None:
+    with pytest.raises(CannotJudge):
+        found(Trace())
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (GraphRow(backward=1, is_same_loss=True), "same loss"),
+        (GraphRow(backward=1, is_earlier_loss=True), "added up"),
+        (GraphRow(backward=1, holder="rnn", attribute="h"), "`rnn.h` keeps"),
+        (GraphRow(backward=1, is_from_before=True, module="encoder"), "once, before the first"),
+        (GraphRow(backward=1, module="encoder"), "by `encoder` in an earlier step"),
+    ],
+)
+def test_each_kind_of_sharing_has_its_own_words(row: GraphRow, words: str) -> None:
+    assert words in cause(row)
