@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from traindoctor.experiments import Lab, OverfitBatch
-from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.curves import outcome
+from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.target.setup import TrainingSetup
 from traindoctor.trace import CriterionRow
 

@@ -12,6 +12,7 @@ from traindoctor.experiments.floors import Floor
 __all__ = ["is_stochastic", "noise_of", "outcome", "settled"]
 
 LEARNED_SHARE = 0.1  # of the way from the start to the floor that may be left
+MOST = 0.85  # of the way: a curve that rests further up has not learned
 MOVED_SHARE = 0.1  # of that way that must have been gone to speak of learning
 FLAT_SHARE = 0.01  # of that way: less is no movement
 SETTLED_SHARE = 0.03  # of the way gone so far: less in the last fifth of the steps is rest
@@ -115,8 +116,9 @@ def _verdict(
         return _said(True, "falling", "it falls; its floor is not known")
     if not known:
         return _said(None, "falling", "it falls; how far it could is not known")
-    if settled(losses, noise):
-        return _said(False, "stuck", "it falls, and stays above its floor")
+    if settled(losses, noise_of([], losses)):
+        learned = False if progress < MOST else None
+        return _said(learned, "stuck", "it falls, and stays above its floor")
     return _said(None, "falling", "it was still falling when the steps ended")
 
 

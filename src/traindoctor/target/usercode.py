@@ -12,6 +12,7 @@ from types import FrameType, TracebackType
 from traindoctor.trace import Place
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LAB = os.path.join(_HERE, "experiments", "lab.py")
 _LIBRARIES = tuple(
     sorted(
         {
@@ -60,8 +61,11 @@ def is_path(file: str) -> bool:
 
 
 def user_place(frame: FrameType | None) -> Place:
-    """Return the innermost line of the user's code, from a frame outwards."""
-    while frame is not None:
+    """Return the innermost line of the user's code, from a frame outwards.
+
+    The walk ends where an experiment begins: who asked for it is not what is examined.
+    """
+    while frame is not None and frame.f_code.co_filename != _LAB:
         if is_user_file(frame.f_code.co_filename):
             return place_of(frame)
         frame = frame.f_back
