@@ -57,6 +57,8 @@ class Examination:
         self.flags = flags
         self.config = load_config(given, file=flags.config)
         self.delivery = Delivery(self.config, int(flags.verbose) - int(flags.quiet))
+        for provider, reason in broken_providers():
+            _say(f"the probes of {provider!r} are left out: {reason}")
         self.plan = plan(
             command, flags, self.config, all_probes(), all_rules(), experiment, settings
         )
@@ -64,8 +66,6 @@ class Examination:
     def run(self) -> int:
         """Examine, deliver the report, return the exit code."""
         self.delivery.check()
-        for provider, reason in broken_providers():
-            _say(f"the probes of {provider!r} are left out: {reason}")
         start = time.monotonic()
         supervisor = Supervisor(
             self.plan.job,

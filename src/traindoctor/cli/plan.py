@@ -51,8 +51,7 @@ def plan(
     Raises:
         UsageError: the command line or the configuration asks for what there is not.
     """
-    if flags.target is None and not (flags.model and flags.data):
-        raise UsageError(f"name a target, as in `traindoctor {command} train.py:setup`")
+    _check_target(command, flags)
     options = _checked_options(config.probes, probes)
     codes = select_rules(
         rules, select=config.select, extend_select=config.extend_select, ignore=config.ignore
@@ -79,6 +78,16 @@ def plan(
         reference=flags.target or f"{flags.model} + {flags.data}",
         verify=_again(command, flags),
     )
+
+
+def _check_target(command: str, flags: Flags) -> None:
+    named = bool(flags.model), bool(flags.data)
+    if flags.target is None and not any(named):
+        raise UsageError(f"name a target, as in `traindoctor {command} train.py:setup`")
+    if flags.target is not None and any(named):
+        raise UsageError("name a target, or --model and --data, not both")
+    if any(named) and not all(named):
+        raise UsageError("--model and --data go together, each naming a factory")
 
 
 def _is_about(probe: Probe, experiment: str, options: Mapping[str, Mapping[str, Any]]) -> bool:
