@@ -14,12 +14,13 @@ from traindoctor.target.usercode import raised_place, raising_text, user_place, 
 from traindoctor.trace import (
     BackwardRow,
     BatchRow,
+    CountRow,
     CriterionRow,
     CutRow,
     EvaluationRow,
     ExceptionRow,
-    GraphRow,
     GradientRow,
+    GraphRow,
     LossRow,
     OperationRow,
     Place,
@@ -53,6 +54,9 @@ class Recorder:
     operations: list[OperationRow] = field(default_factory=list)
     graphs: list[GraphRow] = field(default_factory=list)
     exceptions: list[ExceptionRow] = field(default_factory=list)
+    handled: list[HandledRow] = field(default_factory=list)
+    counts: list[CountRow] = field(default_factory=list)
+    hooks: list[HookRow] = field(default_factory=list)
     warnings: list[WarningRow] = field(default_factory=list)
     evaluations: list[EvaluationRow] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -117,6 +121,9 @@ class Recorder:
                 "operations",
                 "graphs",
                 "exceptions",
+                "handled",
+                "counts",
+                "hooks",
                 "warnings",
                 "evaluations",
             )

@@ -13,12 +13,15 @@ from typing import Any
 __all__ = [
     "BackwardRow",
     "BatchRow",
+    "CountRow",
     "CriterionRow",
     "CutRow",
     "EvaluationRow",
     "GraphRow",
     "ExceptionRow",
     "GradientRow",
+    "HandledRow",
+    "HookRow",
     "LeafRow",
     "LossRow",
     "ModuleRow",
@@ -315,6 +318,7 @@ class OperationRow:
     input_shapes: tuple[tuple[int, ...], ...] = ()
     batch: int = 0
     note: str = ""
+    parameters: tuple[str, ...] = ()  # those whose gradient passes through it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,6 +370,62 @@ class ExceptionRow:
         where = f" at {self.place.file}:{self.place.line}" if self.place else ""
         first = self.message.splitlines()[0][:160] if self.message else ""
         return f"{self.phase} raised {self.type_name}{where}: {first}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandledRow:
+    """Exceptions of one kind, raised on one line, that one `except` of the user's code caught.
+
+    What a handler passed on by raising again does not count.
+    """
+
+    handler: Place
+    raised: Place = Place()  # the user's innermost line
+    type_name: str = "Exception"
+    message: str = ""  # of the first
+    count: int = 1
+    batches: tuple[int, ...] = ()  # in which it was caught, each once; -1: before the first
+    # Of those: differentiated already, and no optimizer had stepped since.
+    after_backward: tuple[int, ...] = ()
+    is_users_type: bool = False  # the exception's class is defined in the user's project
+    phase: str = ""
+    module: str = ""  # the innermost module whose forward was running
+    module_class: str = ""
+    raising_text: str = ""  # the line that raised, whoever's it is
+    traceback: str = ""  # of the first, the user's frames only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountRow:
+    """How often one line of the user's training code ran: a line that adds to a total."""
+
+    place: Place
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookRow:
+    """One hook that the user's code registered on a module, with what its calls showed."""
+
+    hook: str  # qualified name of the function
+    place: Place = Place()  # where it is defined
+    module: str = ""  # path of the module, or the attribute that holds it outside the model
+    module_class: str = ""
+    kind: str = "forward"  # forward, forward-pre, backward or backward-pre
+    num_calls: int = 0
+    seen: tuple[str, ...] = ()  # types that it was given: Tensor, tuple, BaseModelOutput, …
+    num_replaced: int = 0  # calls that returned something other than what was given
+    replaced_by: str = ""  # type of the first such value
+    is_cut: bool = False  # the value given required gradients and the one returned did not
+    replaces_at: Place = Place()  # its line that returned it
+    error_type: str = ""  # of the first call that raised
+    error_message: str = ""
+    error_given: str = ""  # the type that call was given
+    error_place: Place = Place()
+    traceback: str = ""
+    possible: tuple[str, ...] = ()  # kinds its module can return: tensor, tuple, dict, ModelOutput
+    tried: tuple[tuple[str, str], ...] = ()  # kind and what it raised, empty where nothing
+    tried_place: Place = Place()  # the line that raised first when tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,15 @@ from traindoctor.errors import CannotJudge
 from traindoctor.trace.rows import (
     BackwardRow,
     BatchRow,
+    CountRow,
     CriterionRow,
     CutRow,
     EvaluationRow,
     ExceptionRow,
     GraphRow,
     GradientRow,
+    HandledRow,
+    HookRow,
     LossRow,
     ModuleRow,
     OperationRow,
@@ -50,6 +53,9 @@ class Trace:
     operations: tuple[OperationRow, ...] = ()
     graphs: tuple[GraphRow, ...] = ()
     exceptions: tuple[ExceptionRow, ...] = ()
+    handled: tuple[HandledRow, ...] = ()
+    counts: tuple[CountRow, ...] = ()
+    hooks: tuple[HookRow, ...] = ()
     warnings: tuple[WarningRow, ...] = ()
     source: tuple[SourceRow, ...] = ()
     evaluations: tuple[EvaluationRow, ...] = ()
