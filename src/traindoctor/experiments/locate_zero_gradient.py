@@ -36,7 +36,7 @@ class LocateZeroGradient(Experiment):
     def run(self, lab: Lab) -> Trace:
         """Return the operations that were handed a gradient and handed on zeros."""
         recorder, chosen = Recorder(clock=lab.clock), set(self.parameters)
-        targets = {key for key, name in lab.anatomy.names.items() if name in chosen}
+        targets = {key: name for key, name in lab.anatomy.names.items() if name in chosen}
         rows: list[OperationRow] = []
         as_training_begins(lab)
 

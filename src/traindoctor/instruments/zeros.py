@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.finite import FRAME, saved_range
 from traindoctor.instruments.backward import graph_nodes
+from traindoctor.instruments.finite import FRAME, saved_range
 from traindoctor.target.usercode import is_user_file
 from traindoctor.trace import OperationRow, Place
 
@@ -21,15 +21,16 @@ OTHER_FACTOR_IS_TRAINED = "the other factor is trained"
 
 
 def watch_for_zeros(
-    loss: torch.Tensor, targets: Iterable[int], rows: list[OperationRow], batch: int
+    loss: torch.Tensor, targets: Mapping[int, str], rows: list[OperationRow], batch: int
 ) -> None:
     """Hook the nodes between a loss and some leaves; `rows` gets those that zero a gradient.
 
     That is a node which is handed a gradient that is not zero, and hands only zeros on towards
-    every leaf of `targets` (parameters by `id`) behind it. The forward pass must have run under
-    `tracebacks_kept`; places are empty where a library called the operation, not the user.
+    every leaf of `targets` (parameter names by `id`) behind it. The forward pass must have run
+    under `tracebacks_kept`; places are empty where a library called the operation, not the user.
+    A row's shapes are those of the zeroed gradients, then that of what the node had kept.
     """
-    between = _between(loss, set(targets))
+    between = _between(loss, targets)
 
     def hook_of(node: Any) -> Any:
         on_the_way = [number for number, (fn, _) in enumerate(node.next_functions) if fn in between]
@@ -40,7 +41,8 @@ def watch_for_zeros(
                 return
             live = sum(fn is not None for fn, _ in node.next_functions)
             facts = saved_range(node)
-            shapes = tuple(tuple(g.shape) for g in handed_on if g is not None)
+            zeroed = tuple(tuple(g.shape) for g in handed_on if g is not None)
+            behind = {id(getattr(n, "variable", None)) for n in graph_nodes(node)}
             note = OTHER_FACTOR_IS_TRAINED if live > 1 else facts.get("note", "")
             rows.append(
                 OperationRow(
@@ -49,7 +51,12 @@ def watch_for_zeros(
                     place=_direct_place(node),
                     kind=ZERO,
                     batch=batch,
-                    **{**facts, "input_shapes": shapes, "note": note},
+                    parameters=tuple(name for key, name in targets.items() if key in behind),
+                    **{
+                        **facts,
+                        "input_shapes": (*zeroed, *facts.get("input_shapes", ())),
+                        "note": note,
+                    },
                 )
             )
 
@@ -60,7 +67,7 @@ def watch_for_zeros(
             node.register_hook(hook_of(node))
 
 
-def _between(loss: torch.Tensor, targets: set[int]) -> set[Any]:
+def _between(loss: torch.Tensor, targets: Container[int]) -> set[Any]:
     """Return the nodes behind a loss from which one of the targets is reached, the leaves too."""
     nodes = graph_nodes(loss.grad_fn)
     above: dict[Any, list[Any]] = {}
