@@ -47,22 +47,30 @@ class Delivery:
             if not os.access(path if path.exists() else folder, os.W_OK):
                 raise UsageError(f"cannot write {path}: permission denied")
 
-    def deliver(self, report: Report) -> bool:
-        """Write everything; what cannot be written goes to stdout, and the answer is False."""
-        failed: set[str] = set()
-        for path, form in self.files.items():
-            text = render(report, form, Look(verbosity=self.verbosity))
-            try:
-                path.write_text(text, encoding="utf-8")
-            except OSError as error:
-                reason = error.strerror or str(error)
-                print(f"traindoctor: cannot write {path}: {reason}", file=sys.stderr)
-                failed.add(form)
-        if self.output is None:
-            failed.add(self.form or "text")
-        for form in sorted(failed):
+    def deliver(self, report: Report, *, is_told: bool = False) -> bool:
+        """Write everything; what cannot be written goes to stdout, and the answer is False.
+
+        Args:
+            report: the report.
+            is_told: stderr said it all, so that text on stdout would say it twice.
+        """
+        lost = [form for path, form in self.files.items() if not self._write(report, path, form)]
+        form = self.form or "text"
+        if self.output is None and not (is_told and form == "text"):
             _print(report, form, self.verbosity)
-        return not (failed - ({self.form or "text"} if self.output is None else set()))
+        for unwritten in lost:
+            _print(report, unwritten, self.verbosity)
+        return not lost
+
+    def _write(self, report: Report, path: Path, form: str) -> bool:
+        text = render(report, form, Look(verbosity=self.verbosity))
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            print(f"traindoctor: cannot write {path}: {reason}", file=sys.stderr)
+            return False
+        return True
 
 
 def _form_of(path: Path) -> str:

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from traindoctor.cli.delivery import Delivery
 from traindoctor.cli.flags import Flags
-from traindoctor.cli.plan import Plan, plan
+from traindoctor.cli.plan import Focus, Plan, plan
 from traindoctor.cli.progress import progress
 from traindoctor.config import load_config
 from traindoctor.probing.events import Event, LoadFailed, ProbeEnded
@@ -46,22 +45,17 @@ class Examination:
     Args:
         command: check, overfit or gradflow.
         flags: the shared flags.
-        experiment: the one experiment that the command is about; empty for all.
-        settings: of that experiment.
+        focus: the one experiment that the command is about, if it is about one.
     """
 
-    def __init__(
-        self, command: str, flags: Flags, experiment: str, settings: dict[str, Any]
-    ) -> None:
+    def __init__(self, command: str, flags: Flags, focus: Focus | None) -> None:
         given = {name: getattr(flags, name) for name in _SETTINGS}
         self.flags = flags
         self.config = load_config(given, file=flags.config)
         self.delivery = Delivery(self.config, int(flags.verbose) - int(flags.quiet))
         for provider, reason in broken_providers():
             _say(f"the probes of {provider!r} are left out: {reason}")
-        self.plan = plan(
-            command, flags, self.config, all_probes(), all_rules(), experiment, settings
-        )
+        self.plan = plan(command, flags, self.config, all_probes(), all_rules(), focus)
 
     def run(self) -> int:
         """Examine, deliver the report, return the exit code."""
@@ -85,10 +79,11 @@ class Examination:
             ),
         )
         self._tell_failure(events, supervisor.last_output)
-        is_delivered = self.delivery.deliver(report)
+        has_failed = any(isinstance(event, LoadFailed) for event in events)
+        is_delivered = self.delivery.deliver(report, is_told=has_failed)
         if was_interrupted:
             return INTERRUPTED
-        if not is_delivered or any(isinstance(event, LoadFailed) for event in events):
+        if has_failed or not is_delivered:
             return USAGE
         return OK if self.flags.exit_zero else exit_code(report, self.config.fail_on)
 

@@ -65,13 +65,20 @@ def gradflow(
 
     One row a module in forward order; layers of one structure fold into one row.
     """
-    _examine("gradflow", flags, SHORT_RUN, {"num_batches": batches})
+    _examine("gradflow", flags, SHORT_RUN, {"num_batches": batches}, is_sole=True)
 
 
 def _examine(
-    command: str, flags: Flags, experiment: str = "", settings: dict[str, Any] | None = None
+    command: str,
+    flags: Flags,
+    experiment: str = "",
+    settings: dict[str, Any] | None = None,
+    *,
+    is_sole: bool = False,
 ) -> None:
     from traindoctor.cli.examination import Examination
+    from traindoctor.cli.plan import Focus
 
     given = {name: value for name, value in (settings or {}).items() if value is not None}
-    raise typer.Exit(Examination(command, flags, experiment, given).run())
+    focus = Focus(experiment=experiment, settings=given, is_sole=is_sole) if experiment else None
+    raise typer.Exit(Examination(command, flags, focus).run())

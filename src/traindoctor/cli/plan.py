@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from traindoctor.cli.flags import Flags
 from traindoctor.config import Config
@@ -15,6 +15,29 @@ from traindoctor.probing.rule import Rule
 from traindoctor.report.codec import decode
 from traindoctor.selection import select_rules
 from traindoctor.worker.job import Job
+
+if TYPE_CHECKING:
+    from traindoctor.experiments import Experiment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Focus:
+    """The one experiment that a command is about.
+
+    Attributes:
+        experiment: its name.
+        settings: what to change about it.
+        is_sole: leave out probes that ask for any other experiment which trains.
+    """
+
+    experiment: str
+    settings: Mapping[str, Any]
+    is_sole: bool = False
+
+    def covers(self, asked: Sequence[Experiment]) -> bool:
+        """Tell whether a probe that asks for these experiments belongs to the command."""
+        names = {item.name for item in asked if item.cost}
+        return names == {self.experiment} if self.is_sole else self.experiment in names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +57,7 @@ def plan(
     config: Config,
     probes: Sequence[Probe],
     rules: Mapping[str, Rule],
-    experiment: str = "",
-    settings: Mapping[str, Any] | None = None,
+    focus: Focus | None = None,
 ) -> Plan:
     """Return what is to be done.
 
@@ -45,8 +67,7 @@ def plan(
         config: flags, environment and file together.
         probes: every probe there is.
         rules: every rule there is, by code.
-        experiment: the one experiment that the command is about; empty for all.
-        settings: of that experiment.
+        focus: narrows it to one experiment.
 
     Raises:
         UsageError: the command line or the configuration asks for what there is not.
@@ -56,11 +77,14 @@ def plan(
     codes = select_rules(
         rules, select=config.select, extend_select=config.extend_select, ignore=config.ignore
     )
-    offered = [probe for probe in probes if not experiment or _is_about(probe, experiment, options)]
-    chosen = tuple(p for p in offered if any(rule.code in codes for rule in p.rules))
+    chosen = tuple(
+        probe
+        for probe in probes
+        if any(rule.code in codes for rule in probe.rules)
+        and (focus is None or focus.covers(_asked(probe, options)))
+    )
     if not chosen:
         raise UsageError(f"`traindoctor {command}` examines none of the selected rules")
-    required = {probe.name for probe in offered if probe.core}
     return Plan(
         job=Job(
             reference=flags.target,
@@ -70,11 +94,11 @@ def plan(
             probes=tuple(probe.name for probe in chosen),
             rules=tuple(sorted(codes)),
             options=options,
-            experiment_settings={experiment: dict(settings)} if settings else {},
+            experiment_settings={focus.experiment: dict(focus.settings)} if focus else {},
             restore=config.restore,
         ),
         probes=chosen,
-        required=frozenset(required or {probe.name for probe in offered}),
+        required=frozenset(probe.name for probe in probes if probe.core),
         reference=flags.target or f"{flags.model} + {flags.data}",
         verify=_again(command, flags),
     )
@@ -90,10 +114,8 @@ def _check_target(command: str, flags: Flags) -> None:
         raise UsageError("--model and --data go together, each naming a factory")
 
 
-def _is_about(probe: Probe, experiment: str, options: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Tell whether a probe asks for this experiment, and for no other that trains."""
-    asked = probe.experiments(probe.options(**options.get(probe.name, {})))
-    return {item.name for item in asked if item.cost} == {experiment}
+def _asked(probe: Probe, options: Mapping[str, Mapping[str, Any]]) -> tuple[Experiment, ...]:
+    return probe.experiments(probe.options(**options.get(probe.name, {})))
 
 
 def _arguments(pairs: Sequence[str]) -> dict[str, str]:

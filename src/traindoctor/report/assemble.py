@@ -158,8 +158,10 @@ def snippet(location: Location) -> tuple[tuple[int, str], ...]:
     last = min(location.end_line or location.line, location.line + MOST_LINES)
     lines = linecache.getlines(location.file)
     first = max(1, location.line - LINES_BEFORE)
-    shown = enumerate(lines[first - 1 : last + LINES_AFTER], start=first)
-    return tuple((number, text.rstrip().expandtabs(4)) for number, text in shown)
+    shown = [text.rstrip().expandtabs(4) for text in lines[first - 1 : last + LINES_AFTER]]
+    while shown and not shown[-1]:
+        shown.pop()
+    return tuple(enumerate(shown, start=first))
 
 
 def _probes(

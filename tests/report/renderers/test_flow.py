@@ -68,3 +68,11 @@ def test_three_hundred_layers_fit_one_screen():
     )
 
     assert len(render(report, "text", Look()).splitlines()) < 24
+
+
+def test_modules_without_gradient_and_without_finding_are_not_left_unsaid():
+    report = blocked("traindoctor gradflow t", findings=(), verdict="inconclusive")
+
+    text = render(report, "text", Look())
+
+    assert "\n3 modules get no usable gradient; `traindoctor check` looks for the reason.\n" in text

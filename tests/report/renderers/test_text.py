@@ -74,7 +74,7 @@ def test_a_selection_that_finds_nothing_does_not_claim_health():
 
     line = render(report, "text", Look(verbosity=-1))
 
-    assert line == "Nothing found by 1 probe; the others were not selected.\n"
+    assert line == "Nothing found by 1 probe; the others did not run.\n"
 
 
 def test_probes_that_could_not_judge_are_grouped_by_reason():

@@ -93,7 +93,7 @@ def _measured(item: Evidence) -> Text:
 
 
 def _places(finding: ReportedFinding, is_verbose: bool) -> str:
-    places = [str(place) for place in finding.also_at]
+    places = list(dict.fromkeys(str(place) for place in finding.also_at))
     shown = places if is_verbose else places[:MOST_PLACES]
     more = f" and {len(places) - len(shown)} more" if len(shown) < len(places) else ""
     return ", ".join(shown) + more

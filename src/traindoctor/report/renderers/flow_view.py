@@ -10,7 +10,7 @@ from rich.text import Text
 
 from traindoctor.report.record import Report
 from traindoctor.report.renderers.flow_rows import Line, folded
-from traindoctor.report.renderers.page import Page
+from traindoctor.report.renderers.page import Page, count
 
 BAR_WIDTH, RANGE_WIDTH = 12, 11
 FIGURES_WIDTH = 57  # what all columns but the module's take
@@ -42,6 +42,10 @@ def put_flow(page: Page, report: Report) -> None:
     page.put(table)
     if len(lines) < len(rows):
         page.put(f"{len(rows)} modules, layers of one structure folded; -v unfolds", style="dim")
+    num_without = sum(1 for row in rows if row["none"] or row["zero"] or row["not_finite"])
+    if num_without and not report.findings:
+        who = count(num_without, "module gets", "modules get")
+        page.put(f"{who} no usable gradient; `traindoctor check` looks for the reason.")
     page.put()
 
 

@@ -65,7 +65,7 @@ def verdict_line(report: Report) -> str:
     if num_open:
         could_not = f"{num_open} of {count(len(report.probes), 'probe')} could not judge"
         return f"Inconclusive: nothing found, but {could_not}."
-    return f"Nothing found by {count(num_passed, 'probe')}; the others were not selected."
+    return f"Nothing found by {count(num_passed, 'probe')}; the others did not run."
 
 
 def _command_word(report: Report) -> str:
