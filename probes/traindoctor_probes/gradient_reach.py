@@ -180,5 +180,4 @@ probe = Probe(
     rules=(NO_GRADIENT,),
     examine=examine,
     experiments=experiments,
-    core=True,
 )

@@ -1,0 +1,224 @@
+"""Does each batch that is differentiated lead to a step?
+
+## What it measures
+Optimizer steps and backward passes of the user's own loop, over two short epochs: how many of
+each, which batches' gradients were cleared before any step used them, and what statement of the
+user's code stands around the step.
+
+## Why it matters
+A backward pass without a step costs what training costs and teaches nothing.
+
+## Known limits
+Judged only where the user's own `train_step` or `train_loop` runs. Gradients that wait are not
+lost: accumulation, declared or not, is silent, and where its window is longer than the run nothing
+is said. Weights that a loop moves by hand are trained. Batches that never reach backward are
+another rule's. With a gradient scaler, skipped steps are its business.
+
+## References
+torch.optim documentation, "Taking an optimization step".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from traindoctor.errors import CannotJudge
+from traindoctor.experiments import Experiment, ReadSource, ShortRun
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.syntax import Guard, calls, function_at, guards
+from traindoctor.probing.wording import counted, first_location, location
+from traindoctor.trace import Place, SourceRow, Trace
+
+NEVER = Rule(
+    code="TD403",
+    name="optimizer-never-steps",
+    severity=Severity.CRITICAL,
+    title="{num_backwards} backward passes and no optimizer step",
+    what="Gradients are computed, and no optimizer ever uses them.",
+    why="No weight changes: the model stays as it was initialised.",
+    known_limits="Where a step stands under a count that the run did not reach (accumulation), "
+    "nothing is said. A `train_step` that was not given the optimizer leaves the step to its "
+    "caller, and nothing is said either.",
+    remedies=(
+        Remedy(
+            "Step after the backward pass",
+            recommended=True,
+            before="loss.backward()",
+            after="loss.backward()\noptimizer.step()",
+        ),
+    ),
+    explains=("TD103", "TD208", "TD404", "TD405", "TD409", "TD6"),
+)
+FEWER = Rule(
+    code="TD404",
+    name="fewer-steps-than-expected",
+    severity=Severity.ERROR,
+    title="{num_lost} of {num_batches} batches were differentiated and never used",
+    what="Gradients are cleared by the next batch before any step has used them.",
+    why="What those batches would teach is lost, and the run takes a fraction of its steps.",
+    known_limits="The last batches of an epoch are not counted: its end may cut a window of "
+    "accumulation short. Fewer than two lost batches, or a tenth, are silent.",
+    remedies=(
+        Remedy(
+            "Step for every batch",
+            recommended=True,
+            before="if index % 4 == 0:\n    optimizer.step()",
+            after="optimizer.step()",
+        ),
+        Remedy(
+            "Accumulate: clear the gradients when they were used",
+            pros="A larger batch for the same memory.",
+            before="optimizer.zero_grad()\nloss.backward()\nif (index + 1) % 4 == 0:\n    optimizer.step()",
+            after="(loss / 4).backward()\nif (index + 1) % 4 == 0:\n    optimizer.step()\n"
+            "    optimizer.zero_grad()",
+        ),
+    ),
+    explains=("TD103", "TD409", "TD502", "TD6"),
+)
+LOST_SHARE = 0.1
+OPTIMIZER_NAMES = {"optimizer", "optimizers", "optim", "opt"}
+NOT_OPTIMIZERS = ("sched", "prof", "scaler", "self", "env", "tracker", "progress", "bar")
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Count steps against backward passes, and say what stands between."""
+    run = ask(ShortRun())
+    if not run.setup.trains_by_hand:
+        return
+    run.require(backwards=1)
+    source = ask(ReadSource()).source
+    if not run.steps:
+        if not run.facts.get("moved"):
+            yield never(run, source)
+        return
+    lost = lost_batches(run)
+    followed = {row.batch for row in run.backwards}
+    if len(lost) >= max(2, LOST_SHARE * len(followed)) and not run.setup.has_scaler:
+        yield fewer(run, lost, len(followed), source)
+
+
+def lost_batches(run: Trace) -> list[int]:
+    """Return the batches none of whose gradients was used, but for those at an epoch's end."""
+    discarded = set(run.facts.get("discarded_backwards", ()))
+    epochs = {row.index: row.epoch for row in run.batches}
+    used = {row.batch for row in run.backwards if row.index not in discarded}
+    clearing = {
+        row.index: after for row, after in zip(run.backwards, run.backwards[1:], strict=False)
+    }
+    lost = []
+    for row in run.backwards:
+        after = clearing.get(row.index)
+        same_epoch = after is not None and epochs.get(after.batch) == epochs.get(row.batch)
+        if row.batch not in used and same_epoch:
+            lost.append(row.batch)
+    return list(dict.fromkeys(lost))
+
+
+def never(run: Trace, source: Sequence[SourceRow]) -> Finding:
+    """Return the finding for a loop that never steps.
+
+    Raises:
+        CannotJudge: a step would come later, or from a caller that was not handed over.
+    """
+    backward = run.backwards[0].place
+    function = function_at(source, backward)
+    taken = {item.arg for item in function.args.args} if function else set()
+    steps = step_lines(source, backward)
+    for place in steps:
+        counts = [guard for guard in guards(source, place) if "%" in guard.test]
+        if counts:
+            raise CannotJudge(
+                f"{len(run.backwards)} backward passes were observed, and `if {counts[-1].test}` "
+                "let none of them step; it may be accumulation over more batches"
+            )
+    if not run.setup.has_train_loop and not taken & OPTIMIZER_NAMES:
+        raise CannotJudge("train_step leaves the optimizer step to a loop that was not handed over")
+    written = (
+        f"`{steps[0].text}` at line {steps[0].line} was never reached"
+        if steps
+        else "the code that ran has no optimizer.step()"
+    )
+    return NEVER.finding(
+        f"{counted(len(run.backwards), 'backward pass')} over {counted(len(run.batches), 'batch')} "
+        f"filled gradients; {written}, and no parameter moved.",
+        confidence=Confidence.CERTAIN if run.setup.has_train_loop else Confidence.LIKELY,
+        mechanism="backward() computes gradients; only step() applies them. The loss is printed "
+        "and varies with the batches, so the run looks alive.",
+        location=first_location([*steps, backward, run.setup.factory]),
+        evidence=[
+            Evidence("backward passes", len(run.backwards)),
+            Evidence("optimizer steps", 0, len(run.backwards)),
+            Evidence("parameters that moved", 0, len(run.parameters)),
+        ],
+        num_backwards=len(run.backwards),
+    )
+
+
+def fewer(
+    run: Trace, lost: Sequence[int], num_batches: int, source: Sequence[SourceRow]
+) -> Finding:
+    """Return the finding for gradients that the next batch clears."""
+    step = run.steps[0].place
+    around = [guard for guard in guards(source, step) if guard.kind in ("if", "else", "try")]
+    where = around[-1].place if around else step
+    return FEWER.finding(
+        f"{num_batches} batches were differentiated and {counted(len(run.steps), 'step')} taken; "
+        f"the gradients of {counted(len(lost), 'batch')} were cleared before a step used them"
+        f"{_said_by(around)}.",
+        mechanism="Each batch clears the gradients before its own backward pass. Where no step "
+        "came in between, what the batch before had computed is thrown away: this is no "
+        "accumulation, it is skipping.",
+        location=first_location([where, step, run.setup.factory]),
+        also_at=[location(step)] if step != where else [],
+        evidence=[
+            Evidence("batches differentiated", num_batches),
+            Evidence("optimizer steps", len(run.steps), num_batches),
+            Evidence("batches whose gradients were lost", len(lost), 0),
+        ],
+        num_lost=len(lost),
+        num_batches=num_batches,
+    )
+
+
+def _said_by(around: Sequence[Guard]) -> str:
+    if not around:
+        return ": the step stands outside the loop over the batches"
+    guard = around[-1]
+    if guard.kind == "try":
+        return f": the step stands in a `try` at line {guard.place.line}"
+    return f": the step stands under `{guard.kind} {guard.test}`"
+
+
+def step_lines(source: Sequence[SourceRow], near: Place) -> list[Place]:
+    """Return the lines of a file that seem to step an optimizer."""
+    found = []
+    for place, call in calls(source, "step"):
+        owner = getattr(call.func, "value", None)
+        name = str(getattr(owner, "attr", getattr(owner, "id", ""))).lower()
+        if place.file == near.file and not name.startswith(NOT_OPTIMIZERS):
+            found.append(place)
+    return found
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return ShortRun(), ReadSource()
+
+
+probe = Probe(
+    name="optimizer-steps",
+    doc=__doc__,
+    rules=(NEVER, FEWER),
+    examine=examine,
+    experiments=experiments,
+)
