@@ -44,6 +44,7 @@ CONTRASTIVE = herd(
             "text_config": {"model_type": "bert"},
         },
     },
+    lr=3e-4,
     quick=("CLIPModel",),
 ) + herd(
     "contrastive",
@@ -63,6 +64,7 @@ CONTRASTIVE = herd(
             },
         },
     },
+    lr=3e-4,
 )
 
 TALKERS = (
