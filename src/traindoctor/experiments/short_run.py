@@ -16,6 +16,7 @@ from traindoctor.experiments.loop import (
 )
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import norms
+from traindoctor.instruments.handled import handled_seen
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.batches import describe
@@ -47,7 +48,7 @@ class ShortRun(Experiment):
         before = _copies(lab) if by_hand else {}
         sizes = _sizes(lab)
         start = lab.clock()
-        with instruments(lab, recorder), calls.watching():
+        with instruments(lab, recorder), calls.watching(), handled_seen(recorder):
             if setup.train_loop is not None:
                 run_user_loop(lab, recorder, number)
             else:
