@@ -203,10 +203,22 @@ class Criteria:
         signs: list[float] = []
         if output is not None and output.requires_grad:
             output.register_hook(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                lambda gradient: signs.append(float(gradient.detach().sum()))
+                lambda gradient: signs.append(_pull(gradient.detach()))
             )
         self.rows.append(row)
         self.signs.append(signs)
+
+
+def _pull(gradient: torch.Tensor) -> float:
+    """Return the pull on a loss function's value, or 0 where its elements are pulled unevenly.
+
+    Weights such as a policy's advantages make some likelihoods rise and others fall on purpose.
+    """
+    pulled = gradient[gradient != 0]
+    if not pulled.numel():
+        return 0.0
+    low, high = float(pulled.min()), float(pulled.max())
+    return high if high - low <= 1e-2 * abs(high) else 0.0
 
 
 def _by_tensor(index: Any) -> bool:

@@ -1,0 +1,148 @@
+"""Does the loss depend on what it is given?
+
+## What it measures
+The losses of a short run over different batches: whether they are one number, to four units in
+the last place, and whether every gradient at every step was exactly zero.
+
+## Why it matters
+A loss that is the same for every batch and every state of the weights has no slope: nothing can
+be learned from it. 0.0 looks like success in a log.
+
+## Known limits
+Fewer than five different batches say nothing. A loss that stays at its floor because all is
+learned is left alone where the floor is known. A loss whose value is constant and whose gradient
+is not (a ratio of a loss to itself, a policy's first update) is healthy, and not reported.
+
+## References
+Karpathy, "A Recipe for Training Neural Networks": the loss at initialisation is a check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from traindoctor.experiments import Experiment, OneStep, ShortRun
+from traindoctor.experiments.floors import floor_of
+from traindoctor.probing import (
+    Ask,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Series,
+    Severity,
+)
+from traindoctor.probing.wording import counted, figure, first_location
+from traindoctor.trace import Trace
+
+NUM_BATCHES = 5  # fewer equal losses may be chance
+ULP = 4 * 2.0**-23  # four units in the last place of a float32, relative
+
+CONSTANT = Rule(
+    code="TD103",
+    name="constant-loss",
+    severity=Severity.CRITICAL,
+    title="The loss is {value} for each of {num_batches} different batches",
+    what="The loss is the same number whatever the batch and the weights are.",
+    why="A constant has no gradient: every step changes nothing.",
+    known_limits="Needs five different batches. A loss at its known floor is left alone.",
+    remedies=(
+        Remedy(
+            "Look for the factor or the mask that removes every element",
+            recommended=True,
+            pros="A mask that is never true and an integer division give 0.0 without a warning.",
+            before="loss = (losses * (labels < 0)).mean()",
+            after="keep = labels >= 0\nloss = losses[keep].mean()",
+        ),
+        Remedy(
+            "Compute the loss from the model's output of this batch",
+            pros="Right where a constant, or a value kept from before, was used instead.",
+        ),
+    ),
+    explains=("TD201", "TD202", "TD204", "TD206", "TD405", "TD409", "TD6"),
+)
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Compare the losses of different batches."""
+    run = ask(ShortRun())
+    values = [row.value for row in run.losses]
+    if len(values) < NUM_BATCHES:
+        run.require(losses=NUM_BATCHES)
+    num_different = len({row.digest for row in run.batches if row.digest})
+    if num_different < NUM_BATCHES or not is_constant(values) or has_slope(run):
+        return
+    criteria = ask(OneStep()).criteria
+    floor = floor_of(criteria, values[0])
+    if floor.value is not None and values[0] - floor.value <= 1e-6:
+        return
+    value = figure(values[0], 6)
+    called = [row for row in criteria if row.value is not None]
+    yield CONSTANT.finding(
+        f"{counted(len(values), 'loss')} over {num_different} different batches are all {value}, "
+        f"and {zero_steps(run)}."
+        + (
+            f" `{called[-1].function}`, which it is computed from, gave "
+            f"{figure(called[-1].value)} for the first of them."
+            if called
+            else ""
+        ),
+        mechanism="Something between the model's output and the loss gives the same number for "
+        "every input: a mask that keeps nothing, a factor of zero, a rounding, a value that "
+        "was computed before.",
+        location=first_location(
+            [
+                *(row.place for row in reversed(called)),
+                *(row.place for row in run.losses),
+                *(row.place for row in run.backwards),
+                run.setup.factory,
+            ]
+        ),
+        evidence=[
+            Evidence("loss", values[0], "different for each batch"),
+            Evidence("largest difference between two losses", max(values) - min(values), "> 0"),
+            Evidence("different batches", num_different),
+            Evidence("largest gradient norm", largest_norm(run), "> 0"),
+        ],
+        series=[Series("loss", tuple(range(len(values))), tuple(values))],
+        value=value,
+        num_batches=num_different,
+    )
+
+
+def is_constant(values: list[float]) -> bool:
+    """Tell whether numbers are one but for rounding."""
+    return max(values) - min(values) <= ULP * max(abs(value) for value in values)
+
+
+def has_slope(run: Trace) -> bool:
+    """Tell whether any parameter ever got a gradient that is not zero."""
+    return any(row.rms > 0 or row.num_not_finite for row in run.gradients)
+
+
+def zero_steps(run: Trace) -> str:
+    """Say that there was no gradient, in the words that fit."""
+    if not run.steps:
+        return "no step followed"
+    return f"every gradient of {counted(len(run.steps), 'step')} is exactly zero"
+
+
+def largest_norm(run: Trace) -> float:
+    """Return the largest norm of all gradients at a step."""
+    return max((row.gradient_norm or 0.0 for row in run.steps), default=0.0)
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for first; one step follows where the loss is constant."""
+    return (ShortRun(),)
+
+
+probe = Probe(
+    name="constant-loss",
+    doc=__doc__,
+    rules=(CONSTANT,),
+    examine=examine,
+    experiments=experiments,
+)

@@ -1,0 +1,145 @@
+"""Does a step go down the loss function, or up?
+
+## What it measures
+The gradient that reaches each loss function in one step: the sign of d loss / d value. A
+cross entropy that is to be lowered has +1. A log-likelihood written by hand is to be raised, and
+has -1. Whether an optimizer is told to climb is read off its parameter groups.
+
+## Why it matters
+With the sign turned, every step makes the model worse, and the number in the log falls all the
+same: below zero, without end.
+
+## Known limits
+Only loss functions of torch's and picked log-probabilities are seen: `-((p - y) ** 2).mean()` is
+not. It is silent where several optimizers train one another's losses, where loss functions are
+pulled both ways, and on those that may be negative (Gaussian and Poisson likelihoods, KL terms),
+so adversarial, contrastive and variational objectives are left alone.
+
+## References
+torch.optim, parameter `maximize`. Goodfellow et al., "Deep Learning", 2016, section 5.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from traindoctor.experiments import Experiment, OneStep, ShortRun
+from traindoctor.probing import (
+    Ask,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Series,
+    Severity,
+)
+from traindoctor.probing.wording import figure, first_location
+from traindoctor.trace import CriterionRow
+
+LOWERED = {
+    "cross_entropy",
+    "nll_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "multi_margin_loss",
+    "multilabel_soft_margin_loss",
+    "soft_margin_loss",
+    "ctc_loss",
+}
+RAISED = {"log_likelihood"}
+
+ASCENDING = Rule(
+    code="TD106",
+    name="ascending-loss",
+    severity=Severity.CRITICAL,
+    title="Training {verb} {function}",
+    what="The sign is turned: each step makes predictions worse.",
+    why="The model moves away from its targets, while the logged number may fall for ever.",
+    known_limits="Silent with several optimizers, mixed signs, and losses that may be negative.",
+    remedies=(
+        Remedy(
+            "Turn the sign where it was turned",
+            recommended=True,
+            pros="One character.",
+            before="loss = -F.cross_entropy(outputs, targets)",
+            after="loss = F.cross_entropy(outputs, targets)",
+        ),
+        Remedy(
+            "Negate a likelihood that is to be raised",
+            pros="A sum of log-probabilities is at most 0 and grows better upwards.",
+            before="loss = log_probabilities.gather(1, targets[:, None]).mean()",
+            after="loss = -log_probabilities.gather(1, targets[:, None]).mean()",
+        ),
+    ),
+    explains=("TD104", "TD105", "TD205", "TD408", "TD6"),
+)
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Look at the direction of one step, and at where a few steps lead."""
+    step = ask(OneStep())
+    step.require(losses=1)
+    if len(step.optimizers) > 1:
+        return
+    climbs = any(row.maximize for row in step.optimizers)
+    pulled = [row for row in step.criteria if row.gradient_sign is not None]
+    known = [row for row in pulled if row.function in LOWERED | RAISED]
+    if not known or len(known) < len(pulled) or not all(is_wrong(row, climbs) for row in known):
+        return
+    row = known[-1]
+    run = ask(ShortRun())
+    values = [loss.value for loss in run.losses]
+    name = "a log-likelihood" if row.function in RAISED else f"`{row.function}`"
+    verb = "lowers" if row.function in RAISED else "raises"
+    optimizer = step.optimizers[0] if step.optimizers else None
+    places = [row.place, *(back.place for back in step.backwards), step.setup.factory]
+    yield ASCENDING.finding(
+        f"d loss / d {row.function} is {'positive' if (row.gradient_sign or 0) > 0 else 'negative'}"
+        f"{' and the optimizer maximizes' if climbs else ''}: a step {verb} {name}, which is "
+        f"{figure(row.value)} on the first batch. Over {len(values)} steps the loss went from "
+        f"{figure(values[0] if values else None)} to {figure(values[-1] if values else None)}.",
+        mechanism="An optimizer goes against the gradient of what `backward` is called on. The "
+        "sign between that and the loss function decides whether predictions get better.",
+        location=first_location([optimizer.place, *places] if climbs and optimizer else places),
+        evidence=[
+            Evidence(f"sign of d loss / d {row.function}", row.gradient_sign, wanted(row, climbs)),
+            Evidence("optimizer maximizes", climbs),
+            Evidence(row.function, row.value),
+            Evidence("first loss", values[0] if values else None),
+            Evidence("last loss", values[-1] if values else None),
+        ],
+        series=[Series("loss", tuple(range(len(values))), tuple(values))],
+        verb=verb,
+        function=name,
+    )
+
+
+def wanted(row: CriterionRow, climbs: bool) -> int:
+    """Return the sign that lowers a loss function, or raises a likelihood."""
+    down = -1 if row.function in RAISED else 1
+    return -down if climbs else down
+
+
+def is_wrong(row: CriterionRow, climbs: bool) -> bool:
+    """Tell whether a step makes this loss function worse."""
+    return row.gradient_sign == -wanted(row, climbs)
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return OneStep(), ShortRun()
+
+
+probe = Probe(
+    name="loss-direction",
+    doc=__doc__,
+    rules=(ASCENDING,),
+    examine=examine,
+    experiments=experiments,
+)

@@ -1,0 +1,146 @@
+"""Do loss functions get what they ask for: logits, or log-probabilities?
+
+## What it measures
+What each loss function of one step is given: its range, the sums of its rows and of its columns,
+and the operation that made it.
+
+## Why it matters
+`cross_entropy` applies a softmax and `binary_cross_entropy_with_logits` a sigmoid. Given
+probabilities they squash them a second time: the loss cannot come near zero, its gradient is
+small, and training is slow and ends early. `nll_loss` applies no logarithm: given probabilities
+it is bounded below by -1, and is pulled with the same force however wrong an answer is.
+
+## Known limits
+Logits that happen to be probabilities to three decimals in every row would be taken for them.
+A sigmoid that is made with `1 / (1 + exp(-x))` has no name, and is not seen.
+
+## References
+torch.nn.functional: `cross_entropy` expects unnormalised logits; `nll_loss` log-probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from traindoctor.experiments import Experiment, OneStep
+from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing.wording import figure, first_location, location
+from traindoctor.trace import CriterionRow
+
+TOLERANCE = 1e-3  # of a sum that is one; half-precision probabilities come that near
+
+DOUBLE = Rule(
+    code="TD107",
+    name="double-softmax",
+    severity=Severity.ERROR,
+    title="`{function}` is given {given}, not {wanted}",
+    what="A loss function that normalises by itself is given what is normalised already.",
+    why="The loss cannot reach zero, and its gradient is far too small where the model is wrong.",
+    known_limits="Only activations that torch has a function for are recognised by name.",
+    remedies=(
+        Remedy(
+            "Give the loss function the logits",
+            recommended=True,
+            pros="Stable for large logits too.",
+            before="return F.softmax(self.head(x), dim=1)",
+            after="return self.head(x)",
+        ),
+        Remedy(
+            "Take the softmax where probabilities are read",
+            pros="Evaluation keeps its probabilities.",
+            after="with torch.no_grad():\n    probabilities = model(x).softmax(dim=1)",
+        ),
+    ),
+    explains=("TD104", "TD106", "TD204", "TD409", "TD6"),
+)
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Look at what each loss function was given."""
+    step = ask(OneStep())
+    seen = set()
+    for row in step.criteria:
+        fault = fault_of(row)
+        if fault is None or (row.function, row.place) in seen:
+            continue
+        seen.add((row.function, row.place))
+        given, wanted = fault
+        maker = f"`{row.input_operation}`" if row.input_operation else "the model's last operation"
+        yield DOUBLE.finding(
+            f"The input of `{row.function}` lies between {figure(row.input_minimum)} and "
+            f"{figure(row.input_maximum)}{sums(row)}: {given}, made by {maker}. "
+            f"It wants {wanted}.",
+            mechanism=mechanism(row),
+            location=first_location([row.input_place, row.place, step.setup.factory]),
+            also_at=[location(row.place)] if row.input_place and row.place else [],
+            evidence=[
+                Evidence("smallest input", row.input_minimum),
+                Evidence("largest input", row.input_maximum),
+                Evidence("largest |row sum - 1|", row.row_sum_error),
+                Evidence("largest |column sum - 1|", row.column_sum_error),
+                Evidence("made by", row.input_operation or "unknown"),
+                Evidence("loss", row.value),
+            ],
+            function=row.function,
+            given=given,
+            wanted=wanted,
+        )
+
+
+def fault_of(row: CriterionRow) -> tuple[str, str] | None:
+    """Return what a loss function was given and what it wants, if these differ."""
+    low, high = row.input_minimum, row.input_maximum
+    if low is None or high is None or low < 0 or high > 1:
+        return None
+    rows = row.row_sum_error is not None and row.row_sum_error < TOLERANCE
+    columns = row.column_sum_error is not None and row.column_sum_error < TOLERANCE
+    softmax = row.input_operation in ("softmax", "softmin")
+    several = (row.num_classes or 0) > 1
+    if row.function == "cross_entropy" and several:
+        if rows:
+            return "probabilities", "logits"
+        if columns and softmax:
+            return "a softmax over the batch", "logits"
+        if row.input_operation == "sigmoid":
+            return "sigmoid outputs", "logits"
+    if row.function == "nll_loss" and several and (rows or softmax):
+        return "probabilities", "log-probabilities"
+    if row.function == "binary_cross_entropy_with_logits" and row.input_operation == "sigmoid":
+        return "sigmoid outputs", "logits"
+    return None
+
+
+def sums(row: CriterionRow) -> str:
+    """Say which way the input sums to one."""
+    if row.row_sum_error is not None and row.row_sum_error < TOLERANCE:
+        return " and each row sums to 1"
+    if row.column_sum_error is not None and row.column_sum_error < TOLERANCE:
+        return " and each column sums to 1 over the batch"
+    return ""
+
+
+def mechanism(row: CriterionRow) -> str:
+    """Say what the second squashing, or the missing logarithm, does."""
+    if row.function == "nll_loss":
+        return (
+            "`nll_loss` picks the target's entry and negates it. Of a probability that is a "
+            "number between -1 and 0: its slope does not grow where the model is wrong."
+        )
+    return (
+        f"`{row.function}` squashes its input by itself. Numbers between 0 and 1 differ by at "
+        "most 1 as logits, so that even a perfect answer keeps a large loss."
+    )
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return (OneStep(),)
+
+
+probe = Probe(
+    name="loss-inputs",
+    doc=__doc__,
+    rules=(DOUBLE,),
+    examine=examine,
+    experiments=experiments,
+)
