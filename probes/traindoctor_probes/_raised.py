@@ -55,8 +55,8 @@ def where(row: ExceptionRow, trace: Trace) -> Location:
         return location(row.place or setup.loader_place or setup.factory)
     places = (
         row.place,
+        Place() if row.module else setup.forward_place,
         module.place if module else Place(),
-        setup.forward_place,
         setup.model_place,
         setup.factory,
     )

@@ -23,8 +23,9 @@ from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing.wording import first_location
 from traindoctor.trace import BatchRow, ExceptionRow, Trace
-from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, stopped, where
+from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, stopped
 
 NOT_A_MAPPING = Rule(
     code="TD004",
@@ -108,7 +109,7 @@ def unfit(trace: Trace, row: ExceptionRow, batch: BatchRow) -> Iterator[Finding]
         f"its {lacking} in vain. Of len, mapping, iteration, index and to it provides: {has}.",
         mechanism="A batch that is no mapping and no sequence can only be passed on whole. "
         "Whoever then measures, unpacks or moves it fails.",
-        location=where(row, trace),
+        location=first_location([row.place, trace.setup.loader_place, trace.setup.factory]),
         evidence=[
             Evidence("class of the batch", batch.class_name, "dict, tuple or tensor"),
             Evidence("what it provides", has, "len, mapping, iteration, index, to"),

@@ -1,0 +1,112 @@
+"""An index that has no row is told with its value, its range and its sample, before it is met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.probes.asking import asks, batch, leaf, raised, stopped
+
+from traindoctor.probing import Finding
+from traindoctor.trace import BatchRow, CriterionRow, ModuleRow, Trace
+from traindoctor_probes.index_ranges import Options, examine
+
+
+def labels(low: int, high: int, index: int = 0, **facts: Any) -> BatchRow:
+    given = leaf(
+        "labels",
+        4,
+        dtype="int64",
+        minimum=low,
+        maximum=high,
+        sample_of_minimum=0,
+        sample_of_maximum=2,
+        **facts,
+    )
+    return batch(leaf("x", 4, 3), given, index=index)
+
+
+def out_of_bounds(value: int, low: int, high: int, **facts: Any) -> Any:
+    return raised(
+        "IndexError",
+        f"Target {value} is out of bounds.",
+        phase="loss",
+        operation="cross_entropy",
+        operand_shapes=((4, 3), (4,)),
+        operand_ranges=(None, (low, high)),
+        **facts,
+    )
+
+
+def found(step: Trace, *read: BatchRow, **others: Trace) -> list[Finding]:
+    return list(examine(asks(step, read_batches=Trace(batches=read), **others), Options()))
+
+
+def test_a_label_without_a_class_is_told_with_its_sample() -> None:
+    first = labels(0, 3)
+    (finding,) = found(stopped(out_of_bounds(3, 0, 3), first), first)
+    assert finding.code == "TD007"
+    assert finding.title == "cross_entropy takes 0 to 2, and the data holds 3"
+    assert "`labels` holds 3 in sample 2 of batch 0" in finding.message
+
+
+def test_a_negative_label_beside_ignored_ones_is_the_one_in_the_message() -> None:
+    first = labels(-100, 2)
+    (finding,) = found(stopped(out_of_bounds(-1, -100, 2), first), first)
+    assert "holds -1;" in finding.message
+
+
+def test_an_id_without_a_row_names_the_embedding() -> None:
+    ids = leaf("ids", 4, 9, dtype="int64", maximum=50, sample_of_maximum=3)
+    row = raised(
+        "IndexError",
+        "index out of range in self",
+        module="tokens",
+        module_class="Embedding",
+        operation="embedding",
+        operand_shapes=((4, 9), (50, 8)),
+        operand_ranges=((0, 50), None),
+    )
+    (finding,) = found(stopped(row, batch(ids)), batch(ids))
+    assert finding.title == "tokens (Embedding) takes 0 to 49, and the data holds 50"
+    assert "sample 3" in finding.message
+
+
+STEP = Trace(criteria=(CriterionRow(function="cross_entropy", num_classes=3),))
+
+
+def test_a_later_batch_beyond_the_classes_is_tried_and_found() -> None:
+    first, later = labels(0, 2), labels(0, 3, index=1)
+    closer = stopped(out_of_bounds(3, 0, 3, batch=1), later)
+    (finding,) = found(STEP, first, later, one_step_1=closer)
+    assert "of batch 1" in finding.message
+    assert "1 of the 2 batches read" in finding.message
+
+
+def test_a_later_batch_that_the_model_can_take_is_no_fault() -> None:
+    assert found(STEP, labels(0, 2), labels(0, 3, index=1), one_step_1=STEP) == []
+
+
+def test_nothing_is_tried_within_the_bounds() -> None:
+    rows = (ModuleRow(path="tokens", num_calls=1, attributes={"num_embeddings": 160}),)
+    asked = Trace(modules=rows)
+    later = labels(0, 159, index=1)
+    ask = asks(asked, read_batches=Trace(batches=(labels(0, 90), later)), one_step_1=Trace())
+    assert list(examine(ask, Options())) == []
+
+
+def test_an_ignored_label_is_no_negative_one() -> None:
+    read = (labels(0, 2), labels(-100, 2, index=1))
+    assert found(STEP, *read, one_step_1=stopped(out_of_bounds(3, 0, 3), read[1])) == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Dimension out of range (expected to be in range of [-2, 1], but got 2)",
+        "list index out of range",
+    ],
+)
+def test_other_ranges_are_left_alone(message: str) -> None:
+    row = raised("IndexError", message)
+    assert found(stopped(row, labels(0, 1)), labels(0, 1)) == []

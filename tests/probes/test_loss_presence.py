@@ -1,0 +1,63 @@
+"""A missing loss is told with what to compute instead; a loop's own loss is left to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.probes.asking import FACTORY, LINE, SETUP, asks, batch, leaf, raised, stopped
+
+from traindoctor.probing import Finding, NoOptions
+from traindoctor.trace import Place, SetupRow
+from traindoctor_probes.loss_presence import examine
+
+BATCH = batch(leaf("x", 4, 3), leaf("labels", 4, dtype="int64"))
+NONE = raised("NoLoss", "the model's output is a tuple of 2; none of it is a loss", place=Place())
+
+
+def found(row: Any, setup: SetupRow = SETUP) -> list[Finding]:
+    return list(examine(asks(stopped(row, BATCH, setup=setup)), NoOptions()))
+
+
+def test_outputs_without_a_loss_are_described() -> None:
+    (finding,) = found(NONE)
+    assert (finding.code, finding.location.line) == ("TD011", FACTORY.line)
+    assert "a tuple of 2" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [("VitsModel", "mel-spectrogram"), ("UMT5EncoderModel", "task head"), ("BertModel", "no task")],
+)
+def test_known_families_get_their_own_advice(model: str, advice: str) -> None:
+    (finding,) = found(NONE, replace(SETUP, model_class=model))
+    recommended = [remedy for remedy in finding.remedies if remedy.recommended]
+    assert len(recommended) == 1
+    assert advice in recommended[0].title
+
+
+def test_refused_labels_are_told_at_the_line_that_refuses() -> None:
+    row = raised(
+        "NotImplementedError", "Training is not supported", module_keywords=("x", "labels")
+    )
+    (finding,) = found(row)
+    assert (finding.code, finding.location.line) == ("TD011", LINE.line)
+    assert "refuses the labels" in finding.message
+
+
+def test_targets_that_nobody_compares_are_a_missing_loss() -> None:
+    message = "Net.forward() got an unexpected keyword argument 'labels'"
+    row = raised("TypeError", message, module_keywords=("x", "labels"))
+    assert [f.code for f in found(row)] == ["TD011"]
+    assert found(row, replace(SETUP, has_loss_fn=True)) == []
+
+
+@pytest.mark.parametrize("own", ["has_train_step", "has_train_loop"])
+def test_a_loop_computes_its_own_loss(own: str) -> None:
+    assert found(NONE, replace(SETUP, **{own: True})) == []
+
+
+def test_an_operation_that_does_not_exist_for_a_dtype_is_no_refusal() -> None:
+    row = raised("NotImplementedError", "\"mse_cpu\" not implemented for 'Long'")
+    assert found(row) == []
