@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from traindoctor import __version__
 from traindoctor.diagnosis import Diagnosed, diagnose
 from traindoctor.probing.events import (
     Event,
@@ -21,8 +21,8 @@ from traindoctor.probing.events import (
     TargetLoaded,
 )
 from traindoctor.probing.finding import Finding, Location
-from traindoctor.probing.rule import Severity
 from traindoctor.report.codec import map_strings
+from traindoctor.report.outcome import summarise, verdict
 from traindoctor.report.record import (
     SCHEMA_VERSION,
     ExperimentRecord,
@@ -30,7 +30,6 @@ from traindoctor.report.record import (
     ProbeRecord,
     Report,
     ReportedFinding,
-    Summary,
     SuppressedRecord,
     TargetRecord,
 )
@@ -77,7 +76,7 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
     silenced = [event for event in happened if isinstance(event, Suppressed)]
     return Report(
         schema_version=SCHEMA_VERSION,
-        tool={"name": "traindoctor", "version": __version__},
+        tool={"name": "traindoctor", "version": version("traindoctor")},
         created=occasion.created.isoformat(timespec="seconds"),
         command=occasion.command,
         duration_seconds=round(occasion.duration_seconds, 3),
@@ -93,30 +92,6 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
             tuple(SuppressedRecord(code=s.code, reason=s.reason, where=s.where) for s in silenced),
             home,
         ),
-    )
-
-
-def verdict(
-    findings: Sequence[ReportedFinding], probes: Sequence[ProbeRecord], required: frozenset[str]
-) -> str:
-    """Return `blocked`, `unwell`, `healthy`, or `inconclusive` where nobody really looked."""
-    severities = {finding.severity for finding in findings}
-    if Severity.CRITICAL in severities:
-        return "blocked"
-    if severities & {Severity.ERROR, Severity.WARNING}:
-        return "unwell"
-    passed = {probe.name for probe in probes if probe.status == "passed"}
-    return "healthy" if required and required <= passed else "inconclusive"
-
-
-def summarise(findings: Sequence[ReportedFinding]) -> Summary:
-    """Count findings by severity and by role."""
-    severities = [finding.severity for finding in findings]
-    roles = [finding.role for finding in findings]
-    return Summary(
-        **{severity.value: severities.count(severity.value) for severity in Severity},
-        root_causes=roles.count("root-cause"),
-        symptoms=roles.count("symptom"),
     )
 
 

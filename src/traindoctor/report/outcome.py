@@ -1,11 +1,37 @@
-"""What a report means to whoever started the run: the exit code."""
+"""What findings and probes come to: the verdict, the counts and the exit code."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from traindoctor.probing.rule import Severity
-from traindoctor.report.record import Report
+from traindoctor.report.record import ProbeRecord, Report, ReportedFinding, Summary
 
 OK, FOUND, USAGE, INTERNAL, NOT_OBSERVED = 0, 1, 2, 3, 5
+
+
+def verdict(
+    findings: Sequence[ReportedFinding], probes: Sequence[ProbeRecord], required: frozenset[str]
+) -> str:
+    """Return `blocked`, `unwell`, `healthy`, or `inconclusive` where nobody really looked."""
+    severities = {finding.severity for finding in findings}
+    if Severity.CRITICAL in severities:
+        return "blocked"
+    if severities & {Severity.ERROR, Severity.WARNING}:
+        return "unwell"
+    passed = {probe.name for probe in probes if probe.status == "passed"}
+    return "healthy" if required and required <= passed else "inconclusive"
+
+
+def summarise(findings: Sequence[ReportedFinding]) -> Summary:
+    """Count findings by severity and by role."""
+    severities = [finding.severity for finding in findings]
+    roles = [finding.role for finding in findings]
+    return Summary(
+        **{severity.value: severities.count(severity.value) for severity in Severity},
+        root_causes=roles.count("root-cause"),
+        symptoms=roles.count("symptom"),
+    )
 
 
 def exit_code(report: Report, fail_on: str) -> int:

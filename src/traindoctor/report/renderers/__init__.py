@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
 RENDERERS = {
     "text": "traindoctor.report.renderers.text",
+    "markdown": "traindoctor.report.renderers.markdown",
     "json": "traindoctor.report.renderers.json",
 }
 """Format to the module that makes it, imported when it is used."""
 
-ENDINGS = {".txt": "text", ".json": "json"}
+ENDINGS = {".txt": "text", ".md": "markdown", ".json": "json"}
 """File ending to format."""
 
 

@@ -1,0 +1,124 @@
+"""The full document: problem, root cause, remedies, expected result, verification, what is open."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from itertools import chain, zip_longest
+
+from traindoctor.probing.finding import Evidence, Value
+from traindoctor.probing.rule import Remedy
+from traindoctor.report.record import Report, ReportedFinding
+from traindoctor.report.renderers.look import Look
+from traindoctor.report.renderers.page import count, figure, harmless
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has one look
+    """Return the report as a Markdown document."""
+    from jinja2 import Environment, StrictUndefined
+
+    # Autoescape is HTML's; what user code said passes a filter wherever it stands.
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.filters |= {
+        "text": text,
+        "cell": cell,
+        "code": code,
+        "fenced": fenced,
+        "figure": _figure,
+        "quoted": quoted,
+        "change": change,
+        "awaited": awaited,
+    }
+    source = files("traindoctor.report.renderers").joinpath("markdown.md.j2").read_text("utf-8")
+    loud = [finding for finding in report.findings if finding.severity != "info"]
+    roots = [finding for finding in loud if finding.role == "root-cause"]
+    page = environment.from_string(source).render(
+        report=report,
+        headline=_headline(report, roots),
+        severity=roots[0].severity if roots else "none",
+        examined=_examined(report),
+        machine=_machine(report),
+        roots=roots,
+        symptoms={f.id: [s for s in loud if s.explained_by == f.id] for f in roots},
+        notes=[finding for finding in report.findings if finding.severity == "info"],
+        unexamined=[p for p in report.probes if p.status in ("skipped", "errored")],
+    )
+    return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
+
+
+def _headline(report: Report, roots: list[ReportedFinding]) -> str:
+    if roots:
+        more = f" and {count(len(roots) - 1, 'other root cause')}" if len(roots) > 1 else ""
+        return text(f"{roots[0].title}{more}")
+    healthy = report.verdict == "healthy"
+    return "Nothing wrong was found" if healthy else "Nothing could be said"
+
+
+def _examined(report: Report) -> str:
+    model = report.target.model
+    steps = sum(experiment.steps for experiment in report.experiments)
+    what = f"{model.class_name}, {count(model.parameters, 'parameter')}" if model else "no model"
+    return f"{what}; {count(steps, 'step')} taken in {report.duration_seconds:.1f} s"
+
+
+def _machine(report: Report) -> str:
+    known = report.environment
+    names = ("torch", "transformers", "python")
+    parts = [f"{name} {known[name]}" for name in names if known.get(name)]
+    return ", ".join([*parts, str(known.get("device", ""))]).strip(", ")
+
+
+def text(value: str) -> str:
+    """Return running text in which nothing means anything to Markdown but `code` in backticks."""
+    parts = re.split(r"`([^`]+)`", harmless(value).replace("\n", " "))
+    plain = [_SPECIAL.sub(r"\\\1", part) for part in parts[::2]]
+    marked = [code(part) for part in parts[1::2]]
+    return "".join(chain.from_iterable(zip_longest(plain, marked, fillvalue="")))
+
+
+def cell(value: object) -> str:
+    """Return text for a table's cell: one line."""
+    return text(str(value))
+
+
+def code(value: str) -> str:
+    """Return inline code, whatever backticks are in it."""
+    line = harmless(value).replace("\n", " ").replace("|", "\\|")
+    ticks = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    pad = " " if line[:1] == "`" or line[-1:] == "`" else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def fenced(value: str, language: str) -> str:
+    """Return a code block, whatever fences are in it."""
+    block = harmless(value).rstrip("\n")
+    fence = "`" * max(3, max((len(run) for run in re.findall("`+", block)), default=0) + 1)
+    return f"{fence}{language}\n{block}\n{fence}"
+
+
+def quoted(finding: ReportedFinding) -> str:
+    """Return the user's lines with their numbers, the sick ones marked."""
+    first = finding.location.line or 0
+    sick = range(first, (finding.location.end_line or first) + 1)
+    width = len(str(finding.snippet[-1][0]))
+    return "\n".join(
+        f"{'>' if number in sick else ' '} {number:>{width}} | {line}".rstrip()
+        for number, line in finding.snippet
+    )
+
+
+def change(remedy: Remedy) -> str:
+    """Return the lines before and after as a diff."""
+    before = [f"- {line}" for line in remedy.before.splitlines()]
+    return "\n".join([*before, *(f"+ {line}" for line in remedy.after.splitlines())])
+
+
+def awaited(finding: ReportedFinding) -> list[Evidence]:
+    """Return the measurements that will read otherwise when the fault is gone."""
+    return [row for row in finding.evidence if row.expected not in (None, row.value)]
+
+
+def _figure(value: Value) -> str:
+    return figure(value)
