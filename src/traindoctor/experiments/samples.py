@@ -14,7 +14,7 @@ def few_samples(batch: Any, number: int) -> Any:
     """Return the batch with so many of its samples, or None where it cannot be cut.
 
     Samples are what the first axis of every tensor counts. The first sample is kept, then
-    those whose labels differ from all labels kept so far, then any.
+    those whose inputs and labels both differ from all kept so far, then any.
     """
     size = batch_size(batch)
     tensors = [tensor for _, tensor in leaves(batch)]
@@ -25,18 +25,22 @@ def few_samples(batch: Any, number: int) -> Any:
 
 
 def _different(batch: Any, size: int) -> list[int]:
-    """Return the samples' numbers, one of each label first."""
-    targets = [tensor for _, tensor in leaves(split(batch)[1])]
-    seen: list[list[torch.Tensor]] = []
+    """Return the samples' numbers, first those whose inputs and labels are both new."""
+    inputs, targets = split(batch)
+    seen: list[tuple[list[torch.Tensor], list[torch.Tensor]]] = []
     first, others = [], []
     for number in range(size):
-        label = [tensor[number] for tensor in targets if tensor.ndim]
-        if label and any(_same(label, other) for other in seen):
+        given, label = _sample(inputs, number), _sample(targets, number)
+        if any(_same(given, its) or (label and _same(label, other)) for its, other in seen):
             others.append(number)
         else:
             first.append(number)
-            seen.append(label)
+            seen.append((given, label))
     return first + others
+
+
+def _sample(part: Any, number: int) -> list[torch.Tensor]:
+    return [tensor[number] for _, tensor in leaves(part) if tensor.ndim]
 
 
 def _same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:

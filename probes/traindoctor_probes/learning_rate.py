@@ -1,0 +1,249 @@
+"""Does the learning rate suit the model?
+
+## What it measures
+How large a step is beside the weights (RMS of the update over RMS of the weights, in a short
+run), what the loss does in that run and on one batch trained on again and again, and whether the
+same optimizer learns that batch at another learning rate.
+
+## Why it matters
+At too high a rate each step overshoots: the loss rises, and weights wander far from where they
+were initialised. At too low a rate the weights do not move within any training that is paid for.
+
+## Known limits
+One batch is learned at rates at which a whole data set is not, and the other way round. Warm-up
+is left out when one batch is trained on, so a rate is called too high only if the short run,
+which has the schedule, rises as well. A rate is called too low only where one batch's loss moves
+by less than 1 % of its way in sixty steps: fine-tuning rates move it more.
+
+## References
+Karpathy: updates of about 1e-3 of the weights are healthy. Smith, "Cyclical Learning Rates", 2017.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from traindoctor.experiments import Experiment, OverfitBatch, ShortRun
+from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
+from traindoctor.probing.wording import figure, first_location
+from traindoctor.trace import Trace
+
+TOO_HIGH = Rule(
+    code="TD408",
+    name="learning-rate-too-high",
+    severity=Severity.ERROR,
+    title="The learning rate {rate} is too high: at {better} the same batch is learned",
+    what="Steps are so large that the loss rises; smaller ones learn.",
+    why="Training diverges or ends far above what it could reach.",
+    known_limits="A rate that is only too high for later phases of training is not seen.",
+    remedies=(
+        Remedy(
+            "Lower the learning rate",
+            recommended=True,
+            pros="The rate named in the title was tried on your own batch.",
+        ),
+        Remedy(
+            "Warm it up, and clip the gradient's norm",
+            pros="Keeps a high rate for the time when the model bears it.",
+            cons="Does not help where the rate is too high for good.",
+            after="scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=500)",
+        ),
+    ),
+    explains=("TD102", "TD105", "TD202", "TD203", "TD204", "TD205", "TD214", "TD418", "TD6"),
+)
+TOO_LOW = Rule(
+    code="TD409",
+    name="learning-rate-too-low",
+    severity=Severity.WARNING,
+    title="The learning rate {rate} moves nothing: at {better} the same batch is learned",
+    what="Steps are so small that the loss of one batch, trained on again and again, stays.",
+    why="The model is practically frozen for as long as the rate stays there.",
+    known_limits="Only rates at which one batch's loss does not move measurably are named.",
+    remedies=(
+        Remedy(
+            "Raise the learning rate",
+            recommended=True,
+            pros="The rate named in the title was tried on your own batch.",
+        ),
+    ),
+    explains=("TD405", "TD406", "TD413", "TD6"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What counts as too far and as no movement."""
+
+    max_seconds: float = 10.0  # for the run with the setup's own rate; half for each other rate
+    ratio: float = 0.1  # update over weights: healthy steps are a hundredth of that
+    rise: float = 1.5  # peak of the loss over its start
+    useful_ratio: float = 1e-2  # what a rate that moves nothing is raised to
+
+
+def examine(ask: Ask, options: Options) -> Iterator[Finding]:
+    """Train one batch at the setup's own rate, then at another where that fails."""
+    own = ask(OverfitBatch(max_seconds=options.max_seconds))
+    own.require(losses=1)
+    facts = own.facts["overfit"]
+    rate = facts["learning_rate"]
+    if not rate or facts["rates_vary"] or len(own.optimizers) > 1:
+        return
+    run = ask(ShortRun())
+    ratio = update_ratio(run)
+    if is_too_high(run, facts, ratio, options):
+        tried = try_rates(ask, (0.1, 0.01, 0.001), rate, options)
+        if tried:
+            yield too_high(run, own, tried, ratio)
+    elif facts["course"] == "flat" and facts["learned"] is False and 0 < ratio < 1e-3:
+        start = 10.0 ** round(math.log10(options.useful_ratio / ratio))
+        tried = try_rates(ask, (start, start / 10, start * 10), rate, options)
+        if tried:
+            yield too_low(own, tried, ratio)
+
+
+def update_ratio(run: Trace) -> float:
+    """Return the largest ratio of a step's update to the weights, over all the model's elements."""
+    sizes = {row.name: row.num_elements for row in run.parameters}
+    ratios = [0.0]
+    for step in {row.step for row in run.updates}:
+        rows = [row for row in run.updates if row.step == step and row.parameter in sizes]
+        moved = sum(row.update_rms**2 * sizes[row.parameter] for row in rows)
+        weights = sum(row.weight_rms**2 * sizes[row.parameter] for row in rows)
+        if weights and math.isfinite(moved / weights):
+            ratios.append((moved / weights) ** 0.5)
+    return max(ratios)
+
+
+def is_too_high(run: Trace, facts: dict[str, Any], ratio: float, options: Options) -> bool:
+    """Tell whether steps are large, the short run rises, and one batch is not simply learned."""
+    if ratio < options.ratio or not run.losses or facts["start"] is None:
+        return False
+    first = run.losses[0].value
+    if not math.isfinite(first):
+        return False
+    rises = any(not row.value <= options.rise * abs(first) for row in run.losses)
+    peak = math.inf if facts["course"] == "not finite" else facts["peak"]
+    overshoots = peak > 2 * options.rise * abs(facts["start"])
+    return rises and (facts["learned"] is not True or overshoots)
+
+
+def try_rates(ask: Ask, factors: tuple[float, ...], rate: float, options: Options) -> Trace | None:
+    """Return the run of the first factor at which the setup's own optimizer learns the batch.
+
+    A run that really trained at another rate than asked for (a step that sets its own) is none.
+    """
+    for factor in factors:
+        run = ask(OverfitBatch(factor=factor, max_seconds=options.max_seconds / 2))
+        facts = run.facts["overfit"]
+        used = facts["learning_rate"] or 0.0
+        came_far = facts["learned"] is True or (facts["progress"] or 0.0) >= 0.5
+        calm = facts["peak"] is not None and facts["peak"] <= 2 * abs(facts["start"])
+        if came_far and calm and math.isclose(used, rate * factor, rel_tol=1e-3):
+            return run
+    return None
+
+
+def too_high(run: Trace, own: Trace, better: Trace, ratio: float) -> Finding:
+    """Return the finding for a rate that overshoots."""
+    facts, other = own.facts["overfit"], better.facts["overfit"]
+    values = tuple(row.value for row in run.losses)
+    worst = "NaN" if any(not math.isfinite(v) for v in values) else figure(max(values))
+    return TOO_HIGH.finding(
+        f"Over the first {len(values)} batches the loss went from {figure(values[0])} up to "
+        f"{worst}; the largest step changed the weights by {ratio:.0%} of their size. "
+        f"{compared(own, better)}",
+        mechanism="The gradient is the slope where the weights are. A step of the weights' own "
+        "size ends where that slope says nothing, mostly higher up.",
+        location=place(own),
+        evidence=[
+            Evidence("largest update over weights (RMS)", ratio, "about 1e-3"),
+            Evidence("highest loss of the short run", worst, f"<= {figure(values[0])}"),
+            *both(facts, other),
+        ],
+        series=[Series("short run", tuple(range(len(values))), values), *curves(own, better)],
+        remedies=remedied(TOO_HIGH, own, better),
+        rate=figure(facts["learning_rate"]),
+        better=figure(other["learning_rate"]),
+    )
+
+
+def too_low(own: Trace, better: Trace, ratio: float) -> Finding:
+    """Return the finding for a rate that moves nothing."""
+    facts, other = own.facts["overfit"], better.facts["overfit"]
+    return TOO_LOW.finding(
+        f"{compared(own, better)} A step changes the weights by {ratio:.1e} of their size.",
+        mechanism="The gradient is there and the optimizer steps, but the product of both with "
+        "this rate is too small to show in the loss.",
+        location=place(own),
+        evidence=[
+            Evidence("largest update over weights (RMS)", ratio, "about 1e-3"),
+            *both(facts, other),
+        ],
+        series=curves(own, better),
+        remedies=remedied(TOO_LOW, own, better),
+        rate=figure(facts["learning_rate"]),
+        better=figure(other["learning_rate"]),
+    )
+
+
+def compared(own: Trace, better: Trace) -> str:
+    """State what became of one batch at both rates."""
+    facts, other = own.facts["overfit"], better.facts["overfit"]
+    return (
+        f"One batch, trained on alone, went from {figure(facts['start'])} to "
+        f"{figure(facts['end'])} in {facts['steps']} steps at {figure(facts['learning_rate'])} "
+        f"(highest {figure(facts['peak'])}), and to {figure(other['end'])} in {other['steps']} "
+        f"steps at {figure(other['learning_rate'])}."
+    )
+
+
+def remedied(rule: Rule, own: Trace, better: Trace) -> list[Remedy]:
+    """Return the rule's remedies, the first one with the rates that were tried."""
+    old, new = (figure(run.facts["overfit"]["learning_rate"]) for run in (own, better))
+    first = replace(
+        rule.remedies[0], before=f"learning_rate = {old}", after=f"learning_rate = {new}"
+    )
+    return [first, *rule.remedies[1:]]
+
+
+def both(facts: dict[str, Any], other: dict[str, Any]) -> list[Evidence]:
+    """Return how far one batch came at both rates."""
+    return [
+        Evidence(f"way gone at {figure(which['learning_rate'])}", which["progress"], "close to 1")
+        for which in (facts, other)
+    ]
+
+
+def curves(*runs: Trace) -> list[Series]:
+    """Return the loss curves of runs on one batch, named by their rates."""
+    return [
+        Series(
+            f"one batch at {figure(run.facts['overfit']['learning_rate'])}",
+            tuple(range(len(run.losses))),
+            tuple(row.value for row in run.losses),
+        )
+        for run in runs
+    ]
+
+
+def place(own: Trace) -> Any:
+    """Return where the optimizer is built."""
+    return first_location([*(row.place for row in own.optimizers), own.setup.factory])
+
+
+def experiments(options: Options) -> tuple[Experiment, ...]:
+    """Return what it asks for first; other rates follow where the setup's own fails."""
+    return OverfitBatch(max_seconds=options.max_seconds), ShortRun()
+
+
+probe = Probe(
+    name="learning-rate",
+    doc=__doc__,
+    rules=(TOO_HIGH, TOO_LOW),
+    examine=examine,
+    experiments=experiments,
+    options=Options,
+)
