@@ -14,7 +14,8 @@ def without_gradient(one: Trace, run: Trace) -> tuple[ParameterRow, ...]:
     those that move all the same (running averages, hand-written updates) are left out.
     """
     some = {row.parameter for row in run.gradients if not row.is_none}
-    seen = {row.parameter for row in run.gradients}
+    # Without an optimizer's steps (weights moved by hand) the graph alone tells.
+    seen = {row.parameter for row in run.gradients} or {row.name for row in run.parameters}
     others = {*one.facts.get("in_graph", ()), *(run.facts.get("moved") or ())}
     return tuple(
         row

@@ -24,6 +24,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from traindoctor.experiments import Experiment, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
@@ -148,7 +149,7 @@ def vanishing(depth: Depth, run: Trace) -> Finding:
     first, last = depth.rows[0], depth.rows[-1]
     return VANISHING.finding(
         f"From {last.name} back to {first.name} the gradient's RMS falls from "
-        f"{figure(depth.first[-1])} to {figure(depth.first[0])}, and at the last step it still does. "
+        f"{figure(depth.first[-1])} to {figure(depth.first[0])}, at the last step as at the first. "
         f"A step moves {first.name} by {figure(depth.moved[0], 2)} of its size, and {last.name} by "
         f"{figure(depth.moved[-1], 2)}.",
         mechanism=f"Each layer passes back {figure(kept, 2)} of the gradient that reaches it, and "
@@ -185,7 +186,7 @@ def _fall(rms: Sequence[float]) -> float:
 
 def _share_falling(rms: Sequence[float]) -> float:
     """Return the share of neighbours of which the earlier has the smaller gradient."""
-    return sum(a <= b for a, b in zip(rms, rms[1:], strict=False)) / (len(rms) - 1)
+    return sum(a <= b for a, b in pairwise(rms)) / (len(rms) - 1)
 
 
 def experiments(options: Options) -> tuple[Experiment, ...]:

@@ -74,7 +74,7 @@ CLEARED = Rule(
             after="optimizer.zero_grad()\nloss.backward()\noptimizer.step()",
         ),
     ),
-    explains=("TD103", "TD201", "TD202", "TD405", "TD409", "TD6"),
+    explains=("TD103", "TD201", "TD202", "TD404", "TD405", "TD409", "TD6"),
 )
 OFTEN = 0.5  # share of the steps from which on it is the loop's habit
 

@@ -57,14 +57,15 @@ NO_GRADIENT = Rule(
 )
 NEVER_CALLED = "never called"
 NOT_USED = "called, and its output is not used by this loss"
-NOT_TOUCHED = "not touched by the forward pass of its module"
+NOT_TOUCHED = "not touched by the forward pass of its module, or frozen by then"
 NOT_DIFFERENTIABLE = "used in a way that has no gradient"
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Sort the parameters without gradient by why they have none."""
     run = ask(ShortRun())
-    run.require(steps=1)
+    if not run.facts.get("moved"):  # weights that move without an optimizer are trained by hand
+        run.require(steps=1)
     one = ask(OneStep())
     one.require(losses=1)
     cut = {name for row in one.cuts if row.reaches_loss for name in row.parameters}
@@ -180,4 +181,5 @@ probe = Probe(
     rules=(NO_GRADIENT,),
     examine=examine,
     experiments=experiments,
+    core=True,
 )

@@ -21,6 +21,7 @@ torch.optim documentation, "Taking an optimization step".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from traindoctor.errors import CannotJudge
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
@@ -78,7 +79,8 @@ FEWER = Rule(
         Remedy(
             "Accumulate: clear the gradients when they were used",
             pros="A larger batch for the same memory.",
-            before="optimizer.zero_grad()\nloss.backward()\nif (index + 1) % 4 == 0:\n    optimizer.step()",
+            before="optimizer.zero_grad()\nloss.backward()\n"
+            "if (index + 1) % 4 == 0:\n    optimizer.step()",
             after="(loss / 4).backward()\nif (index + 1) % 4 == 0:\n    optimizer.step()\n"
             "    optimizer.zero_grad()",
         ),
@@ -108,19 +110,16 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 
 
 def lost_batches(run: Trace) -> list[int]:
-    """Return the batches none of whose gradients was used, but for those at an epoch's end."""
+    """Return the batches without a step whose gradients none used, but for an epoch's last."""
     discarded = set(run.facts.get("discarded_backwards", ()))
     epochs = {row.index: row.epoch for row in run.batches}
     used = {row.batch for row in run.backwards if row.index not in discarded}
-    clearing = {
-        row.index: after for row, after in zip(run.backwards, run.backwards[1:], strict=False)
-    }
-    lost = []
-    for row in run.backwards:
-        after = clearing.get(row.index)
-        same_epoch = after is not None and epochs.get(after.batch) == epochs.get(row.batch)
-        if row.batch not in used and same_epoch:
-            lost.append(row.batch)
+    used |= {row.batch for row in run.steps}
+    lost = [
+        row.batch
+        for row, after in pairwise(run.backwards)
+        if row.batch not in used and epochs.get(after.batch) == epochs.get(row.batch)
+    ]
     return list(dict.fromkeys(lost))
 
 

@@ -65,6 +65,7 @@ class Loop:
         self.accumulation_steps = accumulation_steps or setup.accumulation_steps
         self.last_loss: Any = None
         self.waiting = 0  # backward passes since the last step
+        self.num_batches = 0  # what a train_step knows as `step`, counted as its loop would
 
     def run(self, batches: Iterable[Fetched]) -> bool:
         """Train on the batches. Returns False where user code raised; the row is recorded."""
@@ -83,6 +84,7 @@ class Loop:
         """
         recorder, setup = self.recorder, self.setup
         recorder.batch = fetched.index
+        self.num_batches += 1
         with recorder.watching("transfer"):
             batch = to_device(copy_batch(fetched.batch), device_of(setup))
         num_steps, num_passes = len(recorder.steps), recorder.num_passes
@@ -132,7 +134,7 @@ class Loop:
             "scheduler": setup.scheduler,
             "scaler": setup.scaler,
             "loss_fn": setup.loss_fn,
-            "step": self.recorder.step,
+            "step": self.num_batches - 1,
         }
 
     def _note(self, loss: Any, source: str) -> None:
