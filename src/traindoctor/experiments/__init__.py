@@ -10,6 +10,7 @@ from traindoctor.experiments.overfit_batch import OverfitBatch
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.short_run import ShortRun
+from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "ReadBatches",
     "ReadSource",
     "ShortRun",
+    "TryHooks",
     "WatchGraph",
 ]

@@ -17,6 +17,7 @@ from traindoctor.experiments.loop import (
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import norms
 from traindoctor.instruments.handled import handled_seen
+from traindoctor.instruments.hooks import hooks_seen
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.batches import describe
@@ -48,7 +49,12 @@ class ShortRun(Experiment):
         before = _copies(lab) if by_hand else {}
         sizes = _sizes(lab)
         start = lab.clock()
-        with instruments(lab, recorder), calls.watching(), handled_seen(recorder):
+        with (
+            instruments(lab, recorder),
+            calls.watching(),
+            handled_seen(recorder),
+            hooks_seen(setup, recorder),
+        ):
             if setup.train_loop is not None:
                 run_user_loop(lab, recorder, number)
             else:

@@ -409,22 +409,24 @@ class HookRow:
 
     hook: str  # qualified name of the function
     place: Place = Place()  # where it is defined
-    module: str = ""  # path of the module, or the attribute that holds it outside the model
+    module: str = ""  # path of the module; outside the model what holds it
     module_class: str = ""
+    is_users_module: bool = False  # the module's class is defined in the user's project
     kind: str = "forward"  # forward, forward-pre, backward or backward-pre
     num_calls: int = 0
-    seen: tuple[str, ...] = ()  # types that it was given: Tensor, tuple, BaseModelOutput, …
+    given: tuple[str, ...] = ()  # types that it was given: Tensor, tuple, BaseModelOutput, …
     num_replaced: int = 0  # calls that returned something other than what was given
     replaced_by: str = ""  # type of the first such value
-    is_cut: bool = False  # the value given required gradients and the one returned did not
-    replaces_at: Place = Place()  # its line that returned it
+    num_cut: int = 0  # of those, calls whose value lost the gradient that the given one had
+    return_place: Place = Place()  # its line that returns a value
     error_type: str = ""  # of the first call that raised
     error_message: str = ""
-    error_given: str = ""  # the type that call was given
+    error_given: str = ""  # the type that this call was given
     error_place: Place = Place()
+    is_users_error: bool = False  # an exception of the user's own class, raised on purpose
     traceback: str = ""
-    possible: tuple[str, ...] = ()  # kinds its module can return: tensor, tuple, dict, ModelOutput
-    tried: tuple[tuple[str, str], ...] = ()  # kind and what it raised, empty where nothing
+    possible: tuple[str, ...] = ()  # kinds its module returns: tensor, tuple, dict, ModelOutput
+    tried: tuple[tuple[str, str], ...] = ()  # kind, and what it raised; "" where nothing
     tried_place: Place = Place()  # the line that raised first when tried
 
 
