@@ -1,0 +1,173 @@
+"""Do all batches reach a backward pass, or does a handler hide that they fail?
+
+## What it measures
+Every exception that an `except` of the user's own code catches during a short run: handler,
+raising line, batch, and whether that batch was differentiated and stepped on all the same.
+
+## Why it matters
+`except Exception: continue` around a training step turns a crash into silence. The loop goes on,
+fast, the loss stays at its initial value, and nothing is trained.
+
+## Known limits
+Only a step or loop of the user's own is seen, and only in this process: not handlers in
+loader workers, nor `contextlib.suppress`. A handler that loses no batch is not reported,
+whatever it hides. Where memory ran out, the doctor's own copies may have had a part in it.
+
+## References
+PEP 8, "Programming Recommendations": a bare `except` hides other errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from traindoctor.experiments import Experiment, ShortRun
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.wording import counted, location
+from traindoctor.trace import HandledRow, Place, Trace
+
+MOST_LOST = 0.05  # share of batches from which on the run is worthless
+
+SWALLOWED = Rule(
+    code="TD801",
+    name="swallowed-exception",
+    severity=Severity.CRITICAL,
+    title="{num_lost} of {num_batches} batches fail in silence: {type_name} is caught",
+    what="Exceptions raised in the training step are caught by the loop's own handler, and the "
+    "batch is lost.",
+    why="The batches that raised train nothing, and no message says so.",
+    known_limits="Speaks only of handlers through which a batch lost its backward pass or its "
+    "step in the observed run; handlers in loader workers and `contextlib.suppress` are not seen.",
+    remedies=(
+        Remedy(
+            "Repair the line that raises, and let what is not expected end the run",
+            recommended=True,
+            pros="The next fault shows itself at once, with its traceback.",
+            before="try:\n    loss = step(batch)\nexcept Exception:\n    continue",
+            after="loss = step(batch)",
+        ),
+        Remedy(
+            "Catch only what you expect, and count it",
+            pros="A rare bad sample does not end a long run.",
+            cons="Somebody has to read the count.",
+            after="except OutOfMemoryError as error:\n    num_skipped += 1\n"
+            '    print(f"batch {index} skipped: {error}")\n'
+            "    if num_skipped > 0.01 * len(loader):\n        raise",
+        ),
+    ),
+    explains=("TD1", "TD2", "TD403", "TD404", "TD405", "TD416", "TD5", "TD6"),
+)
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Name each handler through which batches are lost."""
+    run = ask(ShortRun())
+    by_handler: dict[Place, list[HandledRow]] = {}
+    for row in run.handled:
+        by_handler.setdefault(row.handler, []).append(row)
+    for rows in by_handler.values():
+        guilty = [row for row in rows if lost(run, row)]
+        if guilty:
+            yield swallowed(run, sorted(guilty, key=lambda row: -row.count))
+
+
+def lost(run: Trace, row: HandledRow) -> set[int]:
+    """Return the batches in which it was caught that no backward pass, or no step, was taken on."""
+    stepped = {step.batch for step in run.steps}
+    reached = {row.batch for row in run.backwards} | stepped
+    never = {batch for batch in row.batches if batch >= 0} - reached
+    if run.setup.accumulation_steps == 1:
+        never |= set(row.after_backward) - stepped
+    return never
+
+
+def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
+    """Return the finding for one handler; the row that was caught most often leads."""
+    first, num_batches = rows[0], len(run.batches)
+    batches = set[int]().union(*(lost(run, row) for row in rows))
+    share = len(batches) / num_batches if num_batches else 1.0
+    times = sum(row.count for row in rows)
+    raised = f"line {first.raised.line}" if first.raised else "an unknown line"
+    message = (
+        f"`{first.handler.text}` caught {first.type_name} from {raised} {first.count} times; "
+        f"{counted(len(batches), 'batch')} of {num_batches} ({share:.0%}) "
+        f"{_missed(run, batches)}."
+    )
+    if len(rows) > 1:
+        message += f" It caught {counted(len(rows) - 1, 'other kind')} of exception besides."
+    return SWALLOWED.finding(
+        message,
+        severity=_severity(first, share),
+        confidence=Confidence.LIKELY if _is_memory(first) else None,
+        mechanism="The exception leaves the step before the weights are updated; the handler ends "
+        "it there and the loop takes the next batch. The loop runs at the speed of failing.",
+        location=location(first.handler, module=first.module),
+        also_at=[location(row.raised) for row in rows if row.raised],
+        evidence=[
+            Evidence("batches lost", len(batches), 0),
+            Evidence("batches served", num_batches),
+            Evidence("backward passes", len(run.backwards), num_batches),
+            Evidence("optimizer steps", len(run.steps)),
+            Evidence("exceptions caught here", times, 0),
+            *(Evidence(f"raised at {_at(row)}", _headline(row)) for row in rows[:4]),
+        ],
+        quote=first.traceback,
+        subject=first.type_name,
+        num_lost=len(batches),
+        num_batches=num_batches,
+        type_name=first.type_name,
+    )
+
+
+def _missed(run: Trace, batches: set[int]) -> str:
+    differentiated = batches & {row.batch for row in run.backwards}
+    if not differentiated:
+        return "never reached a backward pass"
+    return "were differentiated but never stepped on" if differentiated == batches else "were lost"
+
+
+def _severity(row: HandledRow, share: float) -> Severity:
+    """Weigh it: a skip that the user declares by an exception of their own is no fault."""
+    if row.is_users_type and row.raising_text.startswith("raise ") and share < 1:
+        return Severity.INFO
+    if _is_memory(row):
+        return Severity.WARNING
+    return Severity.CRITICAL if share >= MOST_LOST else Severity.ERROR
+
+
+def _is_memory(row: HandledRow) -> bool:
+    return row.type_name == "OutOfMemoryError" or "out of memory" in row.message
+
+
+def _at(row: HandledRow) -> str:
+    return f"line {row.raised.line}" if row.raised else "an unknown line"
+
+
+def _headline(row: HandledRow) -> str:
+    first = row.message.splitlines()[0][:200] if row.message else ""
+    return f"{row.type_name}: {first}" if first else row.type_name
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return (ShortRun(),)
+
+
+probe = Probe(
+    name="swallowed-exceptions",
+    doc=__doc__,
+    rules=(SWALLOWED,),
+    examine=examine,
+    experiments=experiments,
+    core=True,
+)
