@@ -57,7 +57,7 @@ class Flags:
     exit_zero: Annotated[bool, _option("--exit-zero", help="Exit 0 whatever is found.")] = False
     format: Annotated[
         Optional[str],  # noqa: UP045
-        _option("--format", metavar="FORMAT", help="text or json [default: text]."),
+        _option("--format", metavar="FORMAT", help="Of the report, such as json [default: text]."),
     ] = None
     output: Annotated[
         Optional[Path],  # noqa: UP045
