@@ -65,6 +65,6 @@ def check(
             command="traindoctor.check(...)",
             verify=f"traindoctor check {setup.reference}".rstrip(),
             duration_seconds=time.perf_counter() - start,
-            required=frozenset(probe.name for probe in probes if probe.core),
+            required=frozenset(probe.name for probe in all_probes() if probe.core),
         ),
     )

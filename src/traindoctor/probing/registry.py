@@ -7,11 +7,11 @@ An entry point names a package, whose modules are walked, or a module. A module 
 from __future__ import annotations
 
 import pkgutil
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import ModuleType
 
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Rule
@@ -26,21 +26,23 @@ def _load() -> tuple[tuple[Probe, ...], tuple[tuple[str, str], ...]]:
     broken: list[tuple[str, str]] = []
     # Ours first: whoever comes later cannot take a name or code that is in use.
     for entry in sorted(entry_points(group=GROUP), key=lambda e: (e.name != "builtin", e.name)):
-        try:
-            for module in _modules(import_module(entry.value)):
-                probe = getattr(module, "probe", None)
+        for name in _module_names(entry.value):
+            try:
+                probe = getattr(import_module(name), "probe", None)
                 if probe is not None:
                     _admit(probe, probes, codes)
-        except Exception as error:  # a provider is foreign code: it may raise anything
-            broken.append((entry.name, f"{type(error).__name__}: {error}"))
+            except Exception as error:  # a provider is foreign code: it may raise anything
+                broken.append((name, f"{type(error).__name__}: {error}"))
     return tuple(probes.values()), tuple(broken)
 
 
-def _modules(root: ModuleType) -> Iterator[ModuleType]:
+def _module_names(root: str) -> Iterator[str]:
+    """Name a provider and its public modules; one that is broken hides none of the others."""
     yield root
-    for info in pkgutil.walk_packages(getattr(root, "__path__", []), root.__name__ + "."):
+    package = sys.modules.get(root)  # imported by whoever took the first name
+    for info in pkgutil.walk_packages(getattr(package, "__path__", []), root + "."):
         if not info.name.rpartition(".")[2].startswith("_"):
-            yield import_module(info.name)
+            yield info.name
 
 
 def _admit(probe: object, probes: dict[str, Probe], codes: dict[str, str]) -> None:
@@ -61,7 +63,7 @@ def all_probes() -> tuple[Probe, ...]:
 
 
 def broken_providers() -> tuple[tuple[str, str], ...]:
-    """Return (entry point, reason) for providers that could not be loaded."""
+    """Return (module, reason) for what could not be loaded."""
     return _load()[1]
 
 

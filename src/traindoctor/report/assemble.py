@@ -111,7 +111,7 @@ def _reported(item: Diagnosed, verify: str, home: str) -> ReportedFinding:
         mechanism=finding.mechanism,
         quote=finding.quote,
         location=finding.location,
-        also_at=finding.also_at,
+        also_at=_others(finding),
         evidence=finding.evidence,
         series=finding.series,
         remedies=finding.remedies,
@@ -119,6 +119,13 @@ def _reported(item: Diagnosed, verify: str, home: str) -> ReportedFinding:
         fingerprint=_fingerprint(finding, home),
         snippet=snippet(finding.location),
     )
+
+
+def _others(finding: Finding) -> tuple[Location, ...]:
+    """Return the other places, each line once."""
+    places = {str(place): place for place in finding.also_at}
+    places.pop(str(finding.location), None)
+    return tuple(places.values())
 
 
 def _fingerprint(finding: Finding, home: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from importlib.resources import files
 from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
 
 from traindoctor.probing.finding import Evidence, Value
 from traindoctor.probing.rule import Remedy
@@ -12,11 +14,32 @@ from traindoctor.report.record import Report, ReportedFinding
 from traindoctor.report.renderers.look import Look
 from traindoctor.report.renderers.page import count, figure, harmless
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
 
 
 def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has one look
     """Return the report as a Markdown document."""
+    loud = [finding for finding in report.findings if finding.severity != "info"]
+    roots = [finding for finding in loud if finding.role == "root-cause"]
+    page = _template().render(
+        report=report,
+        headline=_headline(report, roots),
+        severity=roots[0].severity if roots else "none",
+        examined=_examined(report),
+        machine=_machine(report),
+        roots=roots,
+        symptoms={f.id: [s for s in loud if s.explained_by == f.id] for f in roots},
+        notes=[finding for finding in report.findings if finding.severity == "info"],
+        unexamined=[p for p in report.probes if p.status in ("skipped", "errored")],
+    )
+    return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
+
+
+@lru_cache(maxsize=1)
+def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     # Autoescape is HTML's; what user code said passes a filter wherever it stands.
@@ -32,20 +55,7 @@ def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has o
         "awaited": awaited,
     }
     source = files("traindoctor.report.renderers").joinpath("markdown.md.j2").read_text("utf-8")
-    loud = [finding for finding in report.findings if finding.severity != "info"]
-    roots = [finding for finding in loud if finding.role == "root-cause"]
-    page = environment.from_string(source).render(
-        report=report,
-        headline=_headline(report, roots),
-        severity=roots[0].severity if roots else "none",
-        examined=_examined(report),
-        machine=_machine(report),
-        roots=roots,
-        symptoms={f.id: [s for s in loud if s.explained_by == f.id] for f in roots},
-        notes=[finding for finding in report.findings if finding.severity == "info"],
-        unexamined=[p for p in report.probes if p.status in ("skipped", "errored")],
-    )
-    return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
+    return environment.from_string(source)
 
 
 def _headline(report: Report, roots: list[ReportedFinding]) -> str:
