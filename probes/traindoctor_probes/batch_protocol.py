@@ -65,11 +65,8 @@ _ASKED = (
     (r"'{}' object is not subscriptable", "indexing"),
     (r"'{}' object does not support item assignment", "item assignment"),
     (r"'{}' object has no attribute '(\w+)'", "attribute {}"),
-    (r"must be Tensor, not (?:[\w.]+\.)?{}\b", "tensor in it that could be passed on alone"),
-    (
-        r"invalid combination of arguments - got \({}\b",
-        "tensor in it that could be passed on alone",
-    ),
+    (r"must be Tensor, not {}\b", "tensor in it that could be passed on alone"),
+    (r"combination of arguments - got \({}\b", "tensor in it that could be passed on alone"),
     (r"argument of type '{}' is not", "membership test"),
 )
 _MISSING_ARGUMENT = re.compile(r"forward\(\) missing \d+ required positional argument")
@@ -90,7 +87,8 @@ def missing(row: ExceptionRow, batch: BatchRow) -> str:
     if batch.kind not in ("other", "dataclass"):
         return ""
     for pattern, name in _ASKED:
-        match = re.search(pattern.replace("{}", re.escape(batch.class_name)), row.message)
+        name_there = rf"(?:[\w.]+\.)?{re.escape(batch.class_name)}"
+        match = re.search(pattern.replace("{}", name_there), row.message)
         if match:
             return name.format(*match.groups())
     if batch.kind == "other" and not row.module and _MISSING_ARGUMENT.search(row.message):

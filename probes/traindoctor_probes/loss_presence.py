@@ -8,8 +8,8 @@ whether the forward refuses labels.
 Without a scalar that depends on the weights there is nothing to differentiate.
 
 ## Known limits
-A setup with a `train_step` or `train_loop` computes its own loss and is not judged. A scalar that
-requires grad is taken for a loss, whatever it means.
+A setup with a `train_step` or `train_loop` computes its own loss: of it only a forward that
+refuses labels is judged. A scalar that requires grad is taken for a loss, whatever it means.
 
 ## References
 transformers, "Model outputs": a loss is returned only by models with a head, given labels.
@@ -86,13 +86,13 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 def reason(trace: Trace, row: ExceptionRow) -> str:
     """Return why there is no loss: absent, refused or unasked; empty if that is not the fault."""
     setup = trace.setup
+    is_bare = row.type_name == "NotImplementedError" and not row.operation
+    if is_bare and set(row.module_keywords) & TARGETS and "not implemented for" not in row.message:
+        return "refused"
     if setup.has_train_step or setup.has_train_loop:
         return ""
     if row.type_name == "NoLoss":
         return "absent"
-    given = set(row.module_keywords) or set(keys_of(batch_of(row, trace)))
-    if row.type_name == "NotImplementedError" and row.phase == "forward" and given & TARGETS:
-        return "" if "not implemented for" in row.message or row.operation else "refused"
     key = refused_key(row)
     unknown = [k for k in row.module_keywords if k not in setup.forward_parameters]
     return "unasked" if key and lacks_loss(trace, unknown or [key]) else ""
@@ -103,7 +103,8 @@ def missing(trace: Trace, row: ExceptionRow, why: str) -> Finding:
     setup = trace.setup
     said = {
         "absent": row.message[:1].upper() + row.message[1:],
-        "refused": f"The forward of {setup.model_class} refuses the labels it was given",
+        "refused": f"The forward of {row.module_class or setup.model_class} refuses the labels it "
+        "was given",
         "unasked": f"The batch has targets, but the forward of {setup.model_class} takes only "
         f"{', '.join(setup.forward_parameters)} and no loss function is given",
     }[why]

@@ -142,7 +142,8 @@ def _refused(trace: Trace, row: ExceptionRow) -> tuple[str, tuple[int, ...], str
     if row.operation and row.operand_shapes:
         others = " and ".join(str(shape) for shape in row.operand_shapes[1:3])
         beside = f"a shape that fits {others}" if others else ""
-        return row.operation, row.operand_shapes[0], beside
+        inside = f" in {named(row.module, row.module_class)}" if row.module_class else ""
+        return f"{row.operation}{inside}", row.operand_shapes[0], beside
     what = named(row.module, row.module_class) if row.module_class else row.phase
     return what, inputs[0] if inputs else (), ""
 

@@ -23,6 +23,7 @@ def found(message: str, row: BatchRow, type_name: str = "TypeError") -> list[Fin
         ("object of type 'Points' has no len()", "length"),
         ("Net() argument after ** must be a mapping, not Points", "mapping protocol"),
         ("'Points' object is not subscriptable", "indexing"),
+        ("'package.Points' object is not subscriptable", "indexing"),
         ("cannot unpack non-iterable Points object", "iteration"),
         ("'Points' object has no attribute 'to'", "attribute to"),
         ("linear(): argument 'input' (position 1) must be Tensor, not Points", "passed on alone"),

@@ -54,8 +54,11 @@ def test_targets_that_nobody_compares_are_a_missing_loss() -> None:
 
 
 @pytest.mark.parametrize("own", ["has_train_step", "has_train_loop"])
-def test_a_loop_computes_its_own_loss(own: str) -> None:
-    assert found(NONE, replace(SETUP, **{own: True})) == []
+def test_a_loop_computes_its_own_loss_unless_the_forward_refuses_labels(own: str) -> None:
+    setup = replace(SETUP, **{own: True})
+    assert found(NONE, setup) == []
+    row = raised("NotImplementedError", "Training is not supported", module_keywords=("labels",))
+    assert [f.code for f in found(row, setup)] == ["TD011"]
 
 
 def test_an_operation_that_does_not_exist_for_a_dtype_is_no_refusal() -> None:
