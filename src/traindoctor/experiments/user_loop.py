@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from traindoctor.experiments.lab import Lab
 from traindoctor.instruments.recorder import Recorder, Stopped
 from traindoctor.target.batches import describe
 from traindoctor.target.calling import call_by_name
+from traindoctor.target.usercode import user_place
 from traindoctor.trace import LossRow
 
 MAX_EPOCHS = 2
@@ -43,6 +45,7 @@ class BoundedLoader:
         if self._epochs >= MAX_EPOCHS and self._served >= self._num_batches:
             raise EnoughSeen
         self._epochs += 1
+        self._recorder.facts.setdefault("loop_places", []).append(user_place(sys._getframe(1)))
         return self._batches(self._epochs - 1)
 
     def _batches(self, epoch: int) -> Iterator[Any]:

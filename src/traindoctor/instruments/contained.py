@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import sysconfig
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CellType, FunctionType
@@ -86,7 +87,8 @@ def call_contained(function: Callable[..., Any], *args: Any) -> Exception | None
         TooLarge: they hold too much to be copied.
     """
     silence = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with _undone(function), silence[0], silence[1], _gate():
+    with _undone(function), silence[0], silence[1], warnings.catch_warnings(), _gate():
+        warnings.simplefilter("ignore")
         try:
             function(*args)
         except LeftComputing:

@@ -46,7 +46,8 @@ def counted(number: int, noun: str) -> str:
     """Return `1 batch`, `2 batches`, `3 parameters`."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number} {noun}es" if noun.endswith(("ch", "sh", "s", "x")) else f"{number} {noun}s"
+    is_hissing = noun.endswith(("ch", "sh", "s", "x")) and noun != "epoch"
+    return f"{number} {noun}es" if is_hissing else f"{number} {noun}s"
 
 
 def figure(value: float | None, digits: int = 3) -> str:
