@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -100,13 +101,27 @@ class Lab:
 
     def perform(self, experiment: Experiment) -> Trace:
         """Run an experiment from the same seed as any other, then give the setup back."""
-        snapshot = self.snapshot
+        self._give_lazy_parameters_their_shapes()
+        snapshot, _ = self.snapshot, self.anatomy  # both as the setup was handed over
         seed_everything()
         try:
-            return experiment.run(self)
+            with _uncompiled():
+                return experiment.run(self)
         finally:
             if snapshot is not None:
                 snapshot.restore()
+
+    def _give_lazy_parameters_their_shapes(self) -> None:
+        """Run one forward for models with `nn.Lazy…` modules, as their user has to."""
+        import torch
+        from torch.nn.parameter import is_lazy
+
+        from traindoctor.target.batches import copy_batch
+        from traindoctor.target.calling import call_model
+
+        if any(is_lazy(p) for p in self.setup.model.parameters()) and self.batches(1):
+            with torch.no_grad(), suppress(Exception):  # its troubles show in the experiments
+                call_model(self.setup.model, copy_batch(self.batches(1)[0].batch), self.setup)
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
@@ -158,6 +173,21 @@ class Lab:
                 break
             self._fetched.append(Fetched(len(self._fetched), batch, self.clock() - start))
         return self._fetched[:number]
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Run compiled models as they are written: hooks on inner modules vanish when compiled."""
+    import sys
+
+    import torch
+
+    # Whoever called `torch.compile` has imported this; it costs a second to do so for nothing.
+    if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield
 
 
 def seed_everything(seed: int = SEED) -> None:
