@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from traindoctor.experiments import Lab, OverfitBatch
-from traindoctor.experiments.curves import outcome
+from traindoctor.experiments.curves import outcome, settled
 from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.target.setup import TrainingSetup
 from traindoctor.trace import CriterionRow
@@ -36,6 +37,53 @@ def test_a_curve_is_judged_by_how_far_it_came_towards_its_floor(
     assert (
         outcome(trials=[start] * 3, losses=losses, floor=floor, target=None)["learned"] is learned
     )
+
+
+def courses(losses: list[float], floor: Floor = ZERO, **more: Any) -> tuple[str, bool | None]:
+    judged = outcome(trials=losses[:1] * 3, losses=losses, floor=floor, **more)
+    return judged["course"], judged["learned"]
+
+
+def test_a_curve_at_rest_is_told_from_one_that_falls_slowly() -> None:
+    rest = [0.5 + 1.5 * 0.8**n for n in range(60)]
+    slow = [2.0 - 0.005 * n for n in range(60)]
+    assert courses(rest) == ("stuck", False)
+    assert courses(slow) == ("falling", None)
+    assert settled(rest)
+    assert not settled(slow)
+
+
+def test_a_curve_that_rises_or_rests_where_it_was_has_not_learned() -> None:
+    assert courses([2.0 + 0.1 * n for n in range(40)]) == ("rising", False)
+    assert courses([2.0] * 40) == ("flat", False)
+
+
+def test_a_curve_that_starts_at_its_floor_says_nothing() -> None:
+    assert courses([0.0] * 10) == ("at floor", None)
+
+
+def test_dropout_at_rest_tells_learning_from_noise() -> None:
+    noisy = [2.0, *(2.0 + (-1) ** n for n in range(60))]
+    assert courses(noisy) == ("flat", None)
+    assert courses(noisy, before=[2.0, 2.0], after=[0.1, 0.1]) == ("reached", True)
+    assert courses(noisy, before=[2.0, 2.0], after=[2.0, 2.0]) == ("flat", False)
+
+
+def test_an_objective_that_draws_noise_of_its_own_has_no_known_floor() -> None:
+    falls = [2.0 - 0.01 * n for n in range(60)]
+    judged = outcome(trials=[2.0], losses=falls, floor=ZERO, before=[2.0, 1.9], after=[1.4, 1.5])
+    assert (judged["floor"], judged["stochastic"], judged["learned"]) == (None, True, True)
+
+
+def test_optimizers_that_train_against_each_other_are_not_judged() -> None:
+    assert courses([2.0 + 0.1 * n for n in range(40)], num_optimizers=2) == ("flat", None)
+
+
+def test_a_likelihood_without_logarithm_has_no_floor() -> None:
+    row = CriterionRow(function="nll_loss", value=1.0, target_dtype="int64", input_maximum=0.9)
+    assert floor_of([row], 1.0).value is None
+    picked = CriterionRow(function="log_likelihood", value=-1.0)
+    assert floor_of([picked], 1.0).value == 0.0
 
 
 def test_a_target_of_the_users_decides_alone() -> None:
@@ -90,3 +138,34 @@ def test_one_batch_is_learned_by_a_net_and_not_by_a_constant() -> None:
         trace = Lab(setup).perform(OverfitBatch(fresh=True, learning_rate=1e-2))
         verdicts.append(trace.facts["overfit"]["learned"])
     assert verdicts == [True, False]
+
+
+def test_a_loop_of_the_users_is_served_one_batch_until_it_is_learned() -> None:
+    def train_loop(model: nn.Module, loader: Any, optimizer: torch.optim.Optimizer) -> None:
+        for _ in range(100):
+            x, y = next(iter(loader))
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    torch.manual_seed(0)
+    batches = [(torch.randn(9, 5), torch.randint(3, (9,))) for _ in range(4)]
+    model = nn.Sequential(nn.Linear(5, 32), nn.ReLU(), nn.Linear(32, 3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    setup = TrainingSetup(model=model, loader=batches, optimizer=optimizer, train_loop=train_loop)
+    facts = Lab(setup).perform(OverfitBatch()).facts["overfit"]
+    assert (facts["learned"], facts["floor"]) == (True, 0.0)
+    assert facts["steps"] < 100
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_loss_that_falls_while_its_loss_function_rises_is_not_learning(sign: int) -> None:
+    torch.manual_seed(0)
+    batch = (torch.randn(9, 5), torch.arange(9) % 3)
+    setup = TrainingSetup(
+        model=nn.Linear(5, 3),
+        loader=[batch],
+        loss_fn=lambda outputs, targets: sign * F.cross_entropy(outputs, targets),
+    )
+    trace = Lab(setup).perform(OverfitBatch(fresh=True, learning_rate=0.1))
+    assert trace.facts["overfit"]["learned"] is (sign > 0)

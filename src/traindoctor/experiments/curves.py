@@ -7,9 +7,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from traindoctor.experiments.floors import Floor
+from traindoctor.experiments.floors import BY_TARGET, ZERO, Floor
+from traindoctor.trace import CriterionRow
 
-__all__ = ["is_stochastic", "noise_of", "outcome", "settled"]
+__all__ = ["is_stochastic", "noise_of", "outcome", "settled", "worsened"]
 
 LEARNED_SHARE = 0.1  # of the way from the start to the floor that may be left
 MOST = 0.85  # of the way: a curve that rests further up has not learned
@@ -67,13 +68,12 @@ def outcome(
     if not all(map(math.isfinite, [*trials, *losses])):
         return result | {"end": losses[-1]} | _said(False, "not finite", "the loss is not finite")
     start, end = statistics.fmean(trials), statistics.median(losses[-3:])
-    gains = [(start, end)]
+    seen = [(start, end, noise_of(trials, losses))]
     if before and after and math.isfinite(after[0]):
-        gains.append((statistics.fmean(before), statistics.fmean(after)))
-        noise = statistics.pstdev([*before, *before[:1]])
-    else:
-        noise = noise_of(trials, losses)
-    first, last = max(gains, key=lambda pair: (pair[0] - pair[1]) / _way(pair[0], floor))
+        rest = statistics.fmean(before), statistics.fmean(after), statistics.pstdev(before)
+        seen.insert(0, rest)
+    clear = [one for one in seen if abs(one[0] - one[1]) > BEYOND_NOISE * one[2]]
+    first, last, noise = max(clear or seen[:1], key=lambda one: one[0] - one[1])
     progress = (first - last) / _way(first, floor)
     result |= {"start": start, "end": end, "noise": noise, "progress": progress}
     result |= _verdict(result, losses, _way(first, floor), num_optimizers)
@@ -155,3 +155,23 @@ def settled(losses: Sequence[float], noise: float = 0.0) -> bool:
     little = SETTLED_SHARE * (losses[0] - now)
     error = 1.2533 * noise * (2 / stretch) ** 0.5  # standard error of a difference of medians
     return error < little and before - now < little
+
+
+def worsened(
+    before: Sequence[CriterionRow], after: Sequence[CriterionRow], floor: Floor
+) -> dict[str, Any]:
+    """Return another verdict where a loss falls while the loss function it is made of rises.
+
+    A sign was turned. Only a loss of one known function is judged, and only where its floor is
+    not known: what falls towards its floor does so with its loss function.
+    """
+    first = [row for row in before if row.value is not None]
+    last = [row for row in after if row.value is not None]
+    if floor.value is not None or len(first) != 1 or len(last) != 1:
+        return {}
+    name, old, new = first[0].function, first[0].value or 0.0, last[0].value or 0.0
+    rises = name in ZERO | BY_TARGET and new > 2 * old > 0
+    sinks = name == "log_likelihood" and new < 2 * old < 0
+    if not rises and not sinks:
+        return {}
+    return _said(False, "rising", f"it falls while {name} goes from {old:.3g} to {new:.3g}")

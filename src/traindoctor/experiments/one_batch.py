@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from traindoctor.experiments.curves import is_stochastic
 from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.lab import Fetched, Lab
 from traindoctor.experiments.loop import Loop, device_of
+from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.recorder import Stopped
@@ -21,34 +23,59 @@ NUM_TRIALS = 3  # losses taken before training, to know the noise of the objecti
 
 @dataclass
 class OneBatch:
-    """One batch under one loop: losses before, during and after the training."""
+    """A batch that is trained on again and again, by the canonical loop or the user's own.
+
+    Attributes:
+        lab: has the setup.
+        loop: trains, and records; a `train_loop` of the user's takes its place.
+        fetched: the batch.
+        trials: losses before training, as training takes them.
+        before: the same with dropout at rest.
+        floor: what the loss cannot go below.
+        called: what the loss functions got before training.
+    """
 
     lab: Lab
     loop: Loop
     fetched: Fetched
     trials: list[float] = field(default_factory=list)
-    before: list[float] = field(default_factory=list)  # with dropout at rest
+    before: list[float] = field(default_factory=list)
     floor: Floor = field(default_factory=lambda: Floor(None, "no known loss function was called"))
+    called: list[CriterionRow] = field(default_factory=list)
 
     @property
     def losses(self) -> list[float]:
         """One a step; before the training, one a trial."""
-        return [row.value for row in self.loop.recorder.losses]
+        recorder = self.loop.recorder
+        if self.has_own_loop:
+            return [row.loss for row in recorder.backwards if row.loss is not None]
+        return [row.value for row in recorder.losses]
+
+    @property
+    def has_own_loop(self) -> bool:
+        """Whether the setup trains by a `train_loop` alone."""
+        return self.lab.setup.train_loop is not None and self.lab.setup.train_step is None
+
+    @property
+    def trains_by_hand(self) -> bool:
+        """Whether a loss cannot be had without a step."""
+        return self.has_own_loop or self.lab.setup.train_step is not None
 
     def try_out(self) -> None:
         """Take the loss a few times without training; its floor is read off the loss functions.
 
-        Of a user's own `train_step`, which trains, the first step is the one trial there is.
+        Of a step or loop of the user's, which trains, the first loss is the one trial there is.
         """
         with self._loss_functions() as criteria:
-            if self.lab.setup.train_step is not None:
-                self.loop.run([self.fetched])
+            if self.trains_by_hand:
+                self.train(1, lambda _: True)
             else:
                 self._forward()
+        self.called = criteria.rows
         self.trials = self.losses[:1]
         if self.trials:
             self.floor = floor_of(criteria.rows, self.trials[0])
-        if self.lab.setup.train_step is None:
+        if not self.trains_by_hand:
             for _ in range(NUM_TRIALS - 1):
                 self._forward()
             self.trials = self.losses
@@ -58,13 +85,34 @@ class OneBatch:
             if is_stochastic(self.before):
                 self.floor = Floor(None, "the objective draws noise of its own")
 
+    def train(self, steps: int, has_ended: Callable[[int], bool]) -> None:
+        """Train until the steps are done, user code raises, or `has_ended(step)` says so."""
+        if self.has_own_loop:
+            self.loop.recorder.losses.clear()
+            optimizers = tuple(self.loop.optimizers)
+            served = self._served(steps, has_ended)
+            run_user_loop(
+                self.lab, self.loop.recorder, steps, optimizers=optimizers, instead=served
+            )
+            return
+        for step in range(1, steps + 1):
+            if not self.loop.run([self.fetched]) or not self.losses or has_ended(step):
+                break
+
+    def _served(self, steps: int, has_ended: Callable[[int], bool]) -> Iterator[Any]:
+        self.loop.recorder.batch = self.fetched.index
+        for step in range(1, steps + 1):
+            yield copy_batch(self.fetched.batch)
+            if self.losses and has_ended(step):
+                break
+
     def at_rest(self, criteria: list[CriterionRow] | None = None) -> list[float]:
         """Return two losses with dropout at rest; `criteria` gets what the loss functions get.
 
-        None can be had without training on where a user's own `train_step` trains.
+        None can be had where a loss comes with a step.
         """
         recorder, model = self.loop.recorder, self.lab.setup.model
-        if self.lab.setup.train_step is not None:
+        if self.trains_by_hand:
             return []
         seen, raised = len(recorder.losses), len(recorder.exceptions)
         for module in model.modules():  # batch norm keeps to the statistics of the batch

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments.curves import MOVED_SHARE, noise_of, outcome, settled
+from traindoctor.experiments.curves import MOVED_SHARE, noise_of, outcome, settled, worsened
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
 from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
 from traindoctor.experiments.one_batch import OneBatch
@@ -56,15 +56,9 @@ class OverfitBatch(Experiment):
         `traindoctor.experiments.curves.outcome`.
 
         Raises:
-            ExperimentFailed: there is no batch, it cannot be cut down to the samples asked
-                for, or the setup only has a loop of its own.
+            ExperimentFailed: there is no batch, or it cannot be cut down to the samples asked for.
         """
         setup, fetched = lab.setup, self._batch(lab)
-        if setup.train_loop is not None and setup.train_step is None and setup.loss_fn is None:
-            raise ExperimentFailed(
-                "the setup trains by a train_loop of its own; hand over a train_step "
-                "or a loss_fn to have one batch overfitted"
-            )
         recorder = Recorder(clock=lab.clock)
         optimizers = self._optimizers(lab)
         clear_gradients(lab)
@@ -84,7 +78,8 @@ class OverfitBatch(Experiment):
             before=run.before,
             after=after,
             num_optimizers=len(optimizers),
-        ) | {
+        )
+        recorder.facts["overfit"] |= worsened(run.called, recorder.criteria, run.floor) | {
             "learning_rate": rates[0][0] if rates else None,
             "rates_vary": any(rate != rates[0] for rate in rates),
             "optimizer": type(optimizers[0]).__name__,
@@ -131,13 +126,12 @@ class OverfitBatch(Experiment):
 
     def _train(self, run: OneBatch) -> float:
         lab, start = run.lab, run.lab.clock()
-        for step in range(1, self.steps + 1):
-            if not run.loop.run([run.fetched]) or not run.losses:
-                break
+
+        def has_ended(step: int) -> bool:
             lab.on_progress(step, self.steps, f"loss {run.losses[-1]:.4g}")
-            spent = lab.clock() - start
-            if self._has_ended(run) or spent > self.max_seconds:
-                break
+            return self._has_ended(run) or lab.clock() - start > self.max_seconds
+
+        run.train(self.steps, has_ended)
         return lab.clock() - start
 
     def _has_ended(self, run: OneBatch) -> bool:

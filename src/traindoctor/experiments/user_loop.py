@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from traindoctor.experiments.lab import Lab
 from traindoctor.instruments.recorder import Recorder, Stopped
@@ -13,6 +13,9 @@ from traindoctor.target.batches import describe
 from traindoctor.target.calling import call_by_name
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import LossRow
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_EPOCHS = 2
 
@@ -25,13 +28,25 @@ class BoundedLoader:
     """A loader as a smaller data set: each epoch ends after `num_batches` batches.
 
     Everything else is the user's loader's own (`dataset`, `batch_size`, …).
+
+    Args:
+        lab: has the user's loader.
+        recorder: takes the batches that are served.
+        num_batches: an epoch's length.
+        iterate: how the user's loader is iterated.
+        instead: batches to serve in place of the loader's; the loop ends when they do.
     """
 
     def __init__(
-        self, lab: Lab, recorder: Recorder, num_batches: int, iterate: Callable[[Any], Any] = iter
+        self,
+        lab: Lab,
+        recorder: Recorder,
+        num_batches: int,
+        iterate: Callable[[Any], Any] = iter,
+        instead: Iterator[Any] | None = None,
     ) -> None:
         self._lab, self._recorder, self._num_batches = lab, recorder, num_batches
-        self._iterate = iterate
+        self._iterate, self._instead = iterate, instead
         self._epochs = self._served = 0
 
     def __len__(self) -> int:
@@ -50,6 +65,10 @@ class BoundedLoader:
 
     def _batches(self, epoch: int) -> Iterator[Any]:
         recorder, most = self._recorder, MAX_EPOCHS * self._num_batches
+        if self._instead is not None:
+            for batch in self._instead:  # which outlives a loop that takes one batch a time
+                yield batch
+            raise EnoughSeen
         for batch in self._source():
             if self._served >= most:
                 raise EnoughSeen
@@ -69,11 +88,21 @@ class BoundedLoader:
             yield batch
 
 
-def run_user_loop(lab: Lab, recorder: Recorder, num_batches: int) -> None:
-    """Run the setup's `train_loop` for at most two epochs of `num_batches`, then end it."""
-    setup, optimizers = lab.setup, lab.optimizers()
+def run_user_loop(
+    lab: Lab,
+    recorder: Recorder,
+    num_batches: int,
+    *,
+    optimizers: tuple[torch.optim.Optimizer, ...] | None = None,
+    instead: Iterator[Any] | None = None,
+) -> None:
+    """Run the setup's `train_loop` for at most two epochs of `num_batches`, then end it.
+
+    `optimizers` stand in for the setup's, and `instead` for its loader's batches.
+    """
+    setup, optimizers = lab.setup, optimizers or lab.optimizers()
     assert setup.train_loop is not None
-    with bounded(lab, recorder, num_batches) as loader:
+    with bounded(lab, recorder, num_batches, instead) as loader:
         available = {
             "model": setup.model,
             "loader": loader,
@@ -100,7 +129,9 @@ def run_user_loop(lab: Lab, recorder: Recorder, num_batches: int) -> None:
 
 
 @contextmanager
-def bounded(lab: Lab, recorder: Recorder, num_batches: int) -> Iterator[BoundedLoader]:
+def bounded(
+    lab: Lab, recorder: Recorder, num_batches: int, instead: Iterator[Any] | None = None
+) -> Iterator[BoundedLoader]:
     """Bound the setup's loader, also where the loop reaches for it by another name."""
     from torch.utils.data import DataLoader
 
@@ -110,7 +141,7 @@ def bounded(lab: Lab, recorder: Recorder, num_batches: int) -> Iterator[BoundedL
     def iterate(loader: Any) -> Any:
         return original(loader) if isinstance(loader, DataLoader) else iter(loader)
 
-    served = BoundedLoader(lab, recorder, num_batches, iterate)
+    served = BoundedLoader(lab, recorder, num_batches, iterate, instead)
 
     def patched(self: Any) -> Any:
         return iter(served) if self is user_loader else original(self)

@@ -1,0 +1,75 @@
+"""Probabilities where logits are asked for are told by what was measured of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.probes.asking import LINE, SETUP, asks
+
+from traindoctor.probing import Finding, NoOptions
+from traindoctor.trace import CriterionRow, Place, Trace
+from traindoctor_probes.loss_inputs import examine
+
+SOFTMAX = Place("/user/model.py", 20, "forward", "return F.softmax(x, dim=1)")
+ROW = CriterionRow(
+    function="cross_entropy",
+    place=LINE,
+    num_classes=5,
+    input_minimum=0.05,
+    input_maximum=0.6,
+    row_sum_error=1e-7,
+    column_sum_error=4.0,
+    input_operation="softmax",
+    input_place=SOFTMAX,
+)
+
+
+def found(**facts: Any) -> list[Finding]:
+    step = Trace(setup=SETUP, criteria=(replace(ROW, **facts),))
+    return list(examine(asks(step), NoOptions()))
+
+
+def test_the_line_of_the_softmax_is_named_and_that_of_the_loss_beside_it() -> None:
+    (finding,) = found()
+    assert (finding.code, finding.location.line) == ("TD107", SOFTMAX.line)
+    assert [place.line for place in finding.also_at] == [LINE.line]
+
+
+@pytest.mark.parametrize(
+    ("facts", "given"),
+    [
+        ({"input_operation": "", "input_place": Place()}, "probabilities"),
+        ({"row_sum_error": 0.9, "column_sum_error": 1e-7}, "a softmax over the batch"),
+        ({"row_sum_error": 0.9, "input_operation": "sigmoid"}, "sigmoid outputs"),
+        ({"function": "nll_loss"}, "probabilities"),
+        (
+            {
+                "function": "binary_cross_entropy_with_logits",
+                "num_classes": None,
+                "row_sum_error": None,
+                "column_sum_error": None,
+                "input_operation": "sigmoid",
+            },
+            "sigmoid outputs",
+        ),
+    ],
+)
+def test_each_kind_of_squashing_is_named(facts: dict[str, Any], given: str) -> None:
+    (finding,) = found(**facts)
+    assert f"is given {given}" in finding.title
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"input_minimum": -3.0, "row_sum_error": 7.0, "input_operation": ""},
+        {"function": "nll_loss", "input_minimum": -4.0, "input_operation": "log_softmax"},
+        {"function": "binary_cross_entropy", "input_operation": "sigmoid"},
+        {"row_sum_error": 0.4, "column_sum_error": 3.0, "input_operation": "relu"},
+        {"function": "mse_loss"},
+    ],
+)
+def test_what_a_loss_function_wants_is_healthy(facts: dict[str, Any]) -> None:
+    assert found(**facts) == []
