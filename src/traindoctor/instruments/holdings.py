@@ -37,7 +37,7 @@ def held(roots: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             continue
         seen[id(part)] = part
         yield path, part
-        waiting.extend((f"{path}.{name}", inner) for name, inner in _inside(part))
+        waiting.extend((f"{path}.{name}" if name else path, inner) for name, inner in _inside(part))
 
 
 def _inside(part: Any) -> Iterator[tuple[str, Any]]:
@@ -71,6 +71,6 @@ def _named(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 def _content(cell: CellType) -> Iterator[tuple[str, Any]]:
     try:
-        yield "content", cell.cell_contents
+        yield "", cell.cell_contents
     except ValueError:  # nothing was assigned yet
         return

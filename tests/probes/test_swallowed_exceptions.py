@@ -1,0 +1,110 @@
+"""A handler is reported for the batches it lost, and for nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.probes.asking import asks
+from traindoctor_probes.swallowed_exceptions import examine
+
+from traindoctor.probing import Confidence, Finding, NoOptions, Severity
+from traindoctor.trace import BackwardRow, BatchRow, HandledRow, Place, SetupRow, StepRow, Trace
+
+HANDLER = Place("/user/train.py", 20, "train", "except Exception:")
+CAUGHT = HandledRow(
+    handler=HANDLER,
+    raised=Place("/user/train.py", 12, "train", "loss = model(batch)"),
+    type_name="TypeError",
+    message="unexpected keyword",
+    count=6,
+    batches=tuple(range(6)),
+    traceback="TypeError: unexpected keyword",
+)
+
+
+def run(*handled: HandledRow, backwards: Any = (), steps: Any = None, batches: int = 6) -> Trace:
+    return Trace(
+        setup=SetupRow(has_train_loop=True, trains_by_hand=True),
+        batches=tuple(BatchRow(index=index, size=4) for index in range(batches)),
+        backwards=tuple(BackwardRow(index=i, step=i, batch=b) for i, b in enumerate(backwards)),
+        steps=tuple(
+            StepRow(index=i, batch=b) for i, b in enumerate(backwards if steps is None else steps)
+        ),
+        handled=handled,
+    )
+
+
+def found(trace: Trace) -> list[Finding]:
+    return list(examine(asks(short_run=trace), NoOptions()))
+
+
+def test_every_batch_lost_is_critical_at_the_handler_with_the_raising_line_and_its_words() -> None:
+    (finding,) = found(run(CAUGHT))
+    assert (finding.code, finding.severity) == ("TD801", Severity.CRITICAL)
+    assert (finding.location.file, finding.location.line) == ("/user/train.py", 20)
+    assert [place.line for place in finding.also_at] == [12]
+    assert "6 of 6" in finding.title
+    assert finding.quote == CAUGHT.traceback
+    assert {item.label: item.value for item in finding.evidence}["batches lost"] == 6
+
+
+def test_fewer_than_one_batch_in_twenty_is_an_error() -> None:
+    row = replace(CAUGHT, count=1, batches=(3,))
+    (finding,) = found(run(row, backwards=[n for n in range(40) if n != 3], batches=40))
+    assert finding.severity is Severity.ERROR
+
+
+def test_a_handler_that_loses_no_batch_is_silent() -> None:
+    retried = replace(CAUGHT, type_name="OutOfMemoryError", count=2, batches=(1, 4))
+    lookup = replace(CAUGHT, type_name="KeyError", count=60)
+    before_the_loop = replace(CAUGHT, type_name="ImportError", count=1, batches=(-1,))
+    assert found(run(retried, lookup, before_the_loop, backwards=range(6))) == []
+
+
+def test_batches_that_fail_between_backward_and_step_are_lost_too() -> None:
+    row = replace(CAUGHT, batches=(2, 3), after_backward=(2, 3))
+    (finding,) = found(run(row, backwards=range(6), steps=(0, 1, 4, 5)))
+    assert "never stepped on" in finding.message
+    assert "2 of 6" in finding.title
+
+
+def test_an_exception_after_the_step_loses_nothing() -> None:
+    assert found(run(replace(CAUGHT, after_backward=()), backwards=range(6))) == []
+
+
+def test_an_exception_between_backward_and_step_of_an_accumulation_is_not_judged() -> None:
+    trace = run(replace(CAUGHT, after_backward=(0,)), backwards=range(6), steps=(3,))
+    setup = replace(trace.setup, accumulation_steps=4)
+    assert found(replace(trace, setup=setup)) == []
+
+
+def test_a_skip_that_the_user_raises_on_purpose_is_information() -> None:
+    row = replace(
+        CAUGHT,
+        type_name="BadSample",
+        is_users_type=True,
+        raising_text="raise BadSample(index)",
+        count=1,
+        batches=(2,),
+    )
+    (finding,) = found(run(row, backwards=(0, 1, 3, 4, 5)))
+    assert finding.severity is Severity.INFO
+
+
+def test_a_batch_lost_to_memory_is_a_warning_that_may_be_the_doctors_own_doing() -> None:
+    row = replace(CAUGHT, type_name="OutOfMemoryError", count=1, batches=(2,))
+    (finding,) = found(run(row, backwards=(0, 1, 3, 4, 5)))
+    assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.LIKELY)
+
+
+def test_one_handler_with_several_kinds_is_one_finding_led_by_the_most_frequent() -> None:
+    rare = replace(CAUGHT, type_name="ValueError", count=1, batches=(5,))
+    (finding,) = found(run(rare, replace(CAUGHT, count=5, batches=(0, 1, 2, 3, 4))))
+    assert finding.subject == "TypeError"
+    assert "6 batches of 6" in finding.message
+
+
+def test_two_handlers_are_two_findings() -> None:
+    other = replace(CAUGHT, handler=replace(HANDLER, line=31))
+    assert [finding.location.line for finding in found(run(CAUGHT, other))] == [20, 31]
