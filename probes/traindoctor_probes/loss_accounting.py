@@ -168,12 +168,14 @@ def _loss_names(function: Function) -> set[str]:
         and node.func.attr == "backward"
         for name in _names(node.func.value)
     } - {"self", "scaler", "scale"}
-    found |= {name for name in _names(function) if "loss" in name.lower()}
+    made = {name for name in _names(function) if "loss" in name.lower()}
     totals = {name for node in _additions(function) for name in _names(node.target)}
     for node in ast.walk(function):
-        if isinstance(node, ast.Assign) and _names(node.value) & found:
-            found |= {name for target in node.targets for name in _names(target)}
-    return found - totals - {"self"}
+        if isinstance(node, ast.Assign) and _names(node.value) & (found | made):
+            targets = {name for target in node.targets for name in _names(target)}
+            is_total = isinstance(node.value, ast.BinOp) and targets & _names(node.value.left)
+            (totals if is_total else made).update(targets)
+    return found | made - totals - {"self"}
 
 
 def _names(node: ast.AST) -> set[str]:

@@ -209,9 +209,7 @@ def run_of(train: Callable[..., None], **more: Any) -> Trace:
     model = nn.Linear(4, 3)
     loader = [(torch.randn(5, 4), torch.randint(0, 3, (5,))) for _ in range(8)]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    setup = TrainingSetup(
-        model=model, loader=loader, optimizer=optimizer, train_loop=train, **more
-    )
+    setup = TrainingSetup(model=model, loader=loader, optimizer=optimizer, train_loop=train, **more)
     return Lab(setup).perform(ShortRun())
 
 

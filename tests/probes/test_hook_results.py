@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.probes.asking import asks
-from traindoctor_probes.hook_results import examine
 
 from traindoctor.probing import Finding, NoOptions, Severity
 from traindoctor.trace import GradientRow, HookRow, ParameterRow, Place, Trace
+from traindoctor_probes.hook_results import examine
 
 ROW = HookRow(
     hook="Observer.hook",

@@ -1,14 +1,14 @@
-"""A hook is crashing where it crashed, and risky only where its module may return what it fails on."""
+"""A hook is crashing where it crashed, risky only where its module may return what it fails on."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from tests.probes.asking import asks
-from traindoctor_probes.module_hooks import examine
 
 from traindoctor.probing import Confidence, Finding, NoOptions, Severity
 from traindoctor.trace import HookRow, Place, Trace
+from traindoctor_probes.module_hooks import examine
 
 NO_SHAPE = "AttributeError: no attribute 'shape'"
 SAFE = HookRow(

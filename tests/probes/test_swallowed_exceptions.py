@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from tests.probes.asking import asks
-from traindoctor_probes.swallowed_exceptions import examine
 
 from traindoctor.probing import Confidence, Finding, NoOptions, Severity
 from traindoctor.trace import BackwardRow, BatchRow, HandledRow, Place, SetupRow, StepRow, Trace
+from traindoctor_probes.swallowed_exceptions import examine
 
 HANDLER = Place("/user/train.py", 20, "train", "except Exception:")
 CAUGHT = HandledRow(
