@@ -1,4 +1,4 @@
-"""A hook is crashing where it crashed, risky only where its module may return what it fails on."""
+"""A hook is crashing where it crashed, risky where its module may return what it fails on."""
 
 from __future__ import annotations
 

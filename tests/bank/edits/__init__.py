@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bank.edits import batch, gradients, labels, learning, loss, optimizer, tensors
+from tests.bank.edits import batch, control, gradients, labels, learning, loss, optimizer, tensors
 
 FAULTS = (
     *batch.FAULTS,
@@ -12,6 +12,7 @@ FAULTS = (
     *gradients.FAULTS,
     *optimizer.FAULTS,
     *learning.FAULTS,
+    *control.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -21,4 +22,5 @@ NEAR_MISSES = (
     *gradients.NEAR_MISSES,
     *optimizer.NEAR_MISSES,
     *learning.NEAR_MISSES,
+    *control.NEAR_MISSES,
 )
