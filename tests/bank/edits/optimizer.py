@@ -96,9 +96,9 @@ LEARNING_RATE_TOO_HIGH = (
 
 LEARNING_RATE_TOO_LOW = (
     rate("TD409", "mlp", "1e-7"),
-    rate("TD409", "cnn", "1e-4"),
-    rate("TD409", "gru", "1e-5"),
-    rate("TD409", "transformer", "1e-5"),
+    rate("TD409", "cnn", "1e-5"),
+    rate("TD409", "gru", "1e-6"),
+    rate("TD409", "transformer", "1e-6"),
 )
 
 DUPLICATE_PARAMETERS = (
