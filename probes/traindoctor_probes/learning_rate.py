@@ -35,7 +35,7 @@ TOO_HIGH = Rule(
     code="TD408",
     name="learning-rate-too-high",
     severity=Severity.ERROR,
-    title="The learning rate {rate} is too high: at {better} the same batch is learned",
+    title="The learning rate {rate} is too high: at {better} the loss falls",
     what="Steps are so large that the loss rises; smaller ones learn.",
     why="Training diverges or ends far above what it could reach.",
     known_limits="A rate that is only too high for later phases of training is not seen.",
@@ -58,7 +58,7 @@ TOO_LOW = Rule(
     code="TD409",
     name="learning-rate-too-low",
     severity=Severity.WARNING,
-    title="The learning rate {rate} moves nothing: at {better} the same batch is learned",
+    title="The learning rate {rate} moves nothing: at {better} the loss falls",
     what="Steps are so small that the loss of one batch, trained on again and again, stays.",
     why="The model is practically frozen for as long as the rate stays there.",
     known_limits="Only rates at which one batch's loss does not move measurably are named.",
@@ -71,6 +71,8 @@ TOO_LOW = Rule(
     ),
     explains=("TD405", "TD406", "TD413", "TD6"),
 )
+
+ENOUGH_STEPS = 50  # in fewer even a fine-tuning rate may not show
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
         tried = try_rates(ask, (0.1, 0.01, 0.001), rate, options)
         if tried:
             yield too_high(run, own, tried, ratio)
-    elif facts["course"] == "flat" and facts["learned"] is False and 0 < ratio < 1e-3:
+    elif is_too_low(facts, ratio):
         start = 10.0 ** round(math.log10(options.useful_ratio / ratio))
         tried = try_rates(ask, (start, start / 10, start * 10), rate, options)
         if tried:
@@ -130,6 +132,13 @@ def is_too_high(run: Trace, facts: dict[str, Any], ratio: float, options: Option
     return rises and (facts["learned"] is not True or overshoots)
 
 
+def is_too_low(facts: dict[str, Any], ratio: float) -> bool:
+    """Tell whether one batch's loss stays although steps are taken, and enough of them."""
+    flat = facts["course"] == "flat" and facts["learned"] is False
+    enough = facts["steps"] >= ENOUGH_STEPS or ratio < 1e-6
+    return flat and enough and 0 < ratio < 1e-3
+
+
 def try_rates(ask: Ask, factors: tuple[float, ...], rate: float, options: Options) -> Trace | None:
     """Return the run of the first factor at which the setup's own optimizer learns the batch.
 
@@ -139,7 +148,8 @@ def try_rates(ask: Ask, factors: tuple[float, ...], rate: float, options: Option
         run = ask(OverfitBatch(factor=factor, max_seconds=options.max_seconds / 2))
         facts = run.facts["overfit"]
         used = facts["learning_rate"] or 0.0
-        came_far = facts["learned"] is True or (facts["progress"] or 0.0) >= 0.5
+        far = 0.1 if facts["out_of_time"] else 0.5
+        came_far = facts["learned"] is True or (facts["progress"] or 0.0) >= far
         calm = facts["peak"] is not None and facts["peak"] <= 2 * abs(facts["start"])
         if came_far and calm and math.isclose(used, rate * factor, rel_tol=1e-3):
             return run

@@ -60,6 +60,8 @@ CANNOT = Rule(
     explains=("TD108", "TD712"),
 )
 RATES = (1e-2, 1e-3, 1e-4)
+ENOUGH_STEPS = 60  # fewer show neither rest nor slow learning
+MOVED = 0.1  # of the way to the floor: it learns, however slowly
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,10 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     own = ask(OverfitBatch(max_seconds=options.max_seconds))
     own.require(losses=1)
     facts = own.facts["overfit"]
-    if facts["learned"] is not False:
-        unsure(own)
+    is_short = facts["out_of_time"] and facts["steps"] < ENOUGH_STEPS
+    if is_short and (facts["progress"] or 0.0) < MOVED:
+        raise CannotJudge(f"time was over after {facts['steps']} steps: {said(own)}")
+    if is_short or facts["learned"] is not False:
         return
     if not any(row.requires_grad for row in own.losses):
         raise CannotJudge("the loss has no gradient")
@@ -102,13 +106,6 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
             f"{said(best)}, but {options.num_samples} of its samples alone: {said(few)}"
         )
     yield finding(own, others, few, options)
-
-
-def unsure(own: Trace) -> None:
-    """Refuse to judge a run that time ended before it showed anything."""
-    facts = own.facts["overfit"]
-    if facts["learned"] is None and facts["out_of_time"] and facts["steps"] < 20:
-        raise CannotJudge(f"time was over after {facts['steps']} steps: {said(own)}")
 
 
 def said(run: Trace) -> str:

@@ -69,7 +69,14 @@ def test_samples_that_look_alike_at_the_loss_are_a_proof_by_themselves() -> None
     assert "their inputs do not reach it" in finding.mechanism
 
 
-@pytest.mark.parametrize("own", [LEARNED, ran(None, 1.2, course="falling")])
+@pytest.mark.parametrize(
+    "own",
+    [
+        LEARNED,
+        ran(None, 1.2, course="falling"),
+        ran(False, 1.2, out_of_time=True, steps=10),
+    ],
+)
 def test_what_learns_or_still_falls_is_healthy(own: Trace) -> None:
     assert found(own) == []
 
@@ -81,6 +88,7 @@ def test_what_learns_or_still_falls_is_healthy(own: Trace) -> None:
         (STUCK, STUCK, LEARNED),  # too little capacity, or labels that contradict each other
         (ran(False, 0.8, floor=None), STUCK, STUCK),
         (ran(None, 1.9, out_of_time=True, steps=3), STUCK, STUCK),
+        (ran(False, 2.0, out_of_time=True, steps=30), STUCK, STUCK),
     ],
 )
 def test_what_has_another_explanation_is_not_judged(own: Trace, fresh: Trace, few: Trace) -> None:
