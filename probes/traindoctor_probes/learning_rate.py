@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from traindoctor.errors import CannotJudge
 from traindoctor.experiments import Experiment, OverfitBatch, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
 from traindoctor.probing.wording import figure, first_location
@@ -104,6 +105,11 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
         tried = try_rates(ask, (start, start / 10, start * 10), rate, options)
         if tried:
             yield too_low(own, tried, ratio)
+        elif facts["out_of_time"]:
+            raise CannotJudge(
+                f"the loss stays at {figure(facts['end'])} at {figure(rate)}, and there was no time "
+                f"to see another rate learn: {facts['steps']} steps took {facts['seconds']:.0f} s"
+            )
 
 
 def update_ratio(run: Trace) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.probes.asking import SETUP
 
+from traindoctor.errors import CannotJudge
 from traindoctor.experiments import OverfitBatch
 from traindoctor.probing import Finding
 from traindoctor.trace import (
@@ -115,3 +116,8 @@ def test_a_rate_is_not_blamed_if_no_other_learns() -> None:
 def test_a_step_that_sets_its_own_rate_is_not_compared() -> None:
     stubborn = ran(1, learned=True, end=0.01, progress=0.99)
     assert found(ran(1), {1e4: stubborn}, ratio=1e-6) == []
+
+
+def test_without_time_to_try_another_rate_nothing_is_judged() -> None:
+    with pytest.raises(CannotJudge, match="60 steps took 12 s"):
+        found(ran(1, out_of_time=True, seconds=12.0), ratio=1e-6)
