@@ -233,7 +233,19 @@ class Anatomy:
             forward_place=method_place(type(model), "forward"),
             loader_place=call_place(type(setup.loader).__name__, setup.factory),
             is_training=model.training,
+            **self._trainer(),
         )
+
+    def _trainer(self) -> dict[str, Any]:
+        """Return what there is to say of a `transformers.Trainer`."""
+        trainer = self.setup.trainer
+        if trainer is None:
+            return {}
+        return {
+            "trainer_class": type(trainer).__name__,
+            "trainer_is_users": is_user_class(type(trainer)),
+            "trainer_place": call_place(type(trainer).__name__, self.setup.factory),
+        }
 
     def _built(self, thing: Any) -> Place:
         """Return the user's line that built a model or an optimizer: as seen, else as written."""

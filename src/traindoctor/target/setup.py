@@ -45,6 +45,7 @@ class TrainingSetup:
     user named, `kind` the shape it came in (setup, tuple, dict, Trainer or Lightning), and
     `only_loss` says that `train_step` computes the loss and leaves backward and step to the
     loop. `built_at` holds the user's line for optimizers and modules, by `id`, where it was seen.
+    `trainer` is the `transformers.Trainer` that it came as.
     """
 
     model: nn.Module
@@ -65,6 +66,7 @@ class TrainingSetup:
     factory: Place = Place()
     only_loss: bool = False
     built_at: Mapping[int, Place] = field(default_factory=dict)
+    trainer: Any = None
 
     @property
     def optimizers(self) -> tuple[Any, ...]:
@@ -79,7 +81,7 @@ class TrainingSetup:
 NAMES = tuple(
     item.name
     for item in fields(TrainingSetup)
-    if item.name not in ("reference", "kind", "factory", "only_loss", "built_at")
+    if item.name not in ("reference", "kind", "factory", "only_loss", "built_at", "trainer")
 )
 """The names that a dict target may use."""
 

@@ -34,6 +34,7 @@ __all__ = [
     "StepRow",
     "UpdateRow",
     "WarningRow",
+    "WeightRow",
 ]
 
 
@@ -75,6 +76,9 @@ class SetupRow:
     loader_place: Place = Place()  # where the loader is built
     is_training: bool = True  # model.training as handed over
     trains_by_hand: bool = False  # the user's own train_step or train_loop ran
+    trainer_class: str = ""  # of a setup that came as a transformers.Trainer
+    trainer_is_users: bool = False  # that class is a subclass of the user's
+    trainer_place: Place = Place()  # where the trainer is built
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,32 @@ class ParameterRow:
     weight_rms: float = 0.0
     also_named: tuple[str, ...] = ()  # other names of the same tensor
     in_model: bool = True  # False: held by an optimizer, unknown to the model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightRow:
+    """One trainable matrix. A row of it is a unit, a filter, or an entry of a table.
+
+    The block is what stands at its end and is of another size than the rows before it. `row_spread`
+    is the largest difference between an element and the one above it in the first row; `moved`
+    and the rows with a gradient are known after training only.
+    """
+
+    name: str
+    module_class: str = ""
+    num_rows: int = 0
+    num_columns: int = 0
+    value: float | None = None  # of every element, where all are equal
+    row_spread: float = 0.0
+    rms: float = 0.0  # median over the rows before the block
+    block_start: int | None = None
+    block_rms: float = 0.0  # median over the rows of the block
+    block_value: float | None = None  # of every element of the block, where all are equal
+    block_is_mean: bool = False  # its rows are the mean of those before it
+    moved: float = 0.0  # largest change of an element
+    num_passes: int = 0  # backward passes that gave it a gradient
+    num_rows_reached: int = 0  # rows that got a gradient other than zero
+    num_block_rows_reached: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

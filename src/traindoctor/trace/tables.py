@@ -28,6 +28,7 @@ from traindoctor.trace.rows import (
     StepRow,
     UpdateRow,
     WarningRow,
+    WeightRow,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Trace:
     warnings: tuple[WarningRow, ...] = ()
     source: tuple[SourceRow, ...] = ()
     evaluations: tuple[EvaluationRow, ...] = ()
+    weights: tuple[WeightRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     def frame(self, table: str) -> pd.DataFrame:

@@ -49,6 +49,7 @@ def adapt(trainer: Any) -> TrainingSetup:
         device=args.device,
         kind="Trainer",
         only_loss=not _overrides_training_step(trainer),
+        trainer=trainer,
     )
 
 
