@@ -31,6 +31,7 @@ from traindoctor.experiments import Experiment, OverfitBatch, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
+from traindoctor_probes._rates import both, compared, curves, try_rates, update_ratio
 
 TOO_HIGH = Rule(
     code="TD408",
@@ -97,32 +98,20 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     run = ask(ShortRun())
     ratio = update_ratio(run)
     if is_too_high(run, facts, ratio, options):
-        tried = try_rates(ask, (0.1, 0.01, 0.001), rate, options)
+        tried = try_rates(ask, (0.1, 0.01, 0.001), rate, options.max_seconds / 2)
         if tried:
             yield too_high(run, own, tried, ratio)
     elif is_too_low(facts, ratio):
         start = 10.0 ** round(math.log10(options.useful_ratio / ratio))
-        tried = try_rates(ask, (start, start / 10, start * 10), rate, options)
+        tried = try_rates(ask, (start, start / 10, start * 10), rate, options.max_seconds / 2)
         if tried:
             yield too_low(own, tried, ratio)
         elif facts["out_of_time"]:
             raise CannotJudge(
-                f"the loss stays at {figure(facts['end'])} at {figure(rate)}, and there was no time "
-                f"to see another rate learn: {facts['steps']} steps took {facts['seconds']:.0f} s"
+                f"the loss stays at {figure(facts['end'])} at {figure(rate)}, and there was no "
+                f"time to see another rate learn: {facts['steps']} steps took "
+                f"{facts['seconds']:.0f} s"
             )
-
-
-def update_ratio(run: Trace) -> float:
-    """Return the largest ratio of a step's update to the weights, over all the model's elements."""
-    sizes = {row.name: row.num_elements for row in run.parameters}
-    ratios = [0.0]
-    for step in {row.step for row in run.updates}:
-        rows = [row for row in run.updates if row.step == step and row.parameter in sizes]
-        moved = sum(row.update_rms**2 * sizes[row.parameter] for row in rows)
-        weights = sum(row.weight_rms**2 * sizes[row.parameter] for row in rows)
-        if weights and math.isfinite(moved / weights):
-            ratios.append((moved / weights) ** 0.5)
-    return max(ratios)
 
 
 def is_too_high(run: Trace, facts: dict[str, Any], ratio: float, options: Options) -> bool:
@@ -143,23 +132,6 @@ def is_too_low(facts: dict[str, Any], ratio: float) -> bool:
     flat = facts["course"] == "flat" and facts["learned"] is False
     enough = facts["steps"] >= ENOUGH_STEPS or ratio < 1e-6
     return flat and enough and 0 < ratio < 1e-3
-
-
-def try_rates(ask: Ask, factors: tuple[float, ...], rate: float, options: Options) -> Trace | None:
-    """Return the run of the first factor at which the setup's own optimizer learns the batch.
-
-    A run that really trained at another rate than asked for (a step that sets its own) is none.
-    """
-    for factor in factors:
-        run = ask(OverfitBatch(factor=factor, max_seconds=options.max_seconds / 2))
-        facts = run.facts["overfit"]
-        used = facts["learning_rate"] or 0.0
-        far = 0.1 if facts["out_of_time"] else 0.5
-        came_far = facts["learned"] is True or (facts["progress"] or 0.0) >= far
-        calm = facts["peak"] is not None and facts["peak"] <= 2 * abs(facts["start"])
-        if came_far and calm and math.isclose(used, rate * factor, rel_tol=1e-3):
-            return run
-    return None
 
 
 def too_high(run: Trace, own: Trace, better: Trace, ratio: float) -> Finding:
@@ -205,17 +177,6 @@ def too_low(own: Trace, better: Trace, ratio: float) -> Finding:
     )
 
 
-def compared(own: Trace, better: Trace) -> str:
-    """State what became of one batch at both rates."""
-    facts, other = own.facts["overfit"], better.facts["overfit"]
-    return (
-        f"One batch, trained on alone, went from {figure(facts['start'])} to "
-        f"{figure(facts['end'])} in {facts['steps']} steps at {figure(facts['learning_rate'])} "
-        f"(highest {figure(facts['peak'])}), and to {figure(other['end'])} in {other['steps']} "
-        f"steps at {figure(other['learning_rate'])}."
-    )
-
-
 def remedied(rule: Rule, own: Trace, better: Trace) -> list[Remedy]:
     """Return the rule's remedies, the first one with the rates that were tried."""
     old, new = (figure(run.facts["overfit"]["learning_rate"]) for run in (own, better))
@@ -223,26 +184,6 @@ def remedied(rule: Rule, own: Trace, better: Trace) -> list[Remedy]:
         rule.remedies[0], before=f"learning_rate = {old}", after=f"learning_rate = {new}"
     )
     return [first, *rule.remedies[1:]]
-
-
-def both(facts: dict[str, Any], other: dict[str, Any]) -> list[Evidence]:
-    """Return how far one batch came at both rates."""
-    return [
-        Evidence(f"way gone at {figure(which['learning_rate'])}", which["progress"], "close to 1")
-        for which in (facts, other)
-    ]
-
-
-def curves(*runs: Trace) -> list[Series]:
-    """Return the loss curves of runs on one batch, named by their rates."""
-    return [
-        Series(
-            f"one batch at {figure(run.facts['overfit']['learning_rate'])}",
-            tuple(range(len(run.losses))),
-            tuple(row.value for row in run.losses),
-        )
-        for run in runs
-    ]
 
 
 def place(own: Trace) -> Any:
