@@ -77,9 +77,9 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     own = ask(OverfitBatch(max_seconds=options.max_seconds))
     own.require(losses=1)
     facts = own.facts["overfit"]
-    is_short = facts["out_of_time"] and facts["steps"] < ENOUGH_STEPS
+    is_short = facts["steps"] < ENOUGH_STEPS and facts["course"] in ("flat", "falling", "rising")
     if is_short and (facts["progress"] or 0.0) < MOVED:
-        raise CannotJudge(f"time was over after {facts['steps']} steps: {said(own)}")
+        raise CannotJudge(f"{facts['steps']} steps are too few to say: {said(own)}")
     if is_short or facts["learned"] is not False:
         return
     if not any(row.requires_grad for row in own.losses):
@@ -87,14 +87,16 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     if facts["floor"] is None:
         raise CannotJudge(f"{said(own)}; its floor is not known: {facts['floor_reason']}")
     half = options.max_seconds / 2
-    others = []
+    others: list[Trace] = []
     for rate in RATES:
-        others.append(ask(OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half)))
-        if others[-1].facts["overfit"]["learned"]:
+        run = ask(OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half))
+        if run.facts["overfit"]["learned"]:
             raise CannotJudge(
                 f"{said(own)}, and a fresh AdamW over all trainable parameters learns it: "
-                f"{said(others[-1])}"
+                f"{said(run)}"
             )
+        if run not in others:  # the user's own `--lr` makes them one and the same
+            others.append(run)
     best = max(others, key=lambda run: run.facts["overfit"]["progress"] or -math.inf)
     rate = best.facts["overfit"]["learning_rate"]
     few = ask(

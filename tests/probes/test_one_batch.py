@@ -29,7 +29,6 @@ def ran(learned: bool | None, end: float, **facts: Any) -> Trace:
         "steps": 60,
         "learning_rate": 1e-3,
         "optimizer": "AdamW",
-        "out_of_time": False,
     }
     return Trace(
         setup=SETUP,
@@ -74,7 +73,7 @@ def test_samples_that_look_alike_at_the_loss_are_a_proof_by_themselves() -> None
     [
         LEARNED,
         ran(None, 1.2, course="falling"),
-        ran(False, 1.2, out_of_time=True, steps=10),
+        ran(False, 1.2, course="falling", steps=10),
     ],
 )
 def test_what_learns_or_still_falls_is_healthy(own: Trace) -> None:
@@ -87,8 +86,8 @@ def test_what_learns_or_still_falls_is_healthy(own: Trace) -> None:
         (STUCK, LEARNED, STUCK),  # the optimizer is at fault, and others say how
         (STUCK, STUCK, LEARNED),  # too little capacity, or labels that contradict each other
         (ran(False, 0.8, floor=None), STUCK, STUCK),
-        (ran(None, 1.9, out_of_time=True, steps=3), STUCK, STUCK),
-        (ran(False, 2.0, out_of_time=True, steps=30), STUCK, STUCK),
+        (ran(None, 1.9, course="falling", steps=3), STUCK, STUCK),
+        (ran(False, 2.0, course="flat", steps=30), STUCK, STUCK),
     ],
 )
 def test_what_has_another_explanation_is_not_judged(own: Trace, fresh: Trace, few: Trace) -> None:
