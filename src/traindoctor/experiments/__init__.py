@@ -9,6 +9,7 @@ from traindoctor.experiments.one_step import OneStep
 from traindoctor.experiments.overfit_batch import OverfitBatch
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
+from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
 from traindoctor.experiments.short_run import ShortRun
 from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
@@ -24,7 +25,9 @@ __all__ = [
     "OverfitBatch",
     "ReadBatches",
     "ReadSource",
+    "ReadWeights",
     "ShortRun",
     "TryHooks",
     "WatchGraph",
+    "WatchWeights",
 ]

@@ -6,10 +6,12 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from traindoctor.trace import Place, SourceRow
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Node = TypeVar("Node", bound=ast.AST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ def uses(source: Iterable[SourceRow], attribute: str) -> list[Use]:
         for node, is_conditional in _reads(method, False)
         if node.attr == attribute
     ]
+
+
+def subtrees(row: SourceRow, kind: type[Node]) -> Iterator[Node]:
+    """Yield every syntax node of one kind in a file."""
+    return (node for node in ast.walk(_tree(row.text)) if isinstance(node, kind))
 
 
 def at(row: SourceRow, node: ast.AST) -> Place:

@@ -1,0 +1,80 @@
+"""Equal rows are a fault where a few steps show the harm: no gradient, no parting, or NaN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.probes.asking import asks
+
+from traindoctor.probing import Finding, NoOptions, Severity
+from traindoctor.trace import (
+    BackwardRow,
+    CriterionRow,
+    LossRow,
+    SourceRow,
+    Trace,
+    WeightRow,
+)
+from traindoctor_probes.initialisation import examine
+
+SOURCE = "nn.init.zeros_(self.norm.bias)\nnn.init.zeros_(self.fc1.weight)\n"
+ZERO = WeightRow(name="fc1.weight", module_class="Linear", num_rows=8, num_columns=4, value=0.0)
+PARTED = replace(ZERO, row_spread=0.02, moved=0.01, num_passes=6, num_rows_reached=8)
+TABLE = WeightRow(
+    name="embed.weight",
+    module_class="Embedding",
+    num_rows=64,
+    num_columns=8,
+    row_spread=0.1,
+    rms=0.02,
+    block_start=48,
+    block_value=0.0,
+)
+
+
+def found(before: WeightRow, after: WeightRow, first: float = 1.4, drawn: float = 1.4) -> Any:
+    backward = (BackwardRow(index=0, step=0, batch=0),)
+    ask = asks(
+        Trace(criteria=(CriterionRow(function="cross_entropy", num_classes=64),)),
+        read_weights=Trace(weights=(before,)),
+        watch_weights=Trace(weights=(after,), backwards=backward),
+        short_run=Trace(losses=(LossRow(step=0, batch=0, value=first),)),
+        loss_with_noise=Trace(losses=(LossRow(step=0, batch=0, value=drawn),)),
+        read_source=Trace(source=(SourceRow(file="/user/model.py", text=SOURCE),)),
+    )
+    findings: list[Finding] = list(examine(ask, NoOptions()))
+    return findings
+
+
+def test_zeros_that_no_gradient_reaches_are_an_error_at_the_line_that_writes_them() -> None:
+    (finding,) = found(ZERO, replace(ZERO, num_passes=6))
+    assert (finding.code, finding.severity) == ("TD704", Severity.ERROR)
+    assert "no gradient reaches them" in finding.title
+    assert (finding.location.file, finding.location.line) == ("/user/model.py", 2)
+
+
+def test_rows_that_gradients_move_alike_stay_equal() -> None:
+    (finding,) = found(ZERO, replace(PARTED, row_spread=1e-9))
+    assert "they stay equal" in finding.title
+
+
+def test_a_zero_layer_whose_rows_part_is_meant() -> None:
+    assert found(ZERO, PARTED) == []
+
+
+def test_a_zero_layer_that_this_loss_never_uses_is_not_judged() -> None:
+    assert found(ZERO, ZERO) == []
+
+
+def test_new_rows_of_zeros_are_at_fault_if_the_loss_is_nan_because_of_them() -> None:
+    used = replace(TABLE, num_passes=1, num_block_rows_reached=5)
+    (finding,) = found(TABLE, used, first=float("nan"))
+    assert "the first loss is NaN" in finding.title
+    assert "rows 48 to 63 start at 0" in finding.message
+    assert {"TD1", "TD705"} <= set(finding.explains)
+
+
+def test_a_loss_that_stays_nan_with_random_rows_has_another_cause() -> None:
+    used = replace(TABLE, num_passes=1, num_block_rows_reached=5)
+    assert found(TABLE, used, first=float("nan"), drawn=float("nan")) == []
