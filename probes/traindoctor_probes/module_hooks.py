@@ -221,5 +221,4 @@ probe = Probe(
     rules=(CRASHES, FRAGILE),
     examine=examine,
     experiments=experiments,
-    core=True,
 )

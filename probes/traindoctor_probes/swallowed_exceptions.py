@@ -169,5 +169,4 @@ probe = Probe(
     rules=(SWALLOWED,),
     examine=examine,
     experiments=experiments,
-    core=True,
 )

@@ -122,5 +122,4 @@ probe = Probe(
     rules=(WEIGHTS,),
     examine=examine,
     experiments=experiments,
-    core=True,
 )

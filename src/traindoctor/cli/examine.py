@@ -34,7 +34,7 @@ def overfit(
     *,
     steps: Annotated[
         Optional[int],  # noqa: UP045  typer reads these at run time, on 3.10 too
-        typer.Option(min=1, show_default=False, help="The most steps [default: 60]."),
+        typer.Option(min=1, show_default=False, help="The most steps [default: 200]."),
     ] = None,
     lr: Annotated[
         Optional[float],  # noqa: UP045
