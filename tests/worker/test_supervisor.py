@@ -19,6 +19,8 @@ from traindoctor.worker.job import Job
 from traindoctor.worker.supervisor import Supervisor, WorkerFailed
 
 ACTOR = Path(__file__).with_name("actor.py")
+TOKEN = f"actor_of={os.getpid()}"  # tells our actors from those of tests beside us
+COMMAND = (sys.executable, "-X", TOKEN, str(ACTOR))
 SICK_LINES = {
     line.rpartition("sick line: ")[2]: number
     for number, line in enumerate(ACTOR.read_text().splitlines(), start=1)
@@ -35,7 +37,7 @@ def supervise(*probes: str, target: str = "fine", timeout: float = 0.0, **more):
             for name in probes
         ],
         timeout=timeout,
-        command=(sys.executable, str(ACTOR)),
+        command=COMMAND,
         **more,
     )
     return supervisor, list(supervisor.events())
@@ -137,7 +139,7 @@ def test_our_own_failure_while_loading_is_no_fault_of_the_target():
 def test_children_of_a_dead_worker_are_gone():
     supervise("spawn_child")
 
-    assert not [line for line in processes() if "actor.py" in line]
+    assert are_gone()
 
 
 def test_a_thread_that_outlives_the_run_does_not_hold_it_up(monkeypatch):
@@ -153,27 +155,33 @@ def test_closing_the_events_ends_the_worker():
     supervisor = Supervisor(
         Job(probes=("loop",)),
         [Probe(name="loop", doc="", rules=(), examine=None, experiments=None)],  # type: ignore[arg-type]  # never called here
-        command=(sys.executable, str(ACTOR)),
+        command=COMMAND,
     )
     events = supervisor.events()
     next(events)
-    assert [line for line in processes() if "actor.py" in line]
+    assert running()
 
     events.close()
 
-    assert not [line for line in processes() if "actor.py" in line]
+    assert are_gone()
 
 
-def processes() -> list[str]:
-    """Return the command lines of this process's descendants, zombies left out."""
+def running() -> list[str]:
+    """Return the command lines of this test process's actors and their children."""
     found = []
-    mine = str(os.getpid())
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            status = (folder / "status").read_text()
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            command = (folder / "cmdline").read_bytes().decode()  # empty for a zombie
         except OSError:  # it ended meanwhile
             continue
-        if f"PPid:\t{mine}\n" in status or "actor.py" in command:
-            found.append(command if "State:\tZ" not in status else "")
+        if TOKEN in command:
+            found.append(command)
     return found
+
+
+def are_gone() -> bool:
+    """Tell whether no actor is left, giving the killed a moment to die."""
+    deadline = time.monotonic() + 10
+    while running() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not running()
