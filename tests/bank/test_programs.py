@@ -81,6 +81,13 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD601": lambda seen: seen.losses[-1] > 0.15 * seen.losses[0],
     "TD701": lambda seen: not seen.is_training,
     "TD703": raises(ValueError, text="more than 1 value per channel"),
+    "TD801": lambda seen: seen.error is None and seen.num_steps < seen.num_batches,
+    "TD802": raises(AttributeError),
+    "TD803": lambda seen: seen.error is None and seen.num_steps == seen.num_batches,
+    "TD804": lambda seen: seen.error is None and seen.num_steps == seen.num_batches,
+    "TD805": lambda seen: 0 < seen.num_steps <= len(seen.losses) / 4,
+    "TD808": lambda seen: seen.num_steps == 2 < len(seen.losses),
+    "TD809": lambda seen: seen.num_batches <= 2,
 }
 
 

@@ -87,7 +87,7 @@ def run(target: dict[str, Any], *, epochs: int = 2, same_batch: int = 0) -> Seen
                 loop(model, loader, target["optimizer"], 1 if same_batch else epochs)
             else:
                 train(target, Repeated(target["loader"], seen, same_batch), epochs)
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
             seen.error = error
     seen.warnings = [str(warning.message) for warning in caught]
     seen.is_training = model.training
