@@ -132,7 +132,8 @@ def test_a_near_miss_learns(edit, tmp_path):
     seen = watch.run(watch.load(built.file, edit.factory), same_batch=100)
 
     assert seen.error is None
-    assert seen.losses[-1] < 0.5 * seen.losses[0]
+    steps = {"TD805", "TD808"}  # they step at every fourth batch, or over all of them
+    assert seen.losses[-1] < (0.9 if edit.rule in steps else 0.5) * seen.losses[0]
 
 
 def observe(edit: Edit, folder: Path) -> Seen:
