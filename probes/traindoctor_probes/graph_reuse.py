@@ -131,7 +131,7 @@ def grows(run: Trace) -> bool:
     """
     sizes = [row.num_nodes for row in run.backwards]
     windows = (sizes[start : start + WINDOW] for start in range(len(sizes) - WINDOW + 1))
-    return any(0 < w[0] and sorted(set(w)) == w for w in windows)
+    return any(w[0] > 0 and sorted(set(w)) == w for w in windows)
 
 
 def backward_twice(raised: ExceptionRow, shared: GraphRow | None) -> Finding:

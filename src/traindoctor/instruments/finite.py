@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.flow import _tensors as tensors_in
 from traindoctor.instruments.backward import graph_nodes
+from traindoctor.instruments.flow import _tensors as tensors_in
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.target.usercode import is_user_file
 from traindoctor.trace import OperationRow, Place

@@ -112,7 +112,7 @@ class ModuleCalls:
             seen.requires_grad = any(t.requires_grad for t in found) or bool(seen.requires_grad)
             for tensor in found:  # so that a graph node can say whose output it is
                 if tensor.grad_fn is not None:
-                    tensor.grad_fn.metadata.setdefault(MODULE, path)
+                    tensor.grad_fn.metadata.setdefault(MODULE, path)  # type: ignore[attr-defined]  # a dict
             if self.keep_outputs:
                 seen.last = found
 

@@ -77,7 +77,12 @@ class _Watch:
         sizes = norms([p.grad for p in with_gradient if p.grad is not None])
         filled = {id(p) for p, size in zip(with_gradient, sizes, strict=True) if size != 0}
         seconds = self.recorder.clock()
-        state = {"depth": 1, "held": held, "place": user_place(sys._getframe(1)), "sizes": sizes}
+        state: dict[str, Any] = {
+            "depth": 1,
+            "held": held,
+            "place": user_place(sys._getframe(1)),
+            "sizes": sizes,
+        }
         state["num_gradients"] = len(with_gradient)
         state["num_zero"] = len(with_gradient) - len(filled)
         state["stale"], state["cleared"] = self.recorder.ledger.step_begins(

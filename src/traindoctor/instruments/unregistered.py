@@ -18,7 +18,8 @@ Lost = Mapping[tuple[str, str], Sequence[Any]]
 def unregistered(model: torch.nn.Module) -> dict[tuple[str, str], list[Any]]:
     """Return modules and leaf tensors by (path of the holding module, attribute).
 
-    Only classes of the user's own are searched; what is registered elsewhere does not count.
+    Only classes of the user's own are searched. What is registered elsewhere does not count, and
+    what stands in two places counts once.
     """
     known = {id(m) for m in model.modules()}
     known |= {id(p) for p in model.parameters()}
@@ -33,6 +34,7 @@ def unregistered(model: torch.nn.Module) -> dict[tuple[str, str], list[Any]]:
             lost = [item for item in _learnable(value) if id(item) not in known]
             if lost:
                 found[path, name] = lost
+                known |= {id(item) for item in lost}
     return found
 
 
