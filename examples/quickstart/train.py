@@ -1,7 +1,7 @@
 """A small Llama learns Shakespeare's sonnets.
 
-    python train.py                        trains it
-    traindoctor check train.py:setup       examines it
+python train.py                        trains it
+traindoctor check train.py:setup       examines it
 """
 
 from pathlib import Path

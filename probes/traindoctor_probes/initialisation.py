@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from traindoctor.experiments import (
     Experiment,
     LossWithNoise,
+    ReadSource,
     ReadWeights,
     ShortRun,
     WatchWeights,
@@ -84,9 +85,12 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if harmful and _heals(ask, harmful):
         outcome = "the first loss is NaN"
         yield constant(ask, harmful, outcome)
-    still = [row for row in equal if did_not_part(row)]
-    dead = [row for row in equal if row.num_passes >= FEWEST_PASSES and not row.num_rows_reached]
-    if outcome is None and (still or dead):
+    if outcome is not None:
+        return
+    still = written_by_the_user(ask, [row for row in equal if did_not_part(row)])
+    unreached = [r for r in equal if r.num_passes >= FEWEST_PASSES and not r.num_rows_reached]
+    dead = _revived(ask, unreached)
+    if still or dead:
         outcome = "no gradient reaches them" if dead else "they stay equal"
         yield constant(ask, dead or still, outcome)
 
@@ -100,6 +104,21 @@ def did_not_part(row: WeightRow) -> bool:
     """Tell whether gradients moved the rows, and moved them all alike."""
     is_trained = row.num_passes >= FEWEST_PASSES and row.num_rows_reached > 1 and row.moved > 0
     return is_trained and row.row_spread <= STILL_EQUAL * row.moved
+
+
+def written_by_the_user(ask: Ask, rows: list[WeightRow]) -> list[WeightRow]:
+    """Keep what a class of the user's builds: a library's own tokens may start alike on purpose."""
+    built = {row.name for row in ask(ReadSource()).parameters if row.place}
+    return [row for row in rows if row.name in built]
+
+
+def _revived(ask: Ask, rows: list[WeightRow]) -> list[WeightRow]:
+    """Keep what a gradient reaches as soon as there is noise on it: nothing else is in the way."""
+    if not rows:
+        return []
+    drawn = ask(LossWithNoise(parameters=tuple(row.name for row in rows))).gradients
+    reached = {row.parameter for row in drawn if row.rms > 0}
+    return [row for row in rows if row.name in reached]
 
 
 def _heals(ask: Ask, rows: list[WeightRow]) -> bool:

@@ -55,7 +55,9 @@ def module(path: str, **facts: Any) -> ModuleRow:
 def gradients(name: str, rms: float | None, num_steps: int = 6, **facts: Any) -> list[GradientRow]:
     """Return the same gradient at every step; None where there is none."""
     given = {"is_none": rms is None, "rms": rms or 0.0, "share_zero": float(rms == 0)}
-    return [GradientRow(step=step, parameter=name, **{**given, **facts}) for step in range(num_steps)]
+    return [
+        GradientRow(step=step, parameter=name, **{**given, **facts}) for step in range(num_steps)
+    ]
 
 
 def run(
@@ -90,7 +92,9 @@ def run(
                 BackwardRow(index=index, step=index, batch=index, loss=1.0, place=line(18))
                 for index in range(6)
             ),
-            "steps": tuple(StepRow(index=index, batch=index, **taken) for index in range(num_steps)),
+            "steps": tuple(
+                StepRow(index=index, batch=index, **taken) for index in range(num_steps)
+            ),
             "gradients": tuple(rows),
             **tables,
         }

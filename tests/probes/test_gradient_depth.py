@@ -16,7 +16,9 @@ def deep(rms: list[float], moved: list[float]) -> Trace:
     return run(
         parameters=[parameter(name) for name in NAMES],
         modules=[module(f"layers.{index}", order=index) for index in range(6)],
-        rows=[row for name, value in zip(NAMES, rms, strict=True) for row in gradients(name, value)],
+        rows=[
+            row for name, value in zip(NAMES, rms, strict=True) for row in gradients(name, value)
+        ],
         updates=tuple(
             UpdateRow(step=5, parameter=name, weight_rms=1.0, update_rms=value, share_changed=1.0)
             for name, value in zip(NAMES, moved, strict=True)
@@ -29,7 +31,9 @@ def findings(trace: Trace) -> list[Finding]:
 
 
 def test_a_fall_through_six_layers_that_stops_the_first_is_an_error() -> None:
-    (finding,) = findings(deep([1e-9, 1e-8, 1e-6, 1e-5, 1e-4, 1e-2], [0, 0, 1e-6, 1e-4, 1e-3, 1e-2]))
+    (finding,) = findings(
+        deep([1e-9, 1e-8, 1e-6, 1e-5, 1e-4, 1e-2], [0, 0, 1e-6, 1e-4, 1e-3, 1e-2])
+    )
     assert finding.code == "TD204"
     assert "layers.0.weight" in finding.message
 

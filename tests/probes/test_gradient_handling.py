@@ -9,7 +9,9 @@ from traindoctor.probing import Confidence, NoOptions
 from traindoctor.trace import StepRow, Trace
 from traindoctor_probes.gradient_handling import examine
 
-LOOP = "def train_step(model, batch, optimizer):\n" + "    pass\n" * 17 + "    optimizer.zero_grad()\n"
+LOOP = (
+    "def train_step(model, batch, optimizer):\n" + "    pass\n" * 17 + "    optimizer.zero_grad()\n"
+)
 
 
 def findings(trace: Trace) -> list[tuple[str, int | None]]:

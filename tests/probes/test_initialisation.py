@@ -11,7 +11,10 @@ from traindoctor.probing import Finding, NoOptions, Severity
 from traindoctor.trace import (
     BackwardRow,
     CriterionRow,
+    GradientRow,
     LossRow,
+    ParameterRow,
+    Place,
     SourceRow,
     Trace,
     WeightRow,
@@ -33,15 +36,28 @@ TABLE = WeightRow(
 )
 
 
-def found(before: WeightRow, after: WeightRow, first: float = 1.4, drawn: float = 1.4) -> Any:
+def found(
+    before: WeightRow,
+    after: WeightRow,
+    first: float = 1.4,
+    drawn: float = 1.4,
+    revived: float = 0.1,
+    place: Place = Place("/user/model.py", 1),
+) -> Any:
     backward = (BackwardRow(index=0, step=0, batch=0),)
     ask = asks(
         Trace(criteria=(CriterionRow(function="cross_entropy", num_classes=64),)),
         read_weights=Trace(weights=(before,)),
         watch_weights=Trace(weights=(after,), backwards=backward),
         short_run=Trace(losses=(LossRow(step=0, batch=0, value=first),)),
-        loss_with_noise=Trace(losses=(LossRow(step=0, batch=0, value=drawn),)),
-        read_source=Trace(source=(SourceRow(file="/user/model.py", text=SOURCE),)),
+        loss_with_noise=Trace(
+            losses=(LossRow(step=0, batch=0, value=drawn),),
+            gradients=(GradientRow(step=0, parameter="fc1.weight", rms=revived),),
+        ),
+        read_source=Trace(
+            source=(SourceRow(file="/user/model.py", text=SOURCE),),
+            parameters=(ParameterRow(name="fc1.weight", place=place),),
+        ),
     )
     findings: list[Finding] = list(examine(ask, NoOptions()))
     return findings
@@ -57,6 +73,14 @@ def test_zeros_that_no_gradient_reaches_are_an_error_at_the_line_that_writes_the
 def test_rows_that_gradients_move_alike_stay_equal() -> None:
     (finding,) = found(ZERO, replace(PARTED, row_spread=1e-9))
     assert "they stay equal" in finding.title
+
+
+def test_zeros_that_stay_out_of_reach_with_noise_on_them_are_another_faults_doing() -> None:
+    assert found(ZERO, replace(ZERO, num_passes=6), revived=0.0) == []
+
+
+def test_tokens_of_a_library_may_start_alike_and_stay_so() -> None:
+    assert found(ZERO, replace(PARTED, row_spread=1e-9), place=Place()) == []
 
 
 def test_a_zero_layer_whose_rows_part_is_meant() -> None:

@@ -49,7 +49,9 @@ def test_weights_that_the_loop_moves_by_hand_are_trained() -> None:
 
 
 def test_gradients_thrown_away_by_the_next_batch_are_reported_at_the_guard() -> None:
-    trace = run(num_steps=1, step={"place": run().steps[0].place}, facts={"discarded_backwards": (1, 2, 3)})
+    trace = run(
+        num_steps=1, step={"place": run().steps[0].place}, facts={"discarded_backwards": (1, 2, 3)}
+    )
     given = asks(short_run=trace, read_source=Trace(source=source(GUARDED)))
     (finding,) = examine(given, NoOptions())
     assert (finding.code, finding.severity, finding.location.line) == ("TD404", Severity.ERROR, 19)

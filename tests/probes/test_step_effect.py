@@ -51,7 +51,9 @@ def test_weights_that_are_put_back_are_reported_at_the_line_that_does_it() -> No
 
 def test_a_first_step_without_effect_is_a_warm_up() -> None:
     steps = tuple(
-        StepRow(index=i, num_held=4, num_changed=4 * (i > 0), num_gradients=4, learning_rates=(i / 4,))
+        StepRow(
+            index=i, num_held=4, num_changed=4 * (i > 0), num_gradients=4, learning_rates=(i / 4,)
+        )
         for i in range(4)
     )
     assert findings(run(steps=steps)) == []

@@ -1,5 +1,6 @@
 """Controlled runs that measure: one file an experiment."""
 
+from traindoctor.experiments.all_columns import AllColumns
 from traindoctor.experiments.forward_keys import ForwardKeys
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.locate_non_finite import LocateNonFinite
@@ -15,6 +16,7 @@ from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
 
 __all__ = [
+    "AllColumns",
     "Experiment",
     "ForwardKeys",
     "Lab",

@@ -28,11 +28,11 @@ class LossWithNoise(Experiment):
     cost: ClassVar[int] = 1
 
     def run(self, lab: Lab) -> Trace:
-        """Return the losses of one batch."""
+        """Return the losses and gradients of one batch."""
         recorder = Recorder(clock=lab.clock)
         as_training_begins(lab)
         self._disturb(lab)
-        with instruments(lab, recorder, detail=False):
+        with instruments(lab, recorder):
             if lab.setup.train_loop is not None and lab.setup.train_step is None:
                 run_user_loop(lab, recorder, 1)
             else:

@@ -21,6 +21,8 @@ from traindoctor.trace import (
     ExceptionRow,
     GradientRow,
     GraphRow,
+    HandledRow,
+    HookRow,
     LossRow,
     OperationRow,
     Place,

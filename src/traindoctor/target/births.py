@@ -13,7 +13,7 @@ from traindoctor.trace import Place
 
 
 def _caller(built: object, frame: FrameType | None) -> FrameType | None:
-    """Leave the constructors of the object itself: `super().__init__()` is not where it is built."""
+    """Leave the constructors of the object itself: `super().__init__()` builds nothing."""
     while frame is not None and frame.f_code.co_name == "__init__":
         if frame.f_locals.get("self") is not built:
             break
