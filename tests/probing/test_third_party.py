@@ -43,7 +43,8 @@ LARGE = Rule(
 
 def examine(ask, options):
     count = sum(row.num_elements for row in ask(ReadSource()).parameters)
-    yield LARGE.finding(f"{{count}} elements.", evidence=[Evidence("elements", count, 0)], count=count)
+    rows = [Evidence("elements", count, 0)]
+    yield LARGE.finding(f"{{count}} elements.", evidence=rows, count=count)
 
 probe = Probe(name="{name}", doc=__doc__, rules=(LARGE,), examine=examine,
               experiments=lambda options: (ReadSource(),), options=NoOptions)
