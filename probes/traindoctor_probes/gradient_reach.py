@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 
 from traindoctor.experiments import Experiment, OneStep, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.syntax import reachable, uses
+from traindoctor.probing.syntax import uses
 from traindoctor.probing.wording import counted, grouped, location
 from traindoctor.trace import ModuleRow, ParameterRow, SourceRow, Trace
 from traindoctor_probes._unreached import is_meant_to_train, parent, uncalled_root, without_gradient
@@ -72,8 +72,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     lost = [row for row in without_gradient(one, run) if row.name not in cut]
     if not lost:
         return
-    source = ask(ReadSource()).source
-    forgotten = forgotten_ones(lost, run, reachable(source) or source)
+    forgotten = forgotten_ones(lost, run, ask(ReadSource()).source)
     for path, rows in forgotten.items():
         yield unused(path, rows, run)
     named = {row.name for rows in forgotten.values() for row in rows}

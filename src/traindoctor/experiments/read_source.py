@@ -12,16 +12,19 @@ from traindoctor.trace import SourceRow, Trace
 
 @dataclass(frozen=True)
 class ReadSource(Experiment):
-    """The text of every imported file of the user's, and the setup's parts as they are."""
+    """The text of the user's files, and the setup's parts as they are.
+
+    With a factory: its file and what that imports; else every file of the user's in the process.
+    """
 
     name: ClassVar[str] = "read-source"
     cost: ClassVar[int] = 0
 
     def run(self, lab: Lab) -> Trace:
         """Return source, modules (with those in plain lists), parameters and optimizers."""
-        from traindoctor.target.source import user_files
+        from traindoctor.target.source import reachable_files, user_files
 
-        anatomy = lab.anatomy
+        anatomy, start = lab.anatomy, lab.setup.factory.file
         return Trace(
             setup=anatomy.facts,
             parameters=anatomy.parameters,
@@ -33,6 +36,6 @@ class ReadSource(Experiment):
                     text="".join(linecache.getlines(file)),
                     is_factory=file == lab.setup.factory.file,
                 )
-                for file in user_files()
+                for file in (reachable_files(start) if start else user_files())
             ),
         )

@@ -34,6 +34,38 @@ def user_files() -> list[str]:
     return sorted(files)[:MAX_FILES]
 
 
+def reachable_files(start: str) -> list[str]:
+    """Return a file of the user's and those of the user's that it imports, directly or not.
+
+    In a process that has seen other programs, those are nobody's business here.
+    """
+    theirs = {
+        name: os.path.abspath(str(file))
+        for name, module in list(sys.modules.items())
+        if (file := getattr(module, "__file__", None)) and is_user_file(str(file))
+    }
+    found = [start]
+    for file in found:  # which grows
+        package = next((name.rpartition(".")[0] for name, f in theirs.items() if f == file), "")
+        imported = {theirs[name] for name in _imports(file, package) if name in theirs}
+        found += sorted(imported - set(found))
+    return found[:MAX_FILES]
+
+
+def _imports(file: str, package: str) -> set[str]:
+    """Return the full names of the modules that a file may import."""
+    names: set[str] = set()
+    tree = parse(file)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            base = ".".join(part for part in (above, node.module or "") if part)
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return names
+
+
 def at(file: str, node: ast.AST, function: str | None = None) -> Place:
     """Return the place of a syntax node."""
     line = getattr(node, "lineno", None)
