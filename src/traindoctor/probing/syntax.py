@@ -6,7 +6,6 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath
 from typing import TypeVar
 
 from traindoctor.trace import Place, SourceRow
@@ -94,33 +93,6 @@ def uses(source: Iterable[SourceRow], attribute: str) -> list[Use]:
 def subtrees(row: SourceRow, kind: type[Node]) -> Iterator[Node]:
     """Yield every syntax node of one kind in a file."""
     return (node for node in ast.walk(_tree(row.text)) if isinstance(node, kind))
-
-
-def reachable(source: Iterable[SourceRow]) -> list[SourceRow]:
-    """Return the factory's file and what it imports of the user's, directly or through others."""
-    rows = list(source)
-    found = [row for row in rows if row.is_factory]
-    for row in found:  # which grows
-        names = _imported(row)
-        found += [other for other in rows if other not in found and _stem(other.file) in names]
-    return found
-
-
-def _imported(row: SourceRow) -> set[str]:
-    """Return the last names of the modules, and of what is taken from them, that a file imports."""
-    names: set[str] = set()
-    for node in ast.walk(_tree(row.text)):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {alias.name.rpartition(".")[2] for alias in node.names}
-        if isinstance(node, ast.ImportFrom):
-            names.add((node.module or "").rpartition(".")[2])
-    return names
-
-
-def _stem(file: str) -> str:
-    """Return `umbrella` for both `umbrella.py` and `umbrella/__init__.py`."""
-    path = PurePath(file)
-    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def at(row: SourceRow, node: ast.AST) -> Place:
