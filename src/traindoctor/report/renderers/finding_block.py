@@ -69,14 +69,15 @@ def _put_snippet(page: Page, finding: ReportedFinding) -> None:
     sick = range(first, (finding.location.end_line or first) + 1)
     for number, text in finding.snippet:
         is_sick = number in sick
-        page.put_line(
-            Text.assemble(
-                ("❱ " if is_sick else "  ", "red"),
-                (f"{number:>{len(str(lines[-1]))}} | ", "dim"),
-                (text[margin:], "bold" if is_sick else ""),
-            ),
-            indent=4,
+        line = Text.assemble(
+            ("❱ " if is_sick else "  ", "red"),
+            (f"{number:>{len(str(lines[-1]))}} | ", "dim"),
+            (text[margin:], "bold" if is_sick else ""),
         )
+        if is_sick:  # the fault may stand at its end
+            page.put(line, indent=4)
+        else:
+            page.put_line(line, indent=4)
 
 
 def _put_evidence(page: Page, evidence: Sequence[Evidence], is_verbose: bool) -> None:
