@@ -11,6 +11,7 @@ from traindoctor.experiments.overfit_batch import OverfitBatch
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
+from traindoctor.experiments.second_epoch import SecondEpoch
 from traindoctor.experiments.short_run import ShortRun
 from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
@@ -28,6 +29,7 @@ __all__ = [
     "ReadBatches",
     "ReadSource",
     "ReadWeights",
+    "SecondEpoch",
     "ShortRun",
     "TryHooks",
     "WatchGraph",

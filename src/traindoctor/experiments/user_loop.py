@@ -61,7 +61,7 @@ class BoundedLoader:
             raise EnoughSeen
         self._epochs += 1
         self._recorder.facts.setdefault("loop_places", []).append(user_place(sys._getframe(1)))
-        return self._batches(self._epochs - 1)
+        return _Epoch(self._batches(self._epochs - 1), self._recorder)
 
     def _batches(self, epoch: int) -> Iterator[Any]:
         recorder, most = self._recorder, MAX_EPOCHS * self._num_batches
@@ -86,6 +86,28 @@ class BoundedLoader:
             return
         for _, batch in zip(range(self._num_batches), iterator, strict=False):
             yield batch
+
+
+class _Epoch:
+    """One pass over the loader, which notes who asks it for more when it is over."""
+
+    def __init__(self, batches: Iterator[Any], recorder: Recorder) -> None:
+        self._batches, self._recorder = batches, recorder
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._is_over:
+            places = self._recorder.facts.setdefault("asked_after_end", [])
+            places.append(user_place(sys._getframe(1)))
+            raise StopIteration
+        try:
+            return next(self._batches)
+        except StopIteration:
+            self._is_over = True
+            raise
 
 
 def run_user_loop(

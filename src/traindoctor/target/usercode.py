@@ -55,6 +55,11 @@ def place_of(frame: FrameType, line: int | None = None) -> Place:
     return Place(file, number, code.co_name, text)
 
 
+def place_in(file: str, line: int) -> Place:
+    """Return a line of a file as a place."""
+    return Place(os.path.abspath(file), line, None, linecache.getline(file, line).strip())
+
+
 def is_path(file: str) -> bool:
     """Tell a file's path from names such as `<stdin>`."""
     return not file.startswith("<")
