@@ -148,10 +148,10 @@ def without_use(rows: Sequence[ParameterRow], one: Trace, run: Trace) -> Finding
     for row in rows:
         reasons.setdefault(_reason(row, modules), []).append(row)
     parts = [f"{grouped(item.name for item in items)}: {why}" for why, items in reasons.items()]
-    held = [item for item in run.parameters if is_meant_to_train(item, run)]
+    held = {item.name for item in run.parameters if is_meant_to_train(item, run)}
     return NO_GRADIENT.finding(
         "; ".join(parts) + ".",
-        severity=Severity.ERROR if held and len(rows) == len(held) else Severity.INFO,
+        severity=Severity.ERROR if held and held <= {r.name for r in rows} else Severity.INFO,
         mechanism="This loss does not use them. Freeze them or leave them out of the optimizer "
         "if that is meant.",
         location=location(rows[0].place, module=rows[0].module),
