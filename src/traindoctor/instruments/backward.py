@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.recorder import Recorder
+from traindoctor.instruments.recorder import BATCH, Recorder
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import BackwardRow
 
@@ -38,7 +38,7 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
         loss = _value(tensors)
         recorder.num_passes += 1
         recorder.last_loss = tensors if not isinstance(tensors, list | tuple) else tensors[0]
-        num_nodes = len(graph_nodes(recorder.last_loss.grad_fn)) if parameters else 0
+        nodes = graph_nodes(recorder.last_loss.grad_fn) if parameters else []
         start = recorder.clock()
         result = original(tensors, *args, **kwargs)
         seconds = recorder.clock() - start
@@ -53,7 +53,8 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
                 num_present_before=len(before),
                 num_present_after=len(after),
                 retain_graph=bool(kwargs.get("retain_graph")),
-                num_nodes=num_nodes,
+                num_nodes=len(nodes),
+                through=tuple(sorted({n.metadata[BATCH] for n in nodes if BATCH in n.metadata})),
                 seconds=seconds,
                 place=place,
             )

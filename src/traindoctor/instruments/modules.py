@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.anatomy import Anatomy
-from traindoctor.instruments.recorder import Recorder
+from traindoctor.instruments.recorder import BATCH, Recorder
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import ModuleRow, Place
 
@@ -110,9 +110,11 @@ class ModuleCalls:
             seen.kind = output_kind(output)
             seen.outputs = tuple(tuple(t.shape) for t in found[:8])
             seen.requires_grad = any(t.requires_grad for t in found) or bool(seen.requires_grad)
-            for tensor in found:  # so that a graph node can say whose output it is
+            for tensor in found:  # so that a graph node can say whose output it is, and when
                 if tensor.grad_fn is not None:
-                    tensor.grad_fn.metadata.setdefault(MODULE, path)  # type: ignore[attr-defined]  # a dict
+                    about: Any = tensor.grad_fn.metadata  # a dict, whatever the stubs say
+                    about.setdefault(MODULE, path)
+                    about.setdefault(BATCH, self.recorder.batch)
             if self.keep_outputs:
                 seen.last = found
 

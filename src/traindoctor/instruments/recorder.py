@@ -32,6 +32,8 @@ from traindoctor.trace import (
     WarningRow,
 )
 
+BATCH = "traindoctor.batch"  # the key of a graph node's metadata that holds a batch's number
+
 
 class Stopped(Exception):
     """User code raised; the exception is recorded and this experiment is over."""

@@ -224,6 +224,7 @@ class BackwardRow:
     num_present_after: int = 0
     retain_graph: bool = False
     num_nodes: int = 0  # operations in the graph; 0 where they were not counted
+    through: tuple[int, ...] = ()  # the batches whose module outputs are in that graph
     seconds: float = 0.0
     place: Place = Place()
 
