@@ -36,7 +36,7 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.syntax import Guard, calls, function_at, guards
+from traindoctor.probing.syntax import Function, Guard, calls, function_at, guards
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import Place, SourceRow, Trace
 
@@ -199,14 +199,20 @@ def _said_by(around: Sequence[Guard]) -> str:
 
 
 def step_lines(source: Sequence[SourceRow], near: Place) -> list[Place]:
-    """Return the lines of a file that seem to step an optimizer."""
-    found = []
+    """Return the lines that seem to step an optimizer: of a line's function, else of its file."""
+    found: list[Place] = []
+    function = function_at(source, near)
     for place, call in calls(source, "step"):
         owner = getattr(call.func, "value", None)
         name = str(getattr(owner, "attr", getattr(owner, "id", ""))).lower()
         if place.file == near.file and not name.startswith(NOT_OPTIMIZERS):
             found.append(place)
-    return found
+    inside = [place for place in found if function and _holds(function, place)]
+    return inside or found
+
+
+def _holds(function: Function, place: Place) -> bool:
+    return function.lineno <= (place.line or 0) <= (function.end_lineno or 0)
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -86,6 +86,14 @@ def test_experts_without_a_token_are_information() -> None:
     assert finding.severity is Severity.INFO
 
 
+def test_layers_drawn_at_random_are_information() -> None:
+    trace = elements({1: ((8, 4),), 2: ((8, 4),)})
+    once = [replace(row, num_calls=row.num_calls and 3) for row in trace.modules[1:]]
+    trace = replace(trace, modules=(ROOT, *once))
+    (finding,) = examined(trace, "random.choice(self.layers)(x)")
+    assert finding.severity is Severity.INFO
+
+
 def test_a_chosen_element_is_information() -> None:
     (finding,) = examined(elements({1: ((8, 4),)}), "self.layers[task](x)")
     assert finding.severity is Severity.INFO

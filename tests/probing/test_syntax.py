@@ -91,5 +91,21 @@ def test_uses_of_an_attribute_tell_whether_something_decides_on_them(
     assert [use.is_conditional for use in uses(SOURCE, attribute)] == found
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("getattr(this, name)(x)", [True]),
+        ("getattr(this, 'head')(x)", [False]),
+        ("getattr(this, 'tail')(x)", []),
+        ("this.head(x)", [False]),  # the first argument may have any name
+        ("other.head(x)", []),
+    ],
+)
+def test_attributes_read_by_name_count_as_uses(body: str, found: list[bool]) -> None:
+    text = f"class Net:\n    def forward(this, x, name):\n        return {body}\n"
+    source = (SourceRow(file="/user/net.py", text=text),)
+    assert [use.is_conditional for use in uses(source, "head")] == found
+
+
 def test_source_that_does_not_parse_has_nothing_to_say() -> None:
     assert calls((SourceRow(file="/user/note.ipynb", text="%matplotlib inline"),), "step") == []

@@ -79,14 +79,18 @@ def guards(source: Iterable[SourceRow], place: Place) -> list[Guard]:
 
 
 def uses(source: Iterable[SourceRow], attribute: str) -> list[Use]:
-    """Return where methods other than constructors and initialisers read `self.<attribute>`."""
+    """Return where methods other than constructors and initialisers read `self.<attribute>`.
+
+    `getattr(self, name)` may read any attribute, so it counts as a conditional use of each.
+    """
     return [
         Use(at(row, node), is_conditional)
         for row in source
         for method in ast.walk(_tree(row.text))
-        if isinstance(method, ast.FunctionDef) and not _initialises(method.name)
-        for node, is_conditional in _reads(method, False)
-        if node.attr == attribute
+        if isinstance(method, ast.FunctionDef) and method.args.args
+        if not _initialises(method.name)
+        for node, name, is_conditional in _reads(method, method.args.args[0].arg, False)
+        if name in (attribute, None)
     ]
 
 
@@ -149,18 +153,20 @@ def _initialises(name: str) -> bool:
     return name == "__init__" or name.strip("_").startswith(("init", "reset"))
 
 
-def _reads(node: ast.AST, conditional: bool) -> Iterator[tuple[ast.Attribute, bool]]:
+def _reads(
+    node: ast.AST, owner: str, conditional: bool
+) -> Iterator[tuple[ast.AST, str | None, bool]]:
+    """Yield where attributes of `owner` are read, by name (None: any), and if conditionally."""
     for child in ast.iter_child_nodes(node):
         inner = conditional or (isinstance(node, ast.If | ast.IfExp) and child is not node.test)
         inner = inner or (isinstance(node, ast.Subscript) and _is_chosen(node.slice))
-        if (
-            isinstance(child, ast.Attribute)
-            and isinstance(child.value, ast.Name)
-            and child.value.id == "self"
-            and isinstance(child.ctx, ast.Load)
-        ):
-            yield child, inner
-        yield from _reads(child, inner)
+        if isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Load):
+            if isinstance(child.value, ast.Name) and child.value.id == owner:
+                yield child, child.attr, inner
+        elif isinstance(child, ast.Call) and last_name(child.func) == "getattr" and child.args[1:]:
+            name = child.args[1].value if isinstance(child.args[1], ast.Constant) else None
+            yield child, name if isinstance(name, str) else None, inner or name is None
+        yield from _reads(child, owner, inner)
 
 
 def _is_chosen(index: ast.expr) -> bool:
