@@ -2,6 +2,7 @@
 
 from traindoctor.experiments.all_columns import AllColumns
 from traindoctor.experiments.forward_keys import ForwardKeys
+from traindoctor.experiments.frozen_graphs import FrozenGraphs
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.locate_non_finite import LocateNonFinite
 from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
@@ -20,6 +21,7 @@ __all__ = [
     "AllColumns",
     "Experiment",
     "ForwardKeys",
+    "FrozenGraphs",
     "Lab",
     "LocateNonFinite",
     "LocateZeroGradient",

@@ -148,6 +148,17 @@ def run_user_loop(
         for row in recorder.backwards
         if row.loss is not None
     ]
+    if recorder.exceptions and recorder.num_passes > len(recorder.backwards):
+        recorder.losses += _unused(recorder)
+
+
+def _unused(recorder: Recorder) -> list[LossRow]:
+    """Return the loss whose backward pass raised."""
+    loss = recorder.last_loss
+    if loss is None or loss.numel() != 1:
+        return []
+    value = float(loss.detach())
+    return [LossRow(step=recorder.step, batch=recorder.batch, value=value, source="backward")]
 
 
 @contextmanager

@@ -43,6 +43,7 @@ ATTRIBUTES = (
     "track_running_stats",
     "image_size",
     "patch_size",
+    "gradient_checkpointing",
 )
 
 

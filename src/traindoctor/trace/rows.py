@@ -18,6 +18,7 @@ __all__ = [
     "CutRow",
     "EvaluationRow",
     "ExceptionRow",
+    "FrozenRow",
     "GradientRow",
     "GraphRow",
     "HandledRow",
@@ -373,6 +374,18 @@ class GraphRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenRow:
+    """What one frozen module that is called with gradients on costs in a step."""
+
+    module: str
+    learns: bool = True  # something trainable stands behind its outputs
+    num_bytes: int = 0  # of tensors that its forward keeps for backward
+    step_bytes: int = 0  # of those that the whole step keeps
+    seconds_with_graph: float = 0.0  # forward and backward, median of a few
+    seconds_without: float = 0.0  # forward alone without gradients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExceptionRow:
     """An exception that user code raised while the doctor ran it."""
 
@@ -423,6 +436,9 @@ class HandledRow:
     module: str = ""  # the innermost module whose forward was running
     module_class: str = ""
     raising_text: str = ""  # the line that raised, whoever's it is
+    sought: str = ""  # the attribute that a module lacked
+    sought_on: str = ""  # the class of that module
+    found_on: str = ""  # the module inside it that has the attribute, with its class
     traceback: str = ""  # of the first, the user's frames only
 
 

@@ -14,6 +14,7 @@ from traindoctor.trace.rows import (
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    FrozenRow,
     GradientRow,
     GraphRow,
     HandledRow,
@@ -61,6 +62,7 @@ class Trace:
     source: tuple[SourceRow, ...] = ()
     evaluations: tuple[EvaluationRow, ...] = ()
     weights: tuple[WeightRow, ...] = ()
+    frozen: tuple[FrozenRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     def frame(self, table: str) -> pd.DataFrame:
