@@ -1,8 +1,9 @@
 """Do all batches reach a backward pass, or does a handler hide that they fail?
 
 ## What it measures
-Every exception that an `except` of the user's own code catches during a short run: handler,
-raising line, batch, and whether that batch was differentiated and stepped on all the same.
+Every exception that an `except` of the user's own code catches while the setup is made and in a
+short run: handler, raising line, batch, and whether that batch was differentiated and stepped on
+all the same. Of an attribute that a module lacks: whether a module inside it has it.
 
 ## Why it matters
 `except Exception: continue` around a training step turns a crash into silence. The loop goes on,
@@ -10,8 +11,9 @@ fast, the loss stays at its initial value, and nothing is trained.
 
 ## Known limits
 Only a step or loop of the user's own is seen, and only in this process: not handlers in
-loader workers, nor `contextlib.suppress`. A handler that loses no batch is not reported,
-whatever it hides. Where memory ran out, the doctor's own copies may have had a part in it.
+loader workers, nor `contextlib.suppress`. A handler that loses no batch is reported only if it
+does nothing at all and hides a module's attribute that a module inside has (a wrapped layer).
+Where memory ran out, the doctor's own copies may have had a part in it.
 
 ## References
 PEP 8, "Programming Recommendations": a bare `except` hides other errors.
@@ -19,9 +21,10 @@ PEP 8, "Programming Recommendations": a bare `except` hides other errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterable, Iterator
 
-from traindoctor.experiments import Experiment, ShortRun
+from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -33,8 +36,9 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
+from traindoctor.probing.syntax import subtrees
 from traindoctor.probing.wording import counted, location
-from traindoctor.trace import HandledRow, Place, Trace
+from traindoctor.trace import HandledRow, Place, SourceRow, Trace
 
 MOST_LOST = 0.05  # share of batches from which on the run is worthless
 
@@ -42,12 +46,13 @@ SWALLOWED = Rule(
     code="TD801",
     name="swallowed-exception",
     severity=Severity.CRITICAL,
-    title="{num_lost} of {num_batches} batches fail in silence: {type_name} is caught",
+    title="{what} in silence: {type_name} is caught",
     what="Exceptions raised in the training step are caught by the loop's own handler, and the "
     "batch is lost.",
     why="The batches that raised train nothing, and no message says so.",
     known_limits="Speaks only of handlers through which a batch lost its backward pass or its "
-    "step in the observed run; handlers in loader workers and `contextlib.suppress` are not seen.",
+    "step in the observed run, or that hide a misplaced attribute; handlers in loader workers and "
+    "`contextlib.suppress` are not seen.",
     remedies=(
         Remedy(
             "Repair the line that raises, and let what is not expected end the run",
@@ -79,6 +84,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         guilty = [row for row in rows if lost(run, row)]
         if guilty:
             yield swallowed(run, sorted(guilty, key=lambda row: -row.count))
+            continue
+        misplaced = [row for row in rows if row.found_on]
+        if misplaced and is_idle(ask(ReadSource()).source, misplaced[0].handler):
+            yield hidden(misplaced[0])
 
 
 def lost(run: Trace, row: HandledRow) -> set[int]:
@@ -123,9 +132,44 @@ def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
         ],
         quote=first.traceback,
         subject=first.type_name,
-        num_lost=len(batches),
-        num_batches=num_batches,
+        what=f"{len(batches)} of {num_batches} batches fail",
         type_name=first.type_name,
+    )
+
+
+def is_idle(source: Iterable[SourceRow], handler: Place) -> bool:
+    """Tell whether a handler only passes or continues: it neither mends nor tells."""
+    return any(
+        node.lineno == handler.line
+        and all(isinstance(statement, ast.Pass | ast.Continue) for statement in node.body)
+        for row in source
+        if row.file == handler.file
+        for node in subtrees(row, ast.ExceptHandler)
+    )
+
+
+def hidden(row: HandledRow) -> Finding:
+    """Return the finding for code that never runs, because it looks in the wrong module."""
+    when = "while the setup was made" if row.phase == "setup" else "in the run"
+    return SWALLOWED.finding(
+        f"`{row.raised.text}` raised {counted(row.count, 'time')} {when} and was dropped by "
+        f"`{row.handler.text}`: {row.sought_on} has no `{row.sought}`, but {row.found_on} "
+        "inside it does.",
+        severity=Severity.ERROR,
+        mechanism=f"`{row.sought}` moved into a module that {row.sought_on} holds. The lines that "
+        "look for it on the outside end at the first one, and the handler says nothing.",
+        location=location(row.handler),
+        also_at=[location(row.raised)],
+        evidence=[
+            Evidence("times it was caught", row.count, 0),
+            Evidence("attribute sought", f"{row.sought_on}.{row.sought}", "one that exists"),
+            Evidence("attribute found on", row.found_on),
+        ],
+        explains=(),
+        quote=row.traceback,
+        subject=row.type_name,
+        what=f"Line {row.raised.line} fails",
+        type_name=row.type_name,
     )
 
 
@@ -160,7 +204,7 @@ def _headline(row: HandledRow) -> str:
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     """Return what it asks for."""
-    return (ShortRun(),)
+    return ReadSource(), ShortRun()
 
 
 probe = Probe(

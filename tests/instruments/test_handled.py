@@ -17,8 +17,9 @@ from torch import nn
 from traindoctor.experiments import Lab, ShortRun
 from traindoctor.instruments.handled import handled_seen
 from traindoctor.instruments.recorder import Recorder, Stopped
-from traindoctor.instruments.woven import listening, woven_codes
+from traindoctor.target.reference import load
 from traindoctor.target.setup import TrainingSetup
+from traindoctor.target.woven import listening, woven_codes
 from traindoctor.trace import Trace
 
 
@@ -243,3 +244,42 @@ def test_additions_to_a_total_are_counted() -> None:
     trace = run_of(skipping)
     assert [(row.place.text, row.count) for row in trace.counts] == [("total += loss.item()", 8)]
     assert len(trace.steps) == 8
+
+
+class Wrapper(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.expert = nn.Linear(2, 2)
+
+
+def test_an_attribute_that_a_wrapper_lacks_is_found_in_what_it_wraps() -> None:
+    (row,) = recorded(lambda: outermost(lambda: Wrapper().bias)).handled
+    assert (row.sought, row.sought_on, row.found_on) == ("bias", "Wrapper", "expert (Linear)")
+    (row,) = recorded(lambda: outermost(lambda: Wrapper().nothing)).handled
+    assert (row.sought, row.found_on) == ("nothing", "")
+
+
+FACTORY = """
+import torch
+
+def setup():
+    model = torch.nn.Linear(2, 2)
+    try:
+        model.wieght.zero_()
+    except AttributeError:
+        pass
+    return model, [(torch.ones(1, 2), torch.ones(1, 2))]
+"""
+
+
+def test_what_is_caught_while_a_setup_is_made_stands_in_the_short_run(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "making.py").write_text(FACTORY)
+    setup = load(f"{tmp_path}/making.py:setup", {})
+    (row,) = Lab(setup).perform(ShortRun()).handled
+    assert (row.phase, row.type_name, row.count, row.batches) == (
+        "setup",
+        "AttributeError",
+        1,
+        (-1,),
+    )
+    assert (row.handler.line, row.raised.line) == (8, 7)

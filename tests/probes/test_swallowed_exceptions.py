@@ -8,10 +8,19 @@ from typing import Any
 from tests.probes.asking import asks
 
 from traindoctor.probing import Confidence, Finding, NoOptions, Severity
-from traindoctor.trace import BackwardRow, BatchRow, HandledRow, Place, SetupRow, StepRow, Trace
+from traindoctor.trace import (
+    BackwardRow,
+    BatchRow,
+    HandledRow,
+    Place,
+    SetupRow,
+    SourceRow,
+    StepRow,
+    Trace,
+)
 from traindoctor_probes.swallowed_exceptions import examine
 
-HANDLER = Place("/user/train.py", 20, "train", "except Exception:")
+HANDLER = Place("/user/train.py", 21, "train", "except Exception:")
 CAUGHT = HandledRow(
     handler=HANDLER,
     raised=Place("/user/train.py", 12, "train", "loss = model(batch)"),
@@ -35,14 +44,16 @@ def run(*handled: HandledRow, backwards: Any = (), steps: Any = None, batches: i
     )
 
 
-def found(trace: Trace) -> list[Finding]:
-    return list(examine(asks(short_run=trace), NoOptions()))
+def found(trace: Trace, handler: str = "continue") -> list[Finding]:
+    text = "\n" * 18 + f"try:\n    pass\nexcept Exception:\n    {handler}\n"
+    read = Trace(source=(SourceRow(file="/user/train.py", text=text),))
+    return list(examine(asks(short_run=trace, read_source=read), NoOptions()))
 
 
 def test_every_batch_lost_is_critical_at_the_handler_with_the_raising_line_and_its_words() -> None:
     (finding,) = found(run(CAUGHT))
     assert (finding.code, finding.severity) == ("TD801", Severity.CRITICAL)
-    assert (finding.location.file, finding.location.line) == ("/user/train.py", 20)
+    assert (finding.location.file, finding.location.line) == ("/user/train.py", 21)
     assert [place.line for place in finding.also_at] == [12]
     assert "6 of 6" in finding.title
     assert finding.quote == CAUGHT.traceback
@@ -107,4 +118,32 @@ def test_one_handler_with_several_kinds_is_one_finding_led_by_the_most_frequent(
 
 def test_two_handlers_are_two_findings() -> None:
     other = replace(CAUGHT, handler=replace(HANDLER, line=31))
-    assert [finding.location.line for finding in found(run(CAUGHT, other))] == [20, 31]
+    assert [finding.location.line for finding in found(run(CAUGHT, other))] == [21, 31]
+
+
+MISPLACED = replace(
+    CAUGHT,
+    type_name="AttributeError",
+    count=2,
+    batches=(-1,),
+    phase="setup",
+    sought="w1",
+    sought_on="Adapter",
+    found_on="expert (SwiGLU)",
+)
+
+
+def test_an_idle_handler_that_hides_a_misplaced_attribute_is_an_error() -> None:
+    (finding,) = found(run(MISPLACED, backwards=range(6)))
+    assert (finding.severity, finding.location.line) == (Severity.ERROR, 21)
+    assert "Adapter has no `w1`, but expert (SwiGLU) inside it does" in finding.message
+    assert finding.explains == ()
+
+
+def test_a_handler_that_takes_the_attribute_elsewhere_or_tells_is_silent() -> None:
+    for handler in ("w1 = adapter.expert.w1", "return None", "print('no w1')"):
+        assert found(run(MISPLACED, backwards=range(6)), handler) == []
+
+
+def test_an_attribute_that_nobody_has_is_silent() -> None:
+    assert found(run(replace(MISPLACED, found_on=""), backwards=range(6))) == []

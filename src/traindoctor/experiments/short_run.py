@@ -45,6 +45,7 @@ class ShortRun(Experiment):
         number = max(self.num_batches, min(3 * setup.accumulation_steps, 64))
         calls = ModuleCalls(recorder, lab.anatomy)
         as_training_begins(lab)
+        recorder.handled += setup.handled
         by_hand = trains_by_hand(setup)
         before = _copies(lab) if by_hand else {}
         sizes = _sizes(lab)

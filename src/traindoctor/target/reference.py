@@ -15,9 +15,11 @@ from typing import Any
 from traindoctor.errors import TargetError, nearest
 from traindoctor.target.arguments import convert_all
 from traindoctor.target.births import births
+from traindoctor.target.caught import Caught
 from traindoctor.target.failures import running_user_code
 from traindoctor.target.setup import TrainingSetup, as_setup
 from traindoctor.target.usercode import is_user_file
+from traindoctor.target.woven import heard_by, weaving
 from traindoctor.trace import Place
 
 __all__ = ["load"]
@@ -43,9 +45,10 @@ def load(
     """
     if reference and (model or data):
         raise TargetError("name a TARGET or `--model` and `--data`, not both")
-    with births() as places:
+    caught = Caught()
+    with births() as places, heard_by(caught):
         setup = _load(reference, arguments, model, data)
-    setup.built_at = places
+    setup.built_at, setup.handled = places, caught.rows()
     return setup
 
 
@@ -86,7 +89,7 @@ def _names(factory: Callable[..., Any]) -> tuple[str, ...]:
 
 def _call(factory: Callable[..., Any], reference: str, arguments: Mapping[str, Any]) -> Any:
     file = inspect.getsourcefile(inspect.unwrap(factory)) or reference
-    with running_user_code(reference), _as_script(file):
+    with running_user_code(reference), _as_script(file), weaving():
         return factory(**arguments)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import TargetError, nearest
-from traindoctor.trace import Place
+from traindoctor.trace import HandledRow, Place
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +44,8 @@ class TrainingSetup:
     The last fields are set by whoever loads or adapts the setup: `reference` is what the
     user named, `kind` the shape it came in (setup, tuple, dict, Trainer or Lightning), and
     `only_loss` says that `train_step` computes the loss and leaves backward and step to the
-    loop. `built_at` holds the user's line for optimizers and modules, by `id`, where it was seen.
+    loop. `built_at` holds the user's line for optimizers and modules, by `id`, where it was seen;
+    `handled` what the user's handlers caught while the setup was made.
     `trainer` is the `transformers.Trainer` that it came as.
     """
 
@@ -66,6 +67,7 @@ class TrainingSetup:
     factory: Place = Place()
     only_loss: bool = False
     built_at: Mapping[int, Place] = field(default_factory=dict)
+    handled: tuple[HandledRow, ...] = ()
     trainer: Any = None
 
     @property
@@ -81,7 +83,8 @@ class TrainingSetup:
 NAMES = tuple(
     item.name
     for item in fields(TrainingSetup)
-    if item.name not in ("reference", "kind", "factory", "only_loss", "built_at", "trainer")
+    if item.name
+    not in ("reference", "kind", "factory", "only_loss", "built_at", "handled", "trainer")
 )
 """The names that a dict target may use."""
 

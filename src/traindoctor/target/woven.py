@@ -51,7 +51,24 @@ def counted() -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Weave the calls into all functions of the user's, and take them out again."""
+    """Weave the calls into the user's functions and hear them, for as long as it is open."""
+    with heard_by(listener), weaving():
+        yield
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Tell a listener of each woven line that runs while inside."""
+    _LISTENERS.append(listener)
+    try:
+        yield
+    finally:
+        _LISTENERS.remove(listener)
+
+
+@contextmanager
+def weaving() -> Iterator[None]:
+    """Weave the calls into all functions of the user's that there are; take them out again."""
     exchanged = [
         (function, function.__code__, new)
         for function in _user_functions()
@@ -59,11 +76,9 @@ def listening(listener: Listener) -> Iterator[None]:
     ]
     for function, _, new in exchanged:
         function.__code__ = new
-    _LISTENERS.append(listener)
     try:
         yield
     finally:
-        _LISTENERS.remove(listener)
         for function, old, new in exchanged:
             if function.__code__ is new:
                 function.__code__ = old
