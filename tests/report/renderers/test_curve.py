@@ -55,6 +55,13 @@ def test_points_that_are_not_finite_are_left_out():
     assert len(draw([0, 1, 2], [1.0, math.nan, 2.0], width=40, height=5)) == 6
 
 
+def test_a_span_beyond_the_range_of_a_float_is_drawn():
+    plot = draw([0, 1, 2], [-1.7e308, 0.0, 1.7e308], width=40, height=5, unicode=False)
+
+    assert plot[4].split("|")[1].startswith("*")
+    assert plot[0].endswith("*")
+
+
 @given(
     st.lists(st.floats(), min_size=1, max_size=20),
     st.none() | st.floats(),

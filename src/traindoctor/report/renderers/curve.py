@@ -53,7 +53,11 @@ def draw(
 
 def _share(value: float, low: float, high: float) -> float:
     """Return where a value lies between two bounds, from 0 to 1."""
-    return (value - low) / (high - low) if high > low else 0.5
+    if high <= low:
+        return 0.5
+    if not math.isfinite(high - low):  # the span itself leaves the range of a float
+        value, low, high = value / 2, low / 2, high / 2
+    return (value - low) / (high - low)
 
 
 class _Canvas:
