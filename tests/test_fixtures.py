@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import linecache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,14 +17,22 @@ FAULTS = Path(__file__).parent.parent / "fixtures" / "faults"
 NAMES = sorted(folder.name for folder in FAULTS.iterdir() if folder.is_dir())
 
 
-def examined(name: str, file: str, factory: str) -> traindoctor.Report:
-    return traindoctor.check(load(f"{FAULTS / name / file}:{factory}", {}))
+def read(name: str) -> dict[str, Any]:
+    """Return what a fixture expects; with `options`, what is told of the run beside its code."""
+    expected: dict[str, Any] = json.loads((FAULTS / name / "expected.json").read_text())
+    return expected
+
+
+def examined(name: str, file: str) -> traindoctor.Report:
+    expected = read(name)
+    target = load(f"{FAULTS / name / file}:{expected['factory']}", {})
+    return traindoctor.check(target, options=expected.get("options"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_sick_program_has_one_root_cause_at_its_line(name: str) -> None:
-    expected = json.loads((FAULTS / name / "expected.json").read_text())
-    report = examined(name, "sick.py", expected["factory"])
+    expected = read(name)
+    report = examined(name, "sick.py")
     loud = [f for f in report.findings if f.severity != "info"]
     roots = [f for f in loud if f.role == "root-cause"]
     assert [f.code for f in roots] == [expected["code"]]
@@ -39,8 +48,7 @@ def test_the_sick_program_has_one_root_cause_at_its_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_healthy_twin_is_healthy(name: str) -> None:
-    factory = json.loads((FAULTS / name / "expected.json").read_text()).get("factory", "setup")
-    report = examined(name, "healthy.py", factory)
+    report = examined(name, "healthy.py")
     assert [(f.code, f.title) for f in report.findings if f.severity != "info"] == []
     assert report.verdict == "healthy"
 
@@ -48,5 +56,4 @@ def test_the_healthy_twin_is_healthy(name: str) -> None:
 def test_every_rule_has_its_fixtures_and_every_fixture_its_rule() -> None:
     assert sorted(rule.name for rule in all_rules().values()) == NAMES
     for rule in all_rules().values():
-        expected = json.loads((FAULTS / rule.name / "expected.json").read_text())
-        assert expected["code"] == rule.code
+        assert read(rule.name)["code"] == rule.code

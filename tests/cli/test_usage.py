@@ -32,7 +32,20 @@ def test_the_version_is_one_line(run):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "check", "overfit", "gradflow", "rules", "explain", "schema"]
+    "command",
+    [
+        "",
+        "check",
+        "overfit",
+        "gradflow",
+        "steps",
+        "backward",
+        "batch",
+        "timing",
+        "rules",
+        "explain",
+        "schema",
+    ],
 )
 def test_every_help_has_an_example(run, command):
     code, out, _ = run(*command.split(), "--help")
@@ -85,6 +98,7 @@ def test_a_rule_is_explained_by_code_and_by_name(run):
         (["explain", "TD20x"], "there is no rule 'TD20x'"),
         (["chekc"], "chekc"),
         (["overfit", "a.py:f", "--steps", "0"], "--steps"),
+        (["timing", "a.py:f", "--samples", "64"], "--samples and --seconds go together"),
     ],
 )
 def test_a_wrong_command_line_is_one_clear_sentence(run, words, says):

@@ -43,9 +43,9 @@ class Examination:
     """What one command line does.
 
     Args:
-        command: check, overfit or gradflow.
+        command: check or one of its kin.
         flags: the shared flags.
-        focus: the one experiment that the command is about, if it is about one.
+        focus: what the command is about, if that is not everything.
     """
 
     def __init__(self, command: str, flags: Flags, focus: Focus | None) -> None:

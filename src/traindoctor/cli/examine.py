@@ -1,4 +1,4 @@
-"""`check`, `overfit` and `gradflow`: one engine, three selections of probes."""
+"""`check` and its kin: one engine, several selections of probes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Annotated, Any, Optional
 import typer
 
 from traindoctor.cli.flags import Flags, with_flags
+from traindoctor.errors import UsageError
 
-OVERFIT, SHORT_RUN = "overfit-batch", "short-run"
+OVERFIT, SHORT_RUN, MEASURE_STEP = "overfit-batch", "short-run", "measure-step"
+TIMING_PROBE = "step-timing"
+BATCH_RULES = "TD0"  # the family of the contract between batch and model
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +25,12 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: traindoctor gradflow train.py:setup --batches 3 -v")(
         with_flags(gradflow)
     )
+    app.command(epilog="Example: traindoctor steps train.py:setup --batches 12")(with_flags(steps))
+    app.command(epilog="Example: traindoctor backward train.py:setup")(with_flags(backward))
+    app.command(epilog="Example: traindoctor batch train.py:setup")(with_flags(batch))
+    app.command(
+        epilog="Example: traindoctor timing train.py:setup --samples 42139 --epochs 5 --seconds 60"
+    )(with_flags(timing))
 
 
 def check(flags: Flags) -> None:
@@ -50,7 +59,7 @@ def overfit(
     Training goes on until the loss reaches its floor or the steps are used up.
     """
     settings = {"steps": steps, "learning_rate": lr, "target_loss": target_loss}
-    _examine("overfit", flags, OVERFIT, settings)
+    _examine("overfit", flags, experiment=OVERFIT, settings=settings)
 
 
 def gradflow(
@@ -65,20 +74,80 @@ def gradflow(
 
     One row a module in forward order; layers of one structure fold into one row.
     """
-    _examine("gradflow", flags, SHORT_RUN, {"num_batches": batches}, is_sole=True)
+    _examine(
+        "gradflow", flags, experiment=SHORT_RUN, settings={"num_batches": batches}, is_sole=True
+    )
+
+
+def steps(
+    flags: Flags,
+    *,
+    batches: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, show_default=False, help="How many batches [default: 6]."),
+    ] = None,
+) -> None:
+    """Count batches, backward passes and optimizer steps.
+
+    With accumulation, learning rates by group, and who skipped what.
+    """
+    _examine("steps", flags, experiment=SHORT_RUN, settings={"num_batches": batches}, is_sole=True)
+
+
+def backward(
+    flags: Flags,
+    *,
+    batches: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, show_default=False, help="How many batches [default: 6]."),
+    ] = None,
+) -> None:
+    """Show each backward pass and the graph it goes through.
+
+    A pass that goes through an earlier batch's outputs uses a graph again.
+    """
+    settings = {"num_batches": batches}
+    _examine("backward", flags, experiment=SHORT_RUN, settings=settings, is_sole=True)
+
+
+def batch(flags: Flags) -> None:
+    """Set a batch beside what the model takes: keys, shapes, dtypes."""
+    _examine("batch", flags, rules=BATCH_RULES)
+
+
+def timing(
+    flags: Flags,
+    *,
+    samples: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, show_default=False, help="Samples of the data, as a log says."),
+    ] = None,
+    epochs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, show_default=False, help="Epochs that it ran [default: 1]."),
+    ] = None,
+    seconds: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0, show_default=False, help="Seconds that it took."),
+    ] = None,
+) -> None:
+    """Time a step, and judge a run that a log tells of.
+
+    Says whether so many samples in so little time are possible, and what would be plausible.
+    """
+    if (samples is None) != (seconds is None):
+        raise UsageError("--samples and --seconds go together: a run is both")
+    claim = {"num_samples": samples, "epochs": epochs, "seconds": seconds, "always": True}
+    options = {name: value for name, value in claim.items() if value is not None}
+    _examine("timing", flags, experiment=MEASURE_STEP, options={TIMING_PROBE: options})
 
 
 def _examine(
-    command: str,
-    flags: Flags,
-    experiment: str = "",
-    settings: dict[str, Any] | None = None,
-    *,
-    is_sole: bool = False,
+    command: str, flags: Flags, *, settings: dict[str, Any] | None = None, **focus: Any
 ) -> None:
     from traindoctor.cli.examination import Examination
     from traindoctor.cli.plan import Focus
 
     given = {name: value for name, value in (settings or {}).items() if value is not None}
-    focus = Focus(experiment=experiment, settings=given, is_sole=is_sole) if experiment else None
-    raise typer.Exit(Examination(command, flags, focus).run())
+    about = Focus(settings=given, **focus) if focus else None
+    raise typer.Exit(Examination(command, flags, about).run())

@@ -1,4 +1,4 @@
-"""The flags that `check`, `overfit` and `gradflow` share, declared once."""
+"""The flags that `check` and its kin share, declared once."""
 
 from __future__ import annotations
 

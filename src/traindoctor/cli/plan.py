@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from traindoctor.cli.flags import Flags
@@ -22,20 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Focus:
-    """The one experiment that a command is about.
+    """The one experiment, or the family of rules, that a command is about.
 
     Attributes:
         experiment: its name.
         settings: what to change about it.
         is_sole: leave out probes that ask for any other experiment which trains.
+        rules: take the probes of the codes that begin so, whatever they ask for.
+        options: settings of probes, by their names.
     """
 
-    experiment: str
-    settings: Mapping[str, Any]
+    experiment: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
     is_sole: bool = False
+    rules: str = ""
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def covers(self, asked: Sequence[Experiment]) -> bool:
+    def covers(self, probe: Probe, asked: Sequence[Experiment]) -> bool:
         """Tell whether a probe that asks for these experiments belongs to the command."""
+        if self.rules:
+            return any(rule.code.startswith(self.rules) for rule in probe.rules)
         names = {item.name for item in asked if item.cost}
         return names == {self.experiment} if self.is_sole else self.experiment in names
 
@@ -62,7 +68,7 @@ def plan(
     """Return what is to be done.
 
     Args:
-        command: check, overfit or gradflow.
+        command: check or one of its kin.
         flags: what was typed.
         config: flags, environment and file together.
         probes: every probe there is.
@@ -74,6 +80,8 @@ def plan(
     """
     _check_target(command, flags)
     options = _checked_options(config.probes, probes)
+    for name, settings in focus.options.items() if focus else ():
+        options[name] = options.get(name, {}) | dict(settings)
     codes = select_rules(
         rules, select=config.select, extend_select=config.extend_select, ignore=config.ignore
     )
@@ -81,7 +89,7 @@ def plan(
         probe
         for probe in probes
         if any(rule.code in codes for rule in probe.rules)
-        and (focus is None or focus.covers(_asked(probe, options)))
+        and (focus is None or focus.covers(probe, _asked(probe, options)))
     )
     if not chosen:
         raise UsageError(f"`traindoctor {command}` examines none of the selected rules")
@@ -94,7 +102,9 @@ def plan(
             probes=tuple(probe.name for probe in chosen),
             rules=tuple(sorted(codes)),
             options=options,
-            experiment_settings={focus.experiment: dict(focus.settings)} if focus else {},
+            experiment_settings={focus.experiment: dict(focus.settings)}
+            if focus and focus.experiment
+            else {},
             restore=config.restore,
         ),
         probes=chosen,

@@ -7,6 +7,7 @@ from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.locate_non_finite import LocateNonFinite
 from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
 from traindoctor.experiments.loss_with_noise import LossWithNoise
+from traindoctor.experiments.measure_step import MeasureStep
 from traindoctor.experiments.one_step import OneStep
 from traindoctor.experiments.overfit_batch import OverfitBatch
 from traindoctor.experiments.read_batches import ReadBatches
@@ -26,6 +27,7 @@ __all__ = [
     "LocateNonFinite",
     "LocateZeroGradient",
     "LossWithNoise",
+    "MeasureStep",
     "OneStep",
     "OverfitBatch",
     "ReadBatches",

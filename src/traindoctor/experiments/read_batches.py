@@ -50,6 +50,8 @@ class ReadBatches(Experiment):
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return what the report says of the data."""
+        from traindoctor.experiments.contract import contract
+
         first = trace.batches[0] if trace.batches else None
         return {
             "data": {
@@ -58,7 +60,8 @@ class ReadBatches(Experiment):
                 "samples": trace.facts.get("num_samples"),
                 "fetch_seconds": sum(row.fetch_seconds for row in trace.batches),
                 "batches_read": len(trace.batches),
-            }
+            },
+            "contract": contract(trace.setup, first) if first else None,
         }
 
 

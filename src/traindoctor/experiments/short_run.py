@@ -75,6 +75,7 @@ class ShortRun(Experiment):
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return loss curve, speed and the gradient flow by module."""
+        from traindoctor.experiments.accounts import backward_account, step_account
         from traindoctor.experiments.flow_table import flow_rows
 
         seconds, count = trace.facts.get("seconds", 0.0), len(trace.losses)
@@ -88,6 +89,8 @@ class ShortRun(Experiment):
             "samples_per_second": samples / seconds if seconds and samples else None,
             "gradient_norms": [row.gradient_norm for row in trace.steps],
             "gradient_flow": flow_rows(trace),
+            "steps": step_account(trace),
+            "backward": backward_account(trace),
         }
 
 

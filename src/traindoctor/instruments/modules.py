@@ -96,6 +96,10 @@ class ModuleCalls:
                 seen.mode = module.training
             else:
                 seen.without_grad += 1
+                if not path:  # the batch is looked at, and not meant to train
+                    self.recorder.facts.setdefault("evaluated_batches", set()).add(
+                        self.recorder.batch
+                    )
             seen.inputs = tuple(tuple(t.shape) for t in given)
             seen.keywords = tuple(kwargs)
 

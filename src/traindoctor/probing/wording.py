@@ -57,3 +57,18 @@ def figure(value: float | None, digits: int = 3) -> str:
     if value != value:
         return "NaN"
     return f"{value:.{digits}g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time as people say it: `48 ms`, `60 s`, `4.2 min`, `2.1 h`, `3.5 days`."""
+    if seconds is None:
+        return "an unknown time"
+    for limit, unit, size in (
+        (1, "ms", 1e-3),
+        (120, "s", 1),
+        (7200, "min", 60),
+        (172800, "h", 3600),
+    ):
+        if seconds < limit:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 86400:.3g} days"

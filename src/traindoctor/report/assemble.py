@@ -87,7 +87,7 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
         findings=_at_home(findings, home),
         probes=_at_home(probes, home),
         experiments=_at_home(_experiments(measured), home),
-        measurements=_measurements(measured),
+        measurements=_at_home(_measurements(measured), home),
         suppressed=_at_home(
             tuple(SuppressedRecord(code=s.code, reason=s.reason, where=s.where) for s in silenced),
             home,

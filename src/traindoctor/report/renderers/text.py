@@ -10,13 +10,24 @@ from rich.text import Text
 from traindoctor.probing.rule import Family
 from traindoctor.report.codec import map_strings
 from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
+from traindoctor.report.renderers.backward_view import put_backward
+from traindoctor.report.renderers.batch_view import put_batch
 from traindoctor.report.renderers.finding_block import put_finding
 from traindoctor.report.renderers.flow_view import put_flow
 from traindoctor.report.renderers.look import Look
 from traindoctor.report.renderers.overfit_view import put_overfit
 from traindoctor.report.renderers.page import Page, count, harmless
+from traindoctor.report.renderers.steps_view import put_steps
+from traindoctor.report.renderers.timing_view import put_timing
 
-VIEWS = {"overfit": put_overfit, "gradflow": put_flow}
+VIEWS = {
+    "overfit": put_overfit,
+    "gradflow": put_flow,
+    "steps": put_steps,
+    "backward": put_backward,
+    "batch": put_batch,
+    "timing": put_timing,
+}
 """What a command shows before the findings."""
 
 MOST_REASONS, MOST_REASON_LETTERS = 4, 150

@@ -1,0 +1,86 @@
+"""Turns a short run's tables into what the `steps` and `backward` views show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from traindoctor.trace import OptimizerRow, StepRow, Trace
+
+
+def step_account(trace: Trace) -> dict[str, Any]:
+    """Return batches, backward passes and steps, the learning rates, and who skipped what."""
+    epochs = {row.epoch for row in trace.batches}
+    num_batches = max(len(trace.batches), len({row.batch for row in trace.losses}))
+    return {
+        "batches": num_batches,
+        "epochs": max(len(epochs), 1),
+        "backward_passes": len(trace.backwards),
+        "steps": len(trace.steps),
+        "accumulation_declared": trace.setup.accumulation_steps,
+        "passes_per_step": sorted({row.num_backwards for row in trace.steps}),
+        "optimizers": [_optimizer(row, trace.steps) for row in trace.optimizers],
+        "skipped": _skipped(trace),
+    }
+
+
+def _optimizer(row: OptimizerRow, steps: tuple[StepRow, ...]) -> dict[str, Any]:
+    own = [step for step in steps if step.optimizer == row.index]
+    return {
+        "name": row.class_name,
+        "parameters": row.num_held,
+        "steps": len(own),
+        "first_learning_rates": list(own[0].learning_rates if own else row.learning_rates),
+        "last_learning_rates": list(own[-1].learning_rates if own else row.learning_rates),
+        "place": _where(own[0]) if own else "",
+    }
+
+
+def _where(step: StepRow) -> str:
+    return f"{step.place.file}:{step.place.line}" if step.place else ""
+
+
+def _skipped(trace: Trace) -> list[dict[str, Any]]:
+    """Return how many batches were lost to whom; one batch may be counted by several."""
+    found = [
+        {
+            "number": row.count,
+            "what": f"{row.type_name} caught by `{row.handler.text}`",
+            "place": f"{row.handler.file}:{row.handler.line}" if row.handler else "",
+        }
+        for row in trace.handled
+        if any(batch >= 0 for batch in row.batches)
+    ]
+    reached = {batch for row in trace.backwards for batch in (row.batch, *row.through)}
+    lost = [row for row in trace.batches if row.index not in reached]
+    if lost and not found:
+        found.append(_entry(len(lost), "batches that came to no backward pass"))
+    cleared = len(trace.facts.get("discarded_backwards", ()))
+    if cleared:
+        found.append(_entry(cleared, "backward passes whose gradients no step used"))
+    still = sum(row.num_changed == 0 for row in trace.steps)
+    if still:
+        found.append(_entry(still, "steps that changed no parameter"))
+    found += [_entry(1, row.summary) for row in trace.exceptions]
+    return found
+
+
+def _entry(number: int, what: str) -> dict[str, Any]:
+    return {"number": number, "what": what, "place": ""}
+
+
+def backward_account(trace: Trace) -> list[dict[str, Any]]:
+    """Return one row a backward pass: its loss, its graph, and whose outputs are in that graph."""
+    return [
+        {
+            "batch": row.batch,
+            "loss": row.loss,
+            "nodes": row.num_nodes,
+            "through": list(row.through),
+            "earlier": [batch for batch in row.through if batch < row.batch],
+            "gradients_before": row.num_present_before,
+            "gradients_after": row.num_present_after,
+            "retain_graph": row.retain_graph,
+            "seconds": row.seconds,
+        }
+        for row in trace.backwards
+    ]

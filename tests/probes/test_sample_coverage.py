@@ -1,0 +1,109 @@
+"""A batch that no backward pass goes through is missing, unless it was left out on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.probes.asking import FACTORY, asks
+
+from traindoctor.probing import Confidence, Finding, NoOptions, Severity
+from traindoctor.trace import (
+    BackwardRow,
+    BatchRow,
+    ExceptionRow,
+    HandledRow,
+    Place,
+    SetupRow,
+    SourceRow,
+    Trace,
+)
+from traindoctor_probes.sample_coverage import examine
+
+FILE = "/user/train.py"
+TEXT = """
+def train(model, loader, optimizer):
+    for index, batch in enumerate(loader):
+        loss = model(batch)
+        if index % 4:
+            continue
+        loss.backward()
+        optimizer.step()
+"""
+LOOP = Place(FILE, 3, "train", "for index, batch in enumerate(loader):")
+BACKWARD = Place(FILE, 7, "train", "loss.backward()")
+
+
+def found(
+    through: Sequence[tuple[int, ...]],
+    num_batches: int = 8,
+    sizes: Sequence[int] = (),
+    **tables: Any,
+) -> list[Finding]:
+    """Judge a loop whose backward passes go through these batches, each at its last one."""
+    run = Trace(
+        **{
+            "setup": SetupRow(has_train_loop=True, trains_by_hand=True, factory=FACTORY),
+            "batches": tuple(
+                BatchRow(index=i, size=sizes[i] if sizes else 16) for i in range(num_batches)
+            ),
+            "backwards": tuple(
+                BackwardRow(index=i, step=i, batch=these[-1], through=these, place=BACKWARD)
+                for i, these in enumerate(through)
+            ),
+            "facts": {"loop_places": [LOOP]},
+            **tables,
+        }
+    )
+    source = Trace(source=(SourceRow(file=FILE, text=TEXT, is_factory=True),))
+    return list(examine(asks(short_run=run, read_source=source), NoOptions()))
+
+
+def test_skipped_batches_are_an_error_at_the_condition_that_skips_them() -> None:
+    (finding,) = found([(0,), (4,)])
+    assert (finding.code, finding.severity) == ("TD502", Severity.ERROR)
+    assert finding.title == "80 of 128 samples served never reach a backward pass"
+    assert (finding.location.file, finding.location.line) == (FILE, 5)
+    assert finding.confidence is Confidence.CERTAIN
+
+
+def test_losses_that_are_added_up_and_differentiated_later_are_not_missing() -> None:
+    assert found([(0, 1, 2, 3), (4, 5, 6, 7)]) == []
+
+
+def test_the_last_batch_and_the_smaller_ones_may_be_left() -> None:
+    assert found([(i,) for i in range(7)]) == []
+    assert found([(i,) for i in range(8) if i != 3], sizes=[16, 16, 16, 9, 16, 16, 16, 16]) == []
+
+
+def test_batches_that_a_handler_swallowed_are_said_to_be_so() -> None:
+    caught = HandledRow(handler=Place(FILE, 9), count=8)
+    (finding,) = found([], handled=(caught,))
+    assert "8 exceptions of theirs were caught" in finding.message
+    assert finding.confidence is Confidence.LIKELY
+
+
+def test_a_run_that_ended_with_an_exception_says_nothing() -> None:
+    ended = ExceptionRow(phase="train_loop", type_name="ValueError", message="")
+    assert found([(0,)], exceptions=(ended,)) == []
+
+
+def test_a_loop_that_moves_its_weights_without_backward_is_another_kind_of_training() -> None:
+    assert found([], facts={"moved": ("weight",)}) == []
+
+
+def test_the_canonical_loop_leaves_nothing() -> None:
+    assert found([(0,)], setup=SetupRow()) == []
+
+
+def test_a_pass_that_only_evaluates_leaves_nothing() -> None:
+    batches = tuple(BatchRow(index=i, epoch=i // 4, size=16) for i in range(8))
+    trained = [(i,) for i in range(4)]
+    assert found(trained, batches=batches) == []
+    assert len(found([(0,), (1,), (5,), (6,)], batches=batches)) == 1
+
+
+def test_a_batch_that_the_model_sees_without_gradients_is_evaluated_on() -> None:
+    trained = [(i,) for i in range(8) if i % 4]
+    assert len(found(trained)) == 1
+    assert found(trained, facts={"loop_places": [LOOP], "evaluated_batches": {0, 4}}) == []
