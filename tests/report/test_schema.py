@@ -12,7 +12,7 @@ from tests.report.strategies import reports
 
 from traindoctor.probing.finding import Evidence, Location, Series
 from traindoctor.probing.rule import Remedy
-from traindoctor.report.codec import encode
+from traindoctor.codec import encode
 from traindoctor.report.record import (
     ExperimentRecord,
     ProbeRecord,

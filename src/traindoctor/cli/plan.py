@@ -12,7 +12,7 @@ from traindoctor.config import Config
 from traindoctor.errors import UsageError, nearest
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Rule
-from traindoctor.report.codec import decode
+from traindoctor.codec import decode
 from traindoctor.selection import select_rules
 from traindoctor.worker.job import Job
 

@@ -21,7 +21,7 @@ from traindoctor.probing.events import (
     TargetLoaded,
 )
 from traindoctor.probing.finding import Finding, Location
-from traindoctor.report.codec import map_strings
+from traindoctor.codec import map_strings
 from traindoctor.report.outcome import summarise, verdict
 from traindoctor.report.record import (
     SCHEMA_VERSION,

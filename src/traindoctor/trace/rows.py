@@ -30,6 +30,7 @@ __all__ = [
     "OptimizerRow",
     "ParameterRow",
     "Place",
+    "PulseRow",
     "SetupRow",
     "SourceRow",
     "StepRow",
@@ -249,6 +250,44 @@ class StepRow:
     gradient_norm: float | None = None
     seconds: float = 0.0
     place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulseRow:
+    """Consecutive steps of one optimizer, summed up; one step at a time as a run begins.
+
+    A long run's pulses each stand for ever more steps, so that their number stays bounded; the
+    extremes are kept. Losses are those of the backward passes that the steps used, as they were
+    differentiated: scaled by a scaler, divided by an accumulation.
+    """
+
+    optimizer: int = 0
+    first_step: int = 0  # of this optimizer, from 0
+    last_step: int = 0
+    num_batches: int = 0  # fetched for training since its step before
+    num_samples: int | None = None  # in them; None where a batch's size is unknown
+    num_backwards: int = 0
+    loss: float | None = None  # mean of the finite ones
+    minimum_loss: float | None = None
+    maximum_loss: float | None = None
+    last_loss: float | None = None
+    num_losses_not_finite: int = 0
+    gradient_norm: float | None = None  # mean of the finite ones that were measured
+    maximum_gradient_norm: float | None = None
+    num_norms: int = 0  # steps whose gradient norm was measured
+    num_norms_not_finite: int = 0
+    first_learning_rates: tuple[float, ...] = ()  # by group
+    last_learning_rates: tuple[float, ...] = ()
+    seconds: float = 0.0  # from the end of the step before to the end of the last
+    fetch_seconds: float = 0.0
+    forward_seconds: float = 0.0
+    backward_seconds: float = 0.0
+    step_seconds: float = 0.0
+
+    @property
+    def num_steps(self) -> int:
+        """How many steps it stands for."""
+        return self.last_step - self.first_step + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

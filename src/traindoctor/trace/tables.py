@@ -24,6 +24,7 @@ from traindoctor.trace.rows import (
     OperationRow,
     OptimizerRow,
     ParameterRow,
+    PulseRow,
     SetupRow,
     SourceRow,
     StepRow,
@@ -48,6 +49,7 @@ class Trace:
     losses: tuple[LossRow, ...] = ()
     backwards: tuple[BackwardRow, ...] = ()
     steps: tuple[StepRow, ...] = ()
+    pulses: tuple[PulseRow, ...] = ()
     gradients: tuple[GradientRow, ...] = ()
     updates: tuple[UpdateRow, ...] = ()
     criteria: tuple[CriterionRow, ...] = ()

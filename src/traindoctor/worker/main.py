@@ -9,7 +9,7 @@ from typing import Any
 
 from traindoctor.errors import TargetError
 from traindoctor.probing.events import Event, LoadFailed, RunEnded
-from traindoctor.report.codec import loads
+from traindoctor.codec import loads
 from traindoctor.target.usercode import raised_place
 from traindoctor.worker.blackbox import Deed, Recorder
 from traindoctor.worker.job import Job

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from traindoctor.probing.events import Event
-from traindoctor.report.codec import decode, encode
+from traindoctor.codec import decode, encode
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from traindoctor.probing.events import LoadFailed, Progress, RunEnded
-from traindoctor.report.codec import dumps
+from traindoctor.codec import dumps
 from traindoctor.worker.job import Job
 from traindoctor.worker.messages import Message, Ready, from_line
 

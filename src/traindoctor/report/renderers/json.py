@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traindoctor.report.codec import dumps
+from traindoctor.codec import dumps
 from traindoctor.report.record import Report
 from traindoctor.report.renderers.look import Look
 

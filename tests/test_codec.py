@@ -12,7 +12,7 @@ from tests.report.strategies import reports
 from traindoctor.probing.events import FindingMade
 from traindoctor.probing.finding import Confidence, Evidence
 from traindoctor.probing.rule import Rule, Severity
-from traindoctor.report.codec import decode, dumps, encode, loads, map_strings
+from traindoctor.codec import decode, dumps, encode, loads, map_strings
 from traindoctor.report.record import ModelRecord, Report
 
 
