@@ -9,10 +9,10 @@ from hypothesis import given
 from tests.report.sample import blocked
 from tests.report.strategies import reports
 
+from traindoctor.codec import decode, dumps, encode, loads, map_strings
 from traindoctor.probing.events import FindingMade
 from traindoctor.probing.finding import Confidence, Evidence
 from traindoctor.probing.rule import Rule, Severity
-from traindoctor.codec import decode, dumps, encode, loads, map_strings
 from traindoctor.report.record import ModelRecord, Report
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from tests.report.sample import blocked
 from tests.report.strategies import reports
 
+from traindoctor.codec import encode
 from traindoctor.probing.finding import Evidence, Location, Series
 from traindoctor.probing.rule import Remedy
-from traindoctor.codec import encode
 from traindoctor.report.record import (
     ExperimentRecord,
     ProbeRecord,

@@ -8,11 +8,11 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from traindoctor.cli.flags import Flags
+from traindoctor.codec import decode
 from traindoctor.config import Config
 from traindoctor.errors import UsageError, nearest
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Rule
-from traindoctor.codec import decode
 from traindoctor.selection import select_rules
 from traindoctor.worker.job import Job
 

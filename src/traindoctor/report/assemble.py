@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from traindoctor.codec import map_strings
 from traindoctor.diagnosis import Diagnosed, diagnose
 from traindoctor.probing.events import (
     Event,
@@ -21,7 +22,6 @@ from traindoctor.probing.events import (
     TargetLoaded,
 )
 from traindoctor.probing.finding import Finding, Location
-from traindoctor.codec import map_strings
 from traindoctor.report.outcome import summarise, verdict
 from traindoctor.report.record import (
     SCHEMA_VERSION,

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from traindoctor.codec import loads
 from traindoctor.errors import TargetError
 from traindoctor.probing.events import Event, LoadFailed, RunEnded
-from traindoctor.codec import loads
 from traindoctor.target.usercode import raised_place
 from traindoctor.worker.blackbox import Deed, Recorder
 from traindoctor.worker.job import Job

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from traindoctor.probing.events import Event
 from traindoctor.codec import decode, encode
+from traindoctor.probing.events import Event
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from traindoctor.probing.events import LoadFailed, Progress, RunEnded
 from traindoctor.codec import dumps
+from traindoctor.probing.events import LoadFailed, Progress, RunEnded
 from traindoctor.worker.job import Job
 from traindoctor.worker.messages import Message, Ready, from_line
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
-from traindoctor.probing.rule import Family
 from traindoctor.codec import map_strings
+from traindoctor.probing.rule import Family
 from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
 from traindoctor.report.renderers.backward_view import put_backward
 from traindoctor.report.renderers.batch_view import put_batch
