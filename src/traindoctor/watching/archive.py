@@ -44,8 +44,7 @@ class Archive:
         """Tell whether anything was seen that belongs to a training run."""
         facts = self.run.facts
         counts = ("num_steps", "num_passes", "num_forwards", "num_batches")
-        is_busy = any(facts.get(name, 0) for name in counts) or bool(facts.get("loop_places"))
-        return is_busy or bool(self.run.exceptions)
+        return any(facts.get(name, 0) for name in counts) or bool(facts.get("loop_places"))
 
     def adjusted(self, experiment: Experiment) -> Experiment:
         """Return the experiment as it is: the run was the script's."""
@@ -68,7 +67,7 @@ class Archive:
 
     def _answer(self, experiment: Experiment) -> Trace | None:
         name = experiment.name
-        if name in ("short-run", "long-run", "watch-loader"):
+        if name in ("short-run", "long-run", "watch-loader", "try-hooks"):
             return self.run
         if name == "one-step" and getattr(experiment, "batch", 0) == 0:
             return self._first_step()

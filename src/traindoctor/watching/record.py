@@ -22,7 +22,7 @@ FLUSH_SECONDS = 0.5
 RUN, FIRST_STEP, WEIGHTS, SOURCE = "run", "one-step", "read-weights", "read-source"
 # Tables that only grow, by what was written of them already.
 GROWING = ("backwards", "steps", "gradients", "updates", "batches", "graphs", "exceptions")
-WHOLE = ("warnings", "hooks", "evaluations")
+WHOLE = ("warnings", "evaluations")
 MOST_SOURCE = 2_000_000  # characters of the user's files
 
 
@@ -104,6 +104,7 @@ class Record:
                 self._replace(RUN, table, tuple(getattr(recorder, table)))
             handled: HandledWatch = session.handled
             self._replace(RUN, "handled", handled.rows())
+            self._replace(RUN, "hooks", tuple(hook.row() for hook in session.hooks.hooks))
             self._replace(RUN, "counts", tuple(handled.count_rows()))
             self._put_pulses()
             self._put_facts(self._facts())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
 from traindoctor.instruments.handled import HandledWatch
+from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.batches import batch_size
@@ -48,13 +49,14 @@ class Session:
         self.orders, self.clock = orders, clock
         self.process = os.getpid()
         script = Place() if orders.is_module else Place(os.path.abspath(orders.script))
-        self.recorder, self.scene, self.meter = Recorder(clock=clock), Scene(script), Meter()
+        self.recorder = Recorder(clock=clock, phase="train_loop")
+        self.scene, self.meter = Scene(script), Meter()
         self.governor = Governor(orders.budget, clock)
         self.opening: Opening | None = None
         self.is_off = False  # in a forked child, or after too much trouble
         self.is_inside = False  # a module of the script's is running
         self.uncalled: Callable[[], None] = lambda: None  # takes the tap off the modules
-        self.handled = _Handled(self)
+        self.handled, self.hooks = _Handled(self), Hooks(None)
         self.record = Record(self)
         self.num_forwards = 0  # calls of modules by the script itself
         self.troubles: list[str] = []
@@ -81,8 +83,9 @@ class Session:
 
         self.recorder.facts["environment"] = environment("cpu")
         self.scene.places = self._stack.enter_context(births(self.scene.notice))
-        self.opening = Opening(self.recorder, self.scene)
+        self.opening = Opening(self.recorder, self.scene, self.hooks)
         self._stack.enter_context(warnings_overheard(self.recorder))
+        self._stack.enter_context(self.hooks.watching())
         self._stack.enter_context(loaders_tapped(self))
         tap(self)
 
