@@ -164,6 +164,9 @@ def call_place(name: str, prefer: Place = Place()) -> Place:
 
 
 def _function(tree: ast.Module, place: Place) -> ast.AST | None:
+    if place.function == "<module>":
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        return ast.Module([node for node in tree.body if not isinstance(node, kinds)], [])
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == place.function:
             return node

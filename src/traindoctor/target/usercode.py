@@ -12,7 +12,11 @@ from types import FrameType, TracebackType
 from traindoctor.trace import Place
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_LAB = os.path.join(_HERE, "experiments", "lab.py")
+# Who asked for what runs above these is not what is examined.
+_BOUNDARIES = (
+    os.path.join(_HERE, "experiments", "lab.py"),
+    os.path.join(_HERE, "watching", "post_mortem.py"),
+)
 _LIBRARIES = tuple(
     sorted(
         {
@@ -75,9 +79,9 @@ def is_path(file: str) -> bool:
 def user_place(frame: FrameType | None) -> Place:
     """Return the innermost line of the user's code, from a frame outwards.
 
-    The walk ends where an experiment begins: who asked for it is not what is examined.
+    The walk ends where an experiment or a replay begins.
     """
-    while frame is not None and frame.f_code.co_filename != _LAB:
+    while frame is not None and frame.f_code.co_filename not in _BOUNDARIES:
         if is_user_file(frame.f_code.co_filename):
             return place_of(frame)
         frame = frame.f_back

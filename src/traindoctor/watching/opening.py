@@ -249,11 +249,12 @@ def losses(recorder: Recorder) -> list[Any]:
     """Return the losses that were differentiated, as a loop's are recorded."""
     from traindoctor.trace import LossRow
 
-    return recorder.losses + [
+    seen = [
         LossRow(step=row.step, batch=row.batch, value=row.loss, source="backward", place=row.place)
         for row in recorder.backwards
         if row.loss is not None
     ]
+    return seen + recorder.losses  # of which there are some after the opening
 
 
 def _modes() -> list[Any]:
