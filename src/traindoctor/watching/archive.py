@@ -43,9 +43,11 @@ class Archive:
     @property
     def has_training(self) -> bool:
         """Tell whether anything was seen that belongs to a training run."""
-        facts = self.run.facts
-        counts = ("num_steps", "num_passes", "num_forwards", "num_batches")
-        return any(facts.get(name, 0) for name in counts) or bool(facts.get("loop_places"))
+        run, facts = self.run, self.run.facts
+        if facts.get("num_steps") or facts.get("num_passes"):
+            return True
+        began = bool(facts.get("num_forwards") or facts.get("loop_places"))
+        return began and (run.setup.has_optimizer or bool(run.exceptions))
 
     def adjusted(self, experiment: Experiment) -> Experiment:
         """Return the experiment as it is: the run was the script's."""
@@ -73,7 +75,8 @@ class Archive:
         if isinstance(experiment, OneStep):
             return self._first_step() if experiment.batch == 0 else self._step(experiment.batch)
         if name == "read-batches":
-            return self._batches() if self.run.facts.get("loop_places") else None
+            is_there = bool(self.run.batches or self.run.facts.get("loop_places"))
+            return self._batches() if is_there else None
         if name == POST_MORTEM:
             return self._stored[name] or Trace()
         if name == "read-source":

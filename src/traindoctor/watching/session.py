@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from traindoctor.target.batches import batch_size
 from traindoctor.target.births import births
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import Place
+from traindoctor.watching.blame import module_left
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.loaders import loaders_tapped
@@ -78,6 +81,18 @@ class Session:
         os.register_at_fork(after_in_child=self._forked)
         self._stack.enter_context(heard_by(self.handled))
         self.record.begin(Path(self.orders.trace))
+        self._write_before_exit()
+
+    def _write_before_exit(self) -> None:
+        """Let `os._exit` find everything written."""
+        really_exit = os._exit
+
+        def leave(status: int) -> Any:
+            if os.getpid() == self.process:
+                self._safely(self.end)
+            really_exit(status)
+
+        os._exit = leave
 
     def torch_imported(self) -> None:
         """Tap torch."""
@@ -95,9 +110,17 @@ class Session:
     def end(self, error: BaseException | None = None) -> None:
         """Write what is left. The taps stay: the script's exit handlers may still run."""
         if error is not None and isinstance(error, Exception):
-            self._safely(lambda: self.recorder.exceptions.append(self.recorder.row_of(error)))
+            self._safely(self._note_exception, error)
         self._safely(self._close_opening)
         self.record.end("exception" if error is not None else "returned")
+
+    def _note_exception(self, error: Exception) -> None:
+        row = self.recorder.row_of(error)
+        if self.opening is None and "torch" in sys.modules:
+            setup = self.scene.setup()
+            paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
+            row = replace(row, **module_left(error.__traceback__, paths))
+        self.recorder.exceptions.append(row)
 
     # What the taps see
 
