@@ -10,6 +10,7 @@ from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
 from traindoctor.experiments.one_step import OneStep
 from traindoctor.experiments.overfit_batch import OverfitBatch
+from traindoctor.experiments.part_eigenvalues import PartEigenvalues
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
@@ -30,6 +31,7 @@ __all__ = [
     "MeasureStep",
     "OneStep",
     "OverfitBatch",
+    "PartEigenvalues",
     "ReadBatches",
     "ReadSource",
     "ReadWeights",

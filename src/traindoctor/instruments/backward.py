@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
         start = recorder.clock()
         result = original(tensors, *args, **kwargs)
         seconds = recorder.clock() - start
-        after = present(parameters)
+        sizes = gradient_norms(parameters)
+        after = frozenset(key for key, size in sizes.items() if size != 0)
         recorder.ledger.backward_ends(after)
         recorder.backwards.append(
             BackwardRow(
@@ -52,6 +54,7 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
                 loss=loss,
                 num_present_before=len(before),
                 num_present_after=len(after),
+                num_not_finite=sum(not math.isfinite(size) for size in sizes.values()),
                 retain_graph=bool(kwargs.get("retain_graph")),
                 num_nodes=len(nodes),
                 through=tuple(sorted({n.metadata[BATCH] for n in nodes if BATCH in n.metadata})),
@@ -106,9 +109,14 @@ def graph_nodes(root: Any) -> list[Any]:
 
 def present(parameters: Sequence[torch.nn.Parameter]) -> frozenset[int]:
     """Return the `id` of each parameter whose gradient is there and not all zero."""
+    return frozenset(key for key, size in gradient_norms(parameters).items() if size != 0)
+
+
+def gradient_norms(parameters: Sequence[torch.nn.Parameter]) -> dict[int, float]:
+    """Return the norm of each gradient that is there, by the `id` of its parameter."""
     filled = [(id(p), p.grad) for p in parameters if p.grad is not None]
     sizes = norms([grad for _, grad in filled])
-    return frozenset(key for (key, _), size in zip(filled, sizes, strict=True) if size != 0)
+    return {key: size for (key, _), size in zip(filled, sizes, strict=True)}
 
 
 def norms(tensors: Sequence[torch.Tensor], order: float = 2.0) -> list[float]:

@@ -105,15 +105,18 @@ def watch_nodes(recorder: Recorder, loss: torch.Tensor, rows: list[OperationRow]
                     place=node_place(node),
                     kind="nan" if any(_has_nan(g) for g in gradients_in) else "inf",
                     batch=max(recorder.batch, 0),
-                    **saved_range(node),
+                    **(gaps.get(node) or saved_range(node)),
                 )
             )
 
         return hook
 
+    gaps: dict[Any, dict[str, Any]] = {}  # what is freed by the time that the other hook runs
     for node in graph_nodes(loss.grad_fn):
         if getattr(node, "variable", None) is None:
             node.register_hook(hook_of(node))
+        if hasattr(node, "_saved_eigenvalues"):
+            node.register_prehook(lambda _, node=node: gaps.update({node: eigenvalue_gaps(node)}))
 
 
 def node_place(node: Any) -> Place:
@@ -135,6 +138,20 @@ def _bad(gradients: Any) -> bool:
 
 def _has_nan(gradient: Any) -> bool:
     return gradient is not None and bool(gradient.isnan().any())
+
+
+def eigenvalue_gaps(node: Any) -> dict[str, Any]:
+    """Return the range of the distances between neighbouring eigenvalues that a node keeps."""
+    values = node._saved_eigenvalues.detach().double()  # (…, n), ascending
+    gaps = values.diff(dim=-1)
+    if not gaps.numel():
+        return {}
+    return {
+        "input_minimum": float(gaps.min()),
+        "input_maximum": float(gaps.max()),
+        "input_shapes": (tuple(values.shape),),
+        "note": "distance of two eigenvalues",
+    }
 
 
 def saved_range(node: Any) -> dict[str, Any]:

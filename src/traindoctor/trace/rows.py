@@ -224,6 +224,7 @@ class BackwardRow:
     loss: float | None = None
     num_present_before: int = 0  # parameters whose gradient was there and not all zero before
     num_present_after: int = 0
+    num_not_finite: int = 0  # of these, parameters whose gradient holds NaN or infinity
     retain_graph: bool = False
     num_nodes: int = 0  # operations in the graph; 0 where they were not counted
     through: tuple[int, ...] = ()  # the batches whose module outputs are in that graph
