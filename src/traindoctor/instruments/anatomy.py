@@ -54,6 +54,7 @@ class Anatomy:
     setup: TrainingSetup
     optimizers: tuple[torch.optim.Optimizer, ...]
     has_own_optimizer: bool = False  # the doctor's, because the setup gives none
+    inherited: tuple[str, ...] = ()  # parameters and buffers with operations behind them
 
     @cached_property
     def trainable(self) -> tuple[torch.nn.Parameter, ...]:
@@ -234,6 +235,7 @@ class Anatomy:
             forward_place=method_place(type(model), "forward"),
             loader_place=call_place(type(setup.loader).__name__, setup.factory),
             is_training=model.training,
+            inherited=self.inherited,
             **self._trainer(),
         )
 

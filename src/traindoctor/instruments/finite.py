@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import graph_nodes
@@ -78,20 +76,11 @@ class FirstNonFinite:
         )
 
 
-@contextmanager
-def tracebacks_kept() -> Iterator[None]:
-    """Let each graph node remember the line that made it."""
-    import torch
-
-    with torch.autograd.set_detect_anomaly(True, check_nan=False):
-        yield
-
-
 def watch_nodes(recorder: Recorder, loss: torch.Tensor, rows: list[OperationRow]) -> None:
     """Hook the nodes behind a loss; `rows` gets the first one that breaks a gradient.
 
     That is the first to turn finite gradients into non-finite ones during backward. The
-    forward pass must have run under `tracebacks_kept`.
+    forward pass must have run under `lines_kept`.
     """
 
     def hook_of(node: Any) -> Any:

@@ -77,6 +77,7 @@ class SetupRow:
     forward_place: Place = Place()  # where its class defines `forward`
     loader_place: Place = Place()  # where the loader is built
     is_training: bool = True  # model.training as handed over
+    inherited: tuple[str, ...] = ()  # parameters and buffers handed over with a graph behind them
     trains_by_hand: bool = False  # the user's own train_step or train_loop ran
     trainer_class: str = ""  # of a setup that came as a transformers.Trainer
     trainer_is_users: bool = False  # that class is a subclass of the user's
@@ -395,12 +396,16 @@ class OperationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphRow:
-    """The graph behind one backward pass, compared with those of the passes before it."""
+    """The graph behind one backward pass, compared with those of the passes before it.
+
+    A pass that shares several values with earlier ones has a row for each of them.
+    """
 
     backward: int
     batch: int = 0
     num_nodes: int = 0
-    num_stale: int = 0  # nodes that an earlier backward pass went through already
+    num_stale: int = 0  # nodes older than its step: an earlier backward pass went through them
+    num_behind: int = 0  # of those, the ones behind this value
     is_same_loss: bool = False  # the very loss of an earlier pass
     is_earlier_loss: bool = False  # the shared part is an earlier pass's loss
     is_from_before: bool = False  # the shared part was computed before the first batch
@@ -408,8 +413,10 @@ class GraphRow:
     place: Place = Place()  # and where
     consumer: str = ""  # what uses it in this step
     consumer_place: Place = Place()
-    module: str = ""  # the module whose output it is
-    holder: str = ""  # path of the module that keeps it
+    module: str = ""  # the outermost module whose output it is, or is computed from
+    module_place: Place = Place()  # and where that was called
+    parameters: tuple[str, ...] = ()  # parameters and buffers that carry it
+    holder: str = ""  # path of the module, or of the setup's part, that keeps it
     attribute: str = ""  # under this name
 
 
