@@ -118,6 +118,7 @@ def _reported(item: Diagnosed, verify: str, home: str) -> ReportedFinding:
         verify=(f"{verify} --select {finding.code}",),
         fingerprint=_fingerprint(finding, home),
         snippet=snippet(finding.location),
+        tables=finding.tables,
     )
 
 

@@ -522,6 +522,8 @@ class HookRow:
     possible: tuple[str, ...] = ()  # kinds its module returns: tensor, tuple, dict, ModelOutput
     tried: tuple[tuple[str, str], ...] = ()  # kind, and what it raised; "" where nothing
     tried_place: Place = Place()  # the line that raised first when tried
+    entered_by: str = ""  # of a module that was never called: the method that was, instead
+    would_give: str = ""  # what its forward returns for the arguments of that method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
