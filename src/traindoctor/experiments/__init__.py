@@ -16,6 +16,7 @@ from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
 from traindoctor.experiments.second_epoch import SecondEpoch
 from traindoctor.experiments.short_run import ShortRun
+from traindoctor.experiments.trace_batch import TraceBatch
 from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
 
@@ -37,6 +38,7 @@ __all__ = [
     "ReadWeights",
     "SecondEpoch",
     "ShortRun",
+    "TraceBatch",
     "TryHooks",
     "WatchGraph",
     "WatchWeights",

@@ -194,6 +194,7 @@ class BatchRow:
     epoch: int = 0
     kind: str = "mapping"  # mapping, sequence, tensor, dataclass or other
     class_name: str = "dict"
+    class_place: Place = Place()  # where the user's code defines that class
     size: int | None = None
     leaves: tuple[LeafRow, ...] = ()
     other_keys: tuple[str, ...] = ()  # keys whose values hold no tensor
