@@ -79,7 +79,7 @@ def uncounted(run: Trace, source: Source, row: CountRow) -> Guard | None:
     function, line = function_at(source, row.place), row.place.line or 0
     if function is None or row.count >= len(run.backwards):
         return None
-    added = next((n for n in _additions(function) if n.lineno <= line <= (n.end_lineno or 0)), None)
+    added = next((n for n in additions(function) if n.lineno <= line <= (n.end_lineno or 0)), None)
     if added is None or not _names(added.value) & _loss_names(function):
         return None
     branch = _branch(run, source, row.place)
@@ -130,7 +130,7 @@ def _is_honest(
     total = ast.unparse(added.target)
     counters = {
         ast.unparse(node.target)
-        for node in _additions(function)
+        for node in additions(function)
         if node is not added
         and _is_count(node.value)
         and branch.place in {g.place for g in guards(source, _at(place, node.lineno))}
@@ -169,7 +169,7 @@ def _loss_names(function: Function) -> set[str]:
         for name in _names(node.func.value)
     } - {"self", "scaler", "scale"}
     made = {name for name in _names(function) if "loss" in name.lower()}
-    totals = {name for node in _additions(function) for name in _names(node.target)}
+    totals = {name for node in additions(function) for name in _names(node.target)}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign) and _names(node.value) & (found | made):
             targets = {name for target in node.targets for name in _names(target)}
@@ -187,7 +187,8 @@ def _names(node: ast.AST) -> set[str]:
     }
 
 
-def _additions(function: Function) -> list[ast.AugAssign]:
+def additions(function: Function) -> list[ast.AugAssign]:
+    """Return the lines of a function that add to something."""
     return [
         node
         for node in ast.walk(function)

@@ -22,7 +22,10 @@ PEP 8, "Programming Recommendations": a bare `except` hides other errors.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import (
@@ -83,7 +86,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     for rows in by_handler.values():
         guilty = [row for row in rows if lost(run, row)]
         if guilty:
-            yield swallowed(run, sorted(guilty, key=lambda row: -row.count))
+            ranked = sorted(guilty, key=lambda row: -row.count)
+            yield replace(
+                swallowed(run, ranked), remedies=remedies(ask(ReadSource()).source, ranked[0])
+            )
             continue
         misplaced = [row for row in rows if row.found_on]
         if misplaced and is_idle(ask(ReadSource()).source, misplaced[0].handler):
@@ -134,6 +140,36 @@ def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
         subject=first.type_name,
         what=f"{len(batches)} of {num_batches} batches fail",
         type_name=first.type_name,
+    )
+
+
+def remedies(source: Sequence[SourceRow], row: HandledRow) -> tuple[Remedy, ...]:
+    """Return the ways out, made of the user's own handler."""
+    found = next(
+        (
+            (file, node)
+            for file in source
+            if file.file == row.handler.file
+            for node in subtrees(file, ast.ExceptHandler)
+            if node.lineno == row.handler.line
+        ),
+        None,
+    )
+    if found is None:
+        return SWALLOWED.remedies
+    file, node = found
+    lines = file.text.splitlines()[node.lineno - 1 : node.body[-1].end_lineno]
+    before = textwrap.dedent("\n".join(lines))
+    head, body = before.splitlines()[0], "\n".join(before.splitlines()[1:])
+    named = (
+        head if node.name else re.sub(r"except(\s*:| Exception:)$", "except Exception as e:", head)
+    )
+    error = node.name or "e"
+    counting = f"{named}\n    num_failed += 1\n    if num_failed <= 10:\n"
+    counting += f'        print(f"batch failed: {{{error}!r}}")'
+    return (
+        replace(SWALLOWED.remedies[0], before=before, after=f"{head}\n    raise"),
+        replace(SWALLOWED.remedies[1], before=before, after=f"{counting}\n{body}"),
     )
 
 

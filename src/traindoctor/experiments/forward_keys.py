@@ -10,7 +10,7 @@ from traindoctor.experiments.lab import Experiment, Lab, seed_everything
 from traindoctor.experiments.loop import device_of
 from traindoctor.instruments.anatomy import forward_signature
 from traindoctor.target.batches import as_mapping, copy_batch, to_device
-from traindoctor.target.calling import find_loss
+from traindoctor.target.calling import described_output, find_loss
 from traindoctor.trace import Trace
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class ForwardKeys(Experiment):
 
     Facts: `keys`; `rejected`: those that raise; `ignored`: those that the forward has no name
     for and without which the loss and every gradient are bit for bit the same; `left_out`: a key
-    that the forward can do without and has to, because it raises on what is in it.
+    that the forward can do without and has to, because it raises on what is in it; `outputs`, what
+    it returns for what it takes.
     """
 
     name: ClassVar[str] = "forward-keys"
@@ -33,6 +34,8 @@ class ForwardKeys(Experiment):
 
     def run(self, lab: Lab) -> Trace:
         """Return the facts; no `keys` where the batch is not a mapping."""
+        import torch
+
         fetched = lab.batches(1)
         setup = lab.anatomy.facts
         if not fetched:
@@ -43,12 +46,14 @@ class ForwardKeys(Experiment):
         named, _ = forward_signature(lab.setup.model)
         facts: dict[str, Any] = {"keys": tuple(batch), "rejected": (), "ignored": ()}
         error, rejected = _rejected(lab, batch)
-        facts |= {"rejected": tuple(rejected), "left_out": ""}
+        facts |= {"rejected": tuple(rejected), "left_out": "", "outputs": ""}
         if error is not None:
             facts["left_out"] = _left_out(lab, batch, rejected)
         if error is None or facts["left_out"]:
             out = {*rejected, facts["left_out"]}
             kept = {key: value for key, value in batch.items() if key not in out}
+            with torch.no_grad():
+                facts["outputs"] = described_output(lab.setup.model(**copy_batch(kept)))
             whole = _outcome(lab, kept)
             facts["ignored"] = tuple(
                 key

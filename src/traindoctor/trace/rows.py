@@ -483,6 +483,7 @@ class HandledRow:
     phase: str = ""
     module: str = ""  # the innermost module whose forward was running
     module_class: str = ""
+    module_keywords: tuple[str, ...] = ()  # names of the arguments it was called with
     raising_text: str = ""  # the line that raised, whoever's it is
     sought: str = ""  # the attribute that a module lacked
     sought_on: str = ""  # the class of that module
