@@ -16,7 +16,7 @@ from traindoctor.target.setup import TrainingSetup
 def denoising(model: nn.Module, loader: Any, optimizer: torch.optim.Optimizer) -> None:
     for (x,) in loader:
         noise = torch.randn_like(x)
-        loss = F.mse_loss(model(x + noise), noise - x)
+        loss = F.mse_loss(model(x + noise), 3 * noise)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -40,8 +40,8 @@ def test_noise_is_told_from_a_floor_that_cannot_be_reached(
     model = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.2), nn.Linear(16, 4))
     setup = TrainingSetup(
         model=model,
-        loader=[(torch.randn(1024, 4),)] * 4,
-        optimizer=torch.optim.Adam(model.parameters(), lr=1e-2),
+        loader=[(torch.randn(4096, 4),)] * 4,
+        optimizer=torch.optim.Adam(model.parameters(), lr=5e-2),
         train_loop=train_loop,
     )
     trace = Lab(setup).perform(OverfitBatch())
@@ -51,4 +51,4 @@ def test_noise_is_told_from_a_floor_that_cannot_be_reached(
     assert (facts["floor"] is None) is is_random
     assert facts["steps"] == len(trace.losses)
     assert model[1].p == 0.2
-    assert setup.optimizers[0].param_groups[0]["lr"] == 1e-2
+    assert setup.optimizers[0].param_groups[0]["lr"] == 5e-2
