@@ -88,6 +88,7 @@ TIMING = {
         "times_the_bound": 1.76,
         "plausible_seconds": 2529.0,
     },
+    "outlook": None,
 }
 
 
@@ -128,8 +129,24 @@ def test_a_claimed_run_stands_beside_the_measured_step_and_its_bound() -> None:
     text = " ".join(shown("timing", timing=TIMING).split())
     assert "48 ms on 4 samples, 83 samples/s" in text
     assert "2,000 samples/s is the bound" in text
-    assert "210,695 samples in 60 s, 3,512 samples/s; 42.2 × the measured speed" in text
-    assert "it takes 42.1 min" in text
+    assert "210,695 samples in 60 s, 3,512 samples/s: 42.2 times the measured speed" in text
+    assert "at which it takes 42.1 min" in text
+
+
+def test_a_claim_that_is_slower_than_the_measured_speed_is_possible() -> None:
+    claim = TIMING["claim"] | {"times_too_fast": 0.5, "plausible_seconds": 30.0}
+    text = " ".join(shown("timing", timing=TIMING | {"claim": claim}).split())
+    assert "possible; at the measured speed it takes 30 s" in text
+
+
+def test_a_part_of_a_claim_gets_its_other_part() -> None:
+    told = {"known": "seconds", "samples": 800, "most_samples": 9000, "epochs": 2, "seconds": 10.0}
+    text = " ".join(shown("timing", timing=TIMING | {"claim": None, "outlook": told}).split())
+    assert "10 s suffice for 800 samples in 2 epochs at the measured speed" in text
+    told = {"known": "samples", "samples": 320, "is_loaders": True, "epochs": 5}
+    told |= {"seconds": 4.0, "least_seconds": 0.5}
+    text = " ".join(shown("timing", timing=TIMING | {"claim": None, "outlook": told}).split())
+    assert "320 samples of this loader in 5 epochs take 4 s at the measured speed" in text
 
 
 def test_a_view_without_its_measurement_is_left_out() -> None:
