@@ -98,6 +98,7 @@ class ParameterRow:
     requires_grad: bool = True
     num_optimizers: int = 0  # optimizers that hold it
     num_groups: int = 0  # times it stands in their groups
+    group: tuple[int, int] | None = None  # the first of these: optimizer, and which of its groups
     is_users: bool = False  # a module class of the user's own project is among its owners
     place: Place = Place()  # where the user's code builds it
     weight_rms: float = 0.0

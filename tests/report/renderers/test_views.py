@@ -22,8 +22,20 @@ STEPS = {
             "name": "AdamW",
             "parameters": 12,
             "steps": 2,
-            "first_learning_rates": [2e-4, 8e-4],
-            "last_learning_rates": [1e-4, 8e-4],
+            "groups": [
+                {
+                    "name": "backbone",
+                    "parameters": 8,
+                    "learning_rates": [2e-4, 1e-4],
+                    "gradient_norms": [0.75, 0.5],
+                },
+                {
+                    "name": "head",
+                    "parameters": 4,
+                    "learning_rates": [8e-4, 8e-4],
+                    "gradient_norms": [None, None],
+                },
+            ],
             "place": "train.py:128",
         }
     ],
@@ -106,7 +118,10 @@ def test_steps_stand_beside_batches_with_rates_and_who_skipped() -> None:
     text = shown("steps", steps=STEPS)
     assert "12 batches, 8 backward passes, 2 optimizer steps" in text
     assert "4 backward passes a step, 4 declared" in text
-    assert "0.0002 → 0.0001, 0.0008" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["AdamW", "2", "backbone", "8", "0.0002", "→", "0.0001", "0.75", "→", "0.5"] in rows
+    assert ["head", "4", "0.0008", "–"] in rows
+    assert "stepped at train.py:128" in text
     assert "4 × KeyError caught by `except Exception:` at train.py:24" in text
 
 
