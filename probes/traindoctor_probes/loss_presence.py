@@ -55,6 +55,7 @@ NO_LOSS = Rule(
     ),
     explains=DOWNSTREAM,
 )
+_TARGET_LINE = re.compile(rf"\s*(?:{'|'.join(sorted(TARGETS))})=[^,]*,$")
 # What to do for models that have no loss by design, by a part of the class's name.
 _INSTEAD = (
     (
@@ -185,8 +186,10 @@ def instead(ask: Ask, trace: Trace, row: ExceptionRow, model: str) -> list[Remed
     assert isinstance(node, ast.Assign)
     assert isinstance(node.value, ast.Call)
     node.value.keywords = [item for item in node.value.keywords if item.arg not in TARGETS]
+    lines = [line for line in text.splitlines() if not _TARGET_LINE.match(line)]
+    call = "\n".join(lines) if len(lines) < len(text.splitlines()) else ast.unparse(node)
     after = known.after.replace("outputs", ast.unparse(node.targets[0]))
-    return [replace(known, recommended=True, before=text, after=f"{ast.unparse(node)}\n{after}")]
+    return [replace(known, recommended=True, before=text, after=f"{call}\n{after}")]
 
 
 def _mechanism(why: str, model: str) -> str:

@@ -73,6 +73,7 @@ findings = st.builds(
     fingerprint=texts,
     snippet=many(st.tuples(st.integers(1, 10**6), texts)),
     tables=many(st.builds(Table, texts, many(texts), many(many(values)))),
+    also_lines=many(texts),
 )
 reports = st.builds(
     Report,

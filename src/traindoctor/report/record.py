@@ -36,6 +36,7 @@ class ReportedFinding:
     fingerprint: str
     snippet: tuple[tuple[int, str], ...] = ()  # the user's lines around the place, with numbers
     tables: tuple[Table, ...] = ()
+    also_lines: tuple[str, ...] = ()  # the user's line at each place of `also_at`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
