@@ -19,6 +19,7 @@ Python data model, "Emulating container types". transformers.Trainer._prepare_in
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
@@ -71,11 +72,12 @@ def unfit(trace: Trace, row: ExceptionRow, batch: BatchRow) -> Iterator[Finding]
     if not missing:
         return
     has = ", ".join(batch.protocols) or "none of them"
+    asking = row.place.text or row.raising_text
     yield NOT_A_MAPPING.finding(
         f"The loader yields a {batch.class_name}, and {row.phase.replace('_', ' ')} asked it for "
         f"its {missing} in vain. Of len, mapping, iteration, index and to it provides: {has}.",
-        mechanism="A batch that is no mapping and no sequence can only be passed on whole. "
-        "Whoever then measures, unpacks or moves it fails.",
+        mechanism="Who measures, unpacks or moves a batch calls a method of its class. A dict, a "
+        "tuple and a tensor have them all; a class of one's own has those that it was given.",
         location=first_location(
             [row.place, batch.class_place, trace.setup.loader_place, trace.setup.factory]
         ),
@@ -84,11 +86,32 @@ def unfit(trace: Trace, row: ExceptionRow, batch: BatchRow) -> Iterator[Finding]
             Evidence("class of the batch", batch.class_name, "dict, tuple or tensor"),
             Evidence("what it provides", has, "len, mapping, iteration, index, to"),
             Evidence("what was asked for", missing),
+            *([Evidence("by the line", asking)] if asking else []),
         ],
-        quote=headline(row.message if len(row.message) < 300 else row.message[-200:]),
+        remedies=remedies(batch, missing),
+        quote=f"{row.type_name}: "
+        + headline(row.message if len(row.message) < 300 else row.message[-200:]),
         batch=batch.class_name,
         missing=missing,
     )
+
+
+def remedies(batch: BatchRow, missing: str) -> list[Remedy] | None:
+    """Return the rule's own, unless a length is all that a mapping lacks: that is one line."""
+    leaf = next((leaf.key.partition(".")[0] for leaf in batch.leaves if leaf.shape), "")
+    if missing != "length" or not leaf or "mapping" not in batch.protocols:
+        return None
+    length = Remedy(
+        f"Give {batch.class_name} a length: the number of its samples",
+        recommended=True,
+        pros="One method; callers that use its attributes stay as they are.",
+        cons="A batch of no samples is false in an `if`.",
+        before=batch.class_place.text,
+        after=f"{batch.class_place.text}\n    def __len__(self):\n"
+        f"        return len(self.{leaf})".lstrip("\n"),
+    )
+    as_dict = NOT_A_MAPPING.remedies[0]
+    return [length, replace(as_dict, recommended=False, before=f"return {batch.class_name}(...)")]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

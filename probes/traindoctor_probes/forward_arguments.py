@@ -35,20 +35,21 @@ from traindoctor.probing import (
     Severity,
 )
 from traindoctor.probing.wording import first_location, location
-from traindoctor.trace import ExceptionRow, ModuleRow, Place, Trace
+from traindoctor.trace import ExceptionRow, ModuleRow, Place, SetupRow, Trace
 from traindoctor_probes._raised import (
     DOWNSTREAM,
     as_dict,
     batch_of,
     failures,
-    headline,
     keys_of,
     made,
     named,
+    quoted,
     where,
 )
 from traindoctor_probes.tensor_shapes import is_shape
 
+MOST_NAMED = 3  # keys in a title
 _UNEXPECTED = re.compile(r"forward\(\) got an unexpected keyword argument '([^']+)'")
 TARGETS = frozenset({"labels", "label", "targets", "target", "y"})
 
@@ -144,7 +145,7 @@ def rejected(trace: Trace, row: ExceptionRow, ask: Ask) -> Iterator[Finding]:
             Evidence("keys that the forward refuses", names, "none"),
             Evidence("parameters of the forward", ", ".join(taken) or "unknown"),
         ],
-        quote=headline(row.message),
+        quote=quoted(row),
         subject=names,
         keys=names,
         model=model,
@@ -197,28 +198,34 @@ def ignored(ask: Ask, step: Trace, root: ModuleRow, extra: set[str]) -> Iterator
         ),
         also_at=[location(place) for place in (call, origin) if place],
         evidence=[
-            Evidence("keys without effect", names, "none"),
+            Evidence("keys without effect", len(keys), 0),
+            Evidence("which", names),
             *(
                 Evidence(f"values of {key}", f"{leaves[key].minimum:g} to {leaves[key].maximum:g}")
                 for key in varied
             ),
         ],
-        remedies=_reading(call, keys),
+        remedies=_reading(setup, call, keys),
         subject=names,
-        keys=names,
+        keys=names if len(keys) <= MOST_NAMED else f"{keys[0]} and {len(keys) - 1} other keys",
         model=setup.model_class,
     )
 
 
-def _reading(call: Place, keys: Sequence[str]) -> list[Remedy]:
-    """Return the ways out; taking the keys out is made of the line that calls the model."""
+def _reading(setup: SetupRow, call: Place, keys: Sequence[str]) -> list[Remedy]:
+    """Return the ways out: a forward of the user's can be mended, a library's is left as it is."""
     names = ", ".join(f'"{key}"' for key in keys)
-    batch = re.search(r"\*\*(\w+)", call.text)
-    if batch is None:
-        return list(IGNORED.remedies)
-    lines = f"for key in ({names}{',' if len(keys) == 1 else ''}):\n    {batch[1]}.pop(key, None)"
-    taken = replace(IGNORED.remedies[1], before=call.text, after=f"{lines}\n{call.text}")
-    return [IGNORED.remedies[0], taken]
+    found = re.search(r"\*\*(\w+)", call.text)
+    batch = found[1] if found else "inputs"
+    lines = f"for key in ({names}{',' if len(keys) == 1 else ''}):\n    {batch}.pop(key, None)"
+    taken = replace(
+        IGNORED.remedies[1],
+        recommended=not setup.forward_place,
+        before=call.text if found else "",
+        after=f"{lines}\n{call.text if found else ''}".rstrip(),
+    )
+    read = replace(IGNORED.remedies[0], recommended=bool(setup.forward_place))
+    return [read, taken] if setup.forward_place else [taken]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -40,7 +40,7 @@ TWICE = Rule(
     code="TD301",
     name="backward-twice",
     severity=Severity.CRITICAL,
-    title="Backward reaches {num_stale} graph nodes that an earlier backward has used up",
+    title="Backward goes again through {num_stale} graph nodes{kept}",
     what="A value computed for one step is part of the graph of the next.",
     why="The second backward pass fails, because what the first one needed is freed.",
     known_limits="A value that importing a module computed has no line; who keeps it is named.",
@@ -58,7 +58,8 @@ TWICE = Rule(
         ),
         Remedy(
             "backward(retain_graph=True)",
-            cons="Hides the fault: the graph grows with every step until memory ends.",
+            cons="Hides the fault: every step goes through the old graph as well, and the memory "
+            "of that is never freed.",
         ),
     ),
     explains=("TD101", "TD103", "TD2", "TD302", "TD403", "TD404", "TD501", "TD502", "TD6"),
@@ -170,14 +171,29 @@ def backward_twice(
             Evidence("graph nodes of this backward pass", row.num_nodes),
             Evidence("kind", kind),
             Evidence("made by", row.operation or "unknown"),
-            *([Evidence("computed from the output of", row.module)] if row.module else []),
             *([Evidence("kept in", keeper(row))] if keeper(row) else []),
+            *origin(row, watched),
         ],
         remedies=remedies(row),
-        quote=raised.message.partition(". ")[0].splitlines()[0] if is_first else "",
+        quote=f"{raised.type_name}: {raised.message.partition('. ')[0].splitlines()[0]}"
+        if is_first
+        else "",
         subject=keeper(row),
         num_stale=row.num_behind,
+        kept=f", kept in {keeper(row)}" if keeper(row) else " that an earlier one has used up",
     )
+
+
+def origin(row: GraphRow, watched: Trace) -> list[Evidence]:
+    """Return from which module's output it was computed, and whether that had gradients on."""
+    module = next((m for m in watched.modules if row.module and m.path == row.module), None)
+    if module is None:
+        return []
+    with_gradients = module.num_calls - module.num_calls_without_grad
+    return [
+        Evidence("computed from the output of", row.module),
+        Evidence("its calls with gradients on", f"{with_gradients} of {module.num_calls}"),
+    ]
 
 
 def keeper(row: GraphRow) -> str:
@@ -208,16 +224,15 @@ def cause(row: GraphRow, is_frozen: bool = False) -> tuple[str, str]:
             f"{names}: written to {how}. They carry the operations that made the values, and "
             "every step goes through those.",
         )
-    whose = f" that `{row.module}` made" if row.module else ""
-    if is_frozen:
-        whose += ", in which nothing is trained,"
+    whose = f", made by `{row.module}`" if row.module else ""
+    whose += ", in which nothing is trained" if is_frozen else ""
     if row.is_from_before:
         made = f" by `{row.module}`" if row.module else ""
         kind = "computed outside the loop"
         return kind, f"It was computed{made} once, before the first step, and every step uses it."
     if row.attribute:
         kind = "output of a frozen module kept" if is_frozen else "state kept"
-        return kind, f"`{keeper(row)}` keeps a tensor{whose} in an earlier step."
+        return kind, f"`{keeper(row)}` keeps a tensor of an earlier step{whose}."
     made = f" by `{row.module}`" if row.module else ""
     return "state kept", f"It was computed{made} in an earlier step and kept."
 

@@ -28,7 +28,7 @@ from traindoctor.experiments import Experiment, OneStep, ReadBatches
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import location
 from traindoctor.trace import BatchRow, ExceptionRow, LeafRow, Place, Trace
-from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, made, named, stopped, where
+from traindoctor_probes._raised import DOWNSTREAM, batch_of, made, named, quoted, stopped, where
 
 OUT_OF_RANGE = Rule(
     code="TD007",
@@ -160,7 +160,7 @@ def finding(ask: Ask, trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
             Evidence(room, limit),
             Evidence("batches that hold such values", len(batches), 0),
         ],
-        quote=headline(row.message),
+        quote=quoted(row),
         subject=leaf.key if leaf else row.module,
         what=what,
         allowed=allowed,

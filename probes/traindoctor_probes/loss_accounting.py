@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
@@ -44,7 +45,7 @@ ON_STEP_ONLY = Rule(
     "taken as meant. Lists that losses are appended to are not looked at.",
     remedies=(
         Remedy(
-            "Add the loss in the batch loop, before the branch",
+            "Add the loss in the batch loop, outside the branch",
             recommended=True,
             pros="One line moved; every batch counts once.",
             before="if (i + 1) % accumulation == 0:\n    optimizer.step()\n"
@@ -101,9 +102,18 @@ def on_step_only(run: Trace, row: CountRow, branch: Guard) -> Finding:
         also_at=[location(branch.place)],
         evidence=[
             Evidence("times the total was added to", row.count, len(run.backwards)),
+            Evidence("share of the batches in it", row.count / len(run.backwards), 1.0),
             Evidence("backward passes", len(run.backwards)),
             Evidence("optimizer steps", len(run.steps)),
-            Evidence("condition", branch.test or branch.place.text, "none"),
+            Evidence("condition", branch.test or branch.place.text),
+        ],
+        remedies=[
+            replace(
+                ON_STEP_ONLY.remedies[0],
+                before=f"{branch.place.text}\n    ...\n    {row.place.text}",
+                after=f"{branch.place.text}\n    ...\n{row.place.text}",
+            ),
+            ON_STEP_ONLY.remedies[1],
         ],
         subject=total,
         total=total,

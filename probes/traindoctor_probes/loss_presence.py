@@ -27,7 +27,7 @@ from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy
 from traindoctor.probing.syntax import statement_at
 from traindoctor.probing.wording import first_location, location
 from traindoctor.trace import ExceptionRow, HandledRow, Trace
-from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, keys_of, stopped
+from traindoctor_probes._raised import DOWNSTREAM, batch_of, keys_of, quoted, stopped
 from traindoctor_probes.forward_arguments import TARGETS, lacks_loss, refused_key
 
 NO_LOSS = Rule(
@@ -166,7 +166,7 @@ def missing(ask: Ask, trace: Trace, row: ExceptionRow, why: str) -> Finding:
         ],
         remedies=advice if is_loops and advice else [*advice, *others],
         explains=() if trace.handled else None,  # what it did, the handler that caught it did
-        quote=headline(row.message),
+        quote=quoted(row),
         model=model,
         what=f"refuses {labels}: it computes no loss"
         if why == "refused"

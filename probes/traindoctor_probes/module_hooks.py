@@ -106,9 +106,12 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if not run.hooks:
         return
     tried = ask(TryHooks()).hooks
+    helper = f"{EXTRACT}\n\n"  # stands in the first of several findings
     for finding in (*crashes(run, tried), *fragile(tried)):
         places = (finding.location, *finding.also_at)
-        yield replace(finding, remedies=tuple(remedies(ask(ReadSource()).source, places)))
+        ways = remedies(ask(ReadSource()).source, places, helper)
+        yield replace(finding, remedies=tuple(ways))
+        helper = ""
 
 
 def crashes(run: Trace, tried: Sequence[HookRow]) -> Iterator[Finding]:
@@ -132,13 +135,19 @@ def crashes(run: Trace, tried: Sequence[HookRow]) -> Iterator[Finding]:
                 Evidence("of them risky, see the table", _num_risky(tried), 0),
             ],
             tables=[_table(tried or run.hooks)],
-            quote=first.traceback,
+            quote=_traceback(run, first),
             subject=first.hook,
             kind=first.kind,
             module=modules,
             error=first.error_type,
             given=first.error_given,
         )
+
+
+def _traceback(run: Trace, row: HookRow) -> str:
+    """Return the way from the user's loop to the hook, where the crash ended the run."""
+    ended = (raised for raised in run.exceptions if raised.message == row.error_message)
+    return next((raised.traceback for raised in ended if raised.traceback), row.traceback)
 
 
 def fragile(tried: Sequence[HookRow]) -> Iterator[Finding]:
@@ -170,7 +179,7 @@ def fragile(tried: Sequence[HookRow]) -> Iterator[Finding]:
         )
 
 
-def remedies(source: Sequence[SourceRow], places: Sequence[Location]) -> list[Remedy]:
+def remedies(source: Sequence[SourceRow], places: Sequence[Location], helper: str) -> list[Remedy]:
     """Return the ways out, the first one made of the hook's own lines where it has such."""
     first = places[-1]  # where the hook is defined
     row = next((row for row in source if row.file == first.file), None)
@@ -178,7 +187,7 @@ def remedies(source: Sequence[SourceRow], places: Sequence[Location]) -> list[Re
     for node in ast.walk(function) if function else ():
         if isinstance(node, ast.If) and row and (name := _unpacked(node)):
             lines = row.text.splitlines()[node.lineno - 1 : node.end_lineno]
-            after = f"{EXTRACT}\n\n{name} = tensor_of({ast.unparse(node.test.args[0])})"  # type: ignore[attr-defined]  # a call, as just seen
+            after = f"{helper}{name} = tensor_of({ast.unparse(node.test.args[0])})"  # type: ignore[attr-defined]  # a call, as just seen
             own = replace(REMEDIES[0], before=textwrap.dedent("\n".join(lines)), after=after)
             return [own, *REMEDIES[1:]]
     return list(REMEDIES)

@@ -93,7 +93,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
             continue
         misplaced = [row for row in rows if row.found_on]
         if misplaced and is_idle(ask(ReadSource()).source, misplaced[0].handler):
-            yield hidden(misplaced[0])
+            yield hidden(ask, misplaced[0])
 
 
 def lost(run: Trace, row: HandledRow) -> set[int]:
@@ -184,7 +184,7 @@ def is_idle(source: Iterable[SourceRow], handler: Place) -> bool:
     )
 
 
-def hidden(row: HandledRow) -> Finding:
+def hidden(ask: Ask, row: HandledRow) -> Finding:
     """Return the finding for code that never runs, because it looks in the wrong module."""
     when = "while the setup was made" if row.phase == "setup" else "in the run"
     return SWALLOWED.finding(
@@ -202,10 +202,25 @@ def hidden(row: HandledRow) -> Finding:
             Evidence("attribute found on", row.found_on),
         ],
         explains=(),
+        remedies=[_where_it_is(row), remedies(ask(ReadSource()).source, row)[0]],
         quote=row.traceback,
         subject=row.type_name,
         what=f"Line {row.raised.line} fails",
         type_name=row.type_name,
+    )
+
+
+def _where_it_is(row: HandledRow) -> Remedy:
+    """Return the line that raised with the module in it that has the attribute."""
+    inside = row.found_on.partition(" ")[0]
+    mended = re.sub(rf"\.{row.sought}\b", f".{inside}.{row.sought}", row.raised.text, count=1)
+    return Remedy(
+        f"Look for `{row.sought}` in `{inside}`",
+        recommended=True,
+        pros="What was meant to happen happens.",
+        cons="The lines after it need the same.",
+        before=row.raised.text,
+        after=mended,
     )
 
 

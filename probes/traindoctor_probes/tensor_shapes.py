@@ -31,10 +31,10 @@ from traindoctor_probes._raised import (
     ROWS,
     batch_of,
     failures,
-    headline,
     leaf_of_shape,
     made,
     named,
+    quoted,
     sizes_differ,
     where,
 )
@@ -108,6 +108,7 @@ def wrong_shape(ask: Ask, trace: Trace, row: ExceptionRow) -> Finding:
     origin = made(ask, "made", leaf.key) if leaf else Place()
     if origin:
         source += f" `{origin.text}` at line {origin.line} makes it."
+    axes = int(wanted.split()[0]) if wanted.endswith(" axes") else None
     operands = ", ".join(str(shape) for shape in row.operand_shapes)
     return RANK.finding(
         f"{what} was given {shown}" + (f"; it takes {wanted}." if wanted else ".") + source,
@@ -117,19 +118,48 @@ def wrong_shape(ask: Ask, trace: Trace, row: ExceptionRow) -> Finding:
         also_at=[location(origin)] if origin and row.place else [],
         evidence=[
             Evidence("shape given", shown, wanted or None),
+            *([Evidence("its axes", len(given), axes)] if given and axes else []),
             *([Evidence("tensor of the batch", leaf.key)] if leaf else []),
             *([Evidence(f"operands of {row.operation}", operands)] if operands else []),
             *(
                 Evidence(f"shape of {part.key}", str(part.shape))
-                for part in (batch.leaves[:6] if batch else ())
+                for part in (batch.leaves[:6] if batch and not leaf else ())
             ),
         ],
-        quote=headline(row.message),
+        remedies=reshaping(leaf.key if leaf else "x", given, axes) if given and axes else None,
+        quote=quoted(row),
         subject=leaf.key if leaf else row.module,
         what=what,
         given=shown,
         wanted=f" where it takes {wanted}" if wanted else "",
     )
+
+
+def reshaping(name: str, given: tuple[int, ...], axes: int) -> list[Remedy]:
+    """Return a way to bring a tensor to a number of axes, made of the shape that it has."""
+    lines, shape = [], list(given)
+    while len(shape) != axes:
+        if len(shape) < axes:
+            act = "unsqueeze(1)"
+            shape.insert(1, 1)
+        elif len(shape) > axes + 1:
+            last = shape.pop()
+            act = f"select(-1, {last // 2})"
+        elif shape[1] == 1:
+            act = "squeeze(1)"
+            del shape[1]
+        else:
+            act = "flatten(0, 1)"
+            shape[:2] = [shape[0] * shape[1]]
+        lines.append(f"{name} = {name}.{act}  # -> {tuple(shape)}")
+    first = Remedy(
+        f"Bring `{name}` from {len(given)} axes to {axes}, for example so",
+        recommended=True,
+        pros="The model stays as it is.",
+        cons="Which axis may go, and what of it is kept, only you can say.",
+        after="\n".join(lines),
+    )
+    return [first, RANK.remedies[1]]
 
 
 def _refused(trace: Trace, row: ExceptionRow) -> tuple[str, tuple[int, ...], str]:

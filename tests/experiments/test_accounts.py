@@ -81,8 +81,8 @@ def test_batches_without_backward_and_gradients_without_a_step_are_counted() -> 
     backwards = (BackwardRow(index=0, step=0, batch=0, through=(0, 1)),)
     skipped = step_account(run(backwards=backwards, facts={"discarded_backwards": (0,)}))["skipped"]
     assert [(item["number"], item["what"]) for item in skipped] == [
-        (2, "batches that came to no backward pass"),
-        (1, "backward passes whose gradients no step used"),
+        (2, "a batch came to no backward pass"),
+        (1, "the gradients of a backward pass were used by no step"),
     ]
 
 

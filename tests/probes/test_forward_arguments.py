@@ -88,7 +88,7 @@ def test_the_line_that_calls_the_model_is_named_and_mended() -> None:
         trace_batch=Trace(facts={"made": {"mask": made}}),
     )
     assert (finding.location.line, [place.line for place in finding.also_at]) == (9, [9, 3])
-    assert finding.remedies[1].after.splitlines()[1] == "    batch.pop(key, None)"
+    assert finding.remedies[0].after.splitlines()[1] == "    batch.pop(key, None)"
 
 
 def test_keys_are_judged_behind_a_batch_that_is_no_dict_and_a_shape_that_is_refused() -> None:

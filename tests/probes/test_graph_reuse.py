@@ -55,7 +55,7 @@ def test_the_line_that_made_the_shared_value_is_named_not_the_backward() -> None
     (finding,) = found(Trace(exceptions=(TWICE,)), Trace(graphs=(GraphRow(backward=0), shared)))
     assert (finding.code, finding.location.line) == ("TD301", 7)
     assert "`rnn.h`" in finding.message
-    assert finding.quote == TWICE.message
+    assert finding.quote == f"RuntimeError: {TWICE.message}"
 
 
 def test_two_values_that_are_shared_are_two_causes() -> None:

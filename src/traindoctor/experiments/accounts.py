@@ -20,6 +20,7 @@ def step_account(trace: Trace) -> dict[str, Any]:
         "passes_per_step": sorted({row.num_backwards for row in trace.steps}),
         "optimizers": [_optimizer(row, trace) for row in trace.optimizers],
         "skipped": _skipped(trace),
+        "ended_by": trace.exceptions[0].summary if trace.exceptions else "",
     }
 
 
@@ -84,14 +85,13 @@ def _skipped(trace: Trace) -> list[dict[str, Any]]:
     reached = {batch for row in trace.backwards for batch in (row.batch, *row.through)}
     lost = [row for row in trace.batches if row.index not in reached]
     if lost and not found:
-        found.append(_entry(len(lost), "batches that came to no backward pass"))
+        found.append(_entry(len(lost), "a batch came to no backward pass"))
     cleared = len(trace.facts.get("discarded_backwards", ()))
     if cleared:
-        found.append(_entry(cleared, "backward passes whose gradients no step used"))
+        found.append(_entry(cleared, "the gradients of a backward pass were used by no step"))
     still = sum(row.num_changed == 0 for row in trace.steps)
     if still:
-        found.append(_entry(still, "steps that changed no parameter"))
-    found += [_entry(1, row.summary) for row in trace.exceptions]
+        found.append(_entry(still, "a step changed no parameter"))
     return found
 
 

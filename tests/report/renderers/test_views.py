@@ -39,6 +39,7 @@ STEPS = {
             "place": "train.py:128",
         }
     ],
+    "ended_by": "",
     "skipped": [
         {"number": 4, "what": "KeyError caught by `except Exception:`", "place": "train.py:24"}
     ],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from traindoctor.probing.finding import Evidence
+from traindoctor.probing.rule import Remedy
 from traindoctor.probing.wording import duration
 from traindoctor.report.record import Report, ReportedFinding
 from traindoctor.report.renderers.page import count, figure
@@ -26,6 +27,21 @@ def status(report: Report) -> str:
         return f"{report.verdict}: {causes}{symptoms}"
     passed = sum(probe.status == "passed" for probe in report.probes)
     return f"{report.verdict}: {passed} of {count(len(report.probes), 'probe')} found nothing"
+
+
+def options(roots: Roots) -> dict[str, list[tuple[Remedy, int]]]:
+    """Return each cause's ways out, the selected one first, by the cause's id.
+
+    With each stands the number of the cause that has told the same before; 0 where none has.
+    """
+    told: dict[Remedy, int] = {}
+    found: dict[str, list[tuple[Remedy, int]]] = {}
+    for number, finding in enumerate(roots, start=1):
+        ordered = sorted(finding.remedies, key=lambda remedy: not remedy.recommended)
+        found[finding.id] = [(remedy, told.get(remedy, 0)) for remedy in ordered]
+        for remedy in ordered:
+            told.setdefault(remedy, number)
+    return found
 
 
 def awaited(roots: Roots) -> list[tuple[str, Evidence]]:
@@ -98,7 +114,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
                 f"{duration(timing['seconds'])}, {timing['samples_per_second']:,.0f} samples/s",
             )
         )
-    found += [("skipped", f"{row['number']} × {row['what']}") for row in account["skipped"]]
+    skipped = account["skipped"]
+    found += [("skipped", f"{row['number']} × {row['what']}") for row in skipped if row["number"]]
     return found
 
 

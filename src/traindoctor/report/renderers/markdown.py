@@ -17,6 +17,7 @@ from traindoctor.report.renderers.document import (
     commands,
     facts,
     hook_table,
+    options,
     remaining,
     status,
     whole_command,
@@ -44,6 +45,7 @@ def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has o
         machine=_machine(report),
         roots=roots,
         symptoms={f.id: [s for s in loud if s.explained_by == f.id] for f in roots},
+        options=options(roots),
         awaited=awaited(roots),
         commands=commands(roots),
         whole=whole_command(report, roots),
@@ -69,7 +71,6 @@ def _template() -> Template:
         "figure": _figure,
         "quoted": quoted,
         "others": others,
-        "options": options,
         "change": change,
     }
     source = files("traindoctor.report.renderers").joinpath("markdown.md.j2").read_text("utf-8")
@@ -158,11 +159,6 @@ def others(finding: ReportedFinding) -> list[tuple[str, str]]:
         for place, line in zip_longest(finding.also_at, finding.also_lines, fillvalue="")
         if str(place)
     ]
-
-
-def options(finding: ReportedFinding) -> list[Remedy]:
-    """Return the ways out, the selected one first."""
-    return sorted(finding.remedies, key=lambda remedy: not remedy.recommended)
 
 
 def change(remedy: Remedy) -> str:

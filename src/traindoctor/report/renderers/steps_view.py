@@ -30,6 +30,8 @@ def put_steps(page: Page, report: Report) -> None:
     for item in account["skipped"]:
         where = f" at {item['place']}" if item["place"] else ""
         page.put(Text(f"– {item['number']} × {item['what']}{where}", style="yellow"), indent=2)
+    if account["ended_by"]:
+        page.put(Text(f"– {account['ended_by']}", style="red"), indent=2)
     page.put()
 
 
