@@ -10,11 +10,13 @@ from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
 from traindoctor.experiments.one_step import OneStep
 from traindoctor.experiments.overfit_batch import OverfitBatch
+from traindoctor.experiments.part_eigenvalues import PartEigenvalues
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
 from traindoctor.experiments.second_epoch import SecondEpoch
 from traindoctor.experiments.short_run import ShortRun
+from traindoctor.experiments.trace_batch import TraceBatch
 from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
 
@@ -30,11 +32,13 @@ __all__ = [
     "MeasureStep",
     "OneStep",
     "OverfitBatch",
+    "PartEigenvalues",
     "ReadBatches",
     "ReadSource",
     "ReadWeights",
     "SecondEpoch",
     "ShortRun",
+    "TraceBatch",
     "TryHooks",
     "WatchGraph",
     "WatchWeights",

@@ -16,7 +16,8 @@ from traindoctor.trace import ModuleRow, Place
 if TYPE_CHECKING:
     import torch
 
-MODULE = "traindoctor.module"  # the key of a graph node's metadata that holds a module's path
+# Keys of a graph node's metadata: the outermost module inside the model whose output it made.
+MODULE = "traindoctor.module"
 
 
 @dataclass(slots=True)
@@ -131,7 +132,7 @@ class ModuleCalls:
             for tensor in found:  # so that a graph node can say whose output it is, and when
                 if tensor.grad_fn is not None:
                     about: Any = tensor.grad_fn.metadata  # a dict, whatever the stubs say
-                    about.setdefault(MODULE, path)
+                    about[MODULE] = path or about.get(MODULE, "")
                     about.setdefault(BATCH, self.recorder.batch)
             if self.keep_outputs:
                 seen.last = found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,6 +62,19 @@ def function_at(source: Iterable[SourceRow], place: Place) -> Function | None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found = node
     return found
+
+
+def statement_at(source: Iterable[SourceRow], place: Place) -> tuple[ast.stmt | None, str]:
+    """Return the innermost statement that a line stands in, and its own text without indent."""
+    row = next((row for row in source if row.file == place.file), None)
+    found = None
+    for node in _around([row], place) if row else ():
+        if isinstance(node, ast.stmt):
+            found = node
+    if row is None or found is None:
+        return None, ""
+    lines = row.text.splitlines()[found.lineno - 1 : found.end_lineno]
+    return found, textwrap.dedent("\n".join(lines))
 
 
 def guards(source: Iterable[SourceRow], place: Place) -> list[Guard]:

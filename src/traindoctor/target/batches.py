@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from traindoctor.trace import BatchRow
 
 __all__ = [
+    "as_mapping",
     "batch_size",
     "copy_batch",
     "describe",
@@ -135,6 +136,15 @@ def parts_of(batch: Any) -> Iterator[tuple[str, Any]]:
         yield from ((item.name, getattr(batch, item.name)) for item in fields(batch))
     elif kind == "sequence":
         yield from ((str(index), part) for index, part in enumerate(batch))
+
+
+def as_mapping(batch: Any) -> dict[str, Any] | None:
+    """Return what an object holds as a plain dict; None for a sequence or a tensor."""
+    kind = kind_of(batch)
+    if kind in ("mapping", "dataclass"):
+        return dict(parts_of(batch))
+    held = vars(batch) if kind == "other" and hasattr(batch, "__dict__") else {}
+    return {name: part for name, part in held.items() if not name.startswith("_")} or None
 
 
 def leaves(batch: Any, key: str = "") -> Iterator[tuple[str, Any]]:

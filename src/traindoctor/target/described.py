@@ -6,7 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.target.batches import batch_size, kind_of, leaves, parts_of
-from traindoctor.trace import BatchRow, LeafRow
+from traindoctor.target.source import class_place
+from traindoctor.trace import BatchRow, LeafRow, Place
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,7 @@ def described(batch: Any, index: int, epoch: int, fetch_seconds: float) -> Batch
         epoch=epoch,
         kind=kind,
         class_name=type(batch).__name__,
+        class_place=class_place(type(batch)) if kind in ("other", "dataclass") else Place(),
         size=batch_size(batch),
         leaves=found,
         protocols=_protocols(type(batch)) if kind in ("other", "dataclass") else (),

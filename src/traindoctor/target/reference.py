@@ -17,6 +17,7 @@ from traindoctor.target.arguments import convert_all
 from traindoctor.target.births import births
 from traindoctor.target.caught import Caught
 from traindoctor.target.failures import running_user_code
+from traindoctor.target.history import lines_kept
 from traindoctor.target.setup import TrainingSetup, as_setup
 from traindoctor.target.usercode import is_user_file
 from traindoctor.target.woven import heard_by, weaving
@@ -46,7 +47,7 @@ def load(
     if reference and (model or data):
         raise TargetError("name a TARGET or `--model` and `--data`, not both")
     caught = Caught()
-    with births() as places, heard_by(caught):
+    with births() as places, heard_by(caught), lines_kept():
         setup = _load(reference, arguments, model, data)
     setup.built_at, setup.handled = places, caught.rows()
     return setup

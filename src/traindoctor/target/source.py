@@ -102,6 +102,12 @@ def class_body(kind: type) -> ast.ClassDef | None:
     return found
 
 
+def class_place(kind: type) -> Place:
+    """Return where a class of the user's is defined."""
+    body, file = class_body(kind) if is_user_class(kind) else None, class_file(kind)
+    return at(file, body, kind.__name__) if body and file else Place()
+
+
 def attribute_place(kind: type, attribute: str) -> Place:
     """Return the line on which a user's class assigns `self.<attribute>` (the first one).
 

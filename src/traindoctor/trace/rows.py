@@ -77,6 +77,7 @@ class SetupRow:
     forward_place: Place = Place()  # where its class defines `forward`
     loader_place: Place = Place()  # where the loader is built
     is_training: bool = True  # model.training as handed over
+    inherited: tuple[str, ...] = ()  # parameters and buffers handed over with a graph behind them
     trains_by_hand: bool = False  # the user's own train_step or train_loop ran
     trainer_class: str = ""  # of a setup that came as a transformers.Trainer
     trainer_is_users: bool = False  # that class is a subclass of the user's
@@ -97,6 +98,7 @@ class ParameterRow:
     requires_grad: bool = True
     num_optimizers: int = 0  # optimizers that hold it
     num_groups: int = 0  # times it stands in their groups
+    group: tuple[int, int] | None = None  # the first of these: optimizer, and which of its groups
     is_users: bool = False  # a module class of the user's own project is among its owners
     place: Place = Place()  # where the user's code builds it
     weight_rms: float = 0.0
@@ -193,6 +195,7 @@ class BatchRow:
     epoch: int = 0
     kind: str = "mapping"  # mapping, sequence, tensor, dataclass or other
     class_name: str = "dict"
+    class_place: Place = Place()  # where the user's code defines that class
     size: int | None = None
     leaves: tuple[LeafRow, ...] = ()
     other_keys: tuple[str, ...] = ()  # keys whose values hold no tensor
@@ -224,6 +227,7 @@ class BackwardRow:
     loss: float | None = None
     num_present_before: int = 0  # parameters whose gradient was there and not all zero before
     num_present_after: int = 0
+    num_not_finite: int = 0  # of these, parameters whose gradient holds NaN or infinity
     retain_graph: bool = False
     num_nodes: int = 0  # operations in the graph; 0 where they were not counted
     through: tuple[int, ...] = ()  # the batches whose module outputs are in that graph
@@ -394,12 +398,16 @@ class OperationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphRow:
-    """The graph behind one backward pass, compared with those of the passes before it."""
+    """The graph behind one backward pass, compared with those of the passes before it.
+
+    A pass that shares several values with earlier ones has a row for each of them.
+    """
 
     backward: int
     batch: int = 0
     num_nodes: int = 0
-    num_stale: int = 0  # nodes that an earlier backward pass went through already
+    num_stale: int = 0  # nodes older than its step: an earlier backward pass went through them
+    num_behind: int = 0  # of those, the ones behind this value
     is_same_loss: bool = False  # the very loss of an earlier pass
     is_earlier_loss: bool = False  # the shared part is an earlier pass's loss
     is_from_before: bool = False  # the shared part was computed before the first batch
@@ -407,8 +415,10 @@ class GraphRow:
     place: Place = Place()  # and where
     consumer: str = ""  # what uses it in this step
     consumer_place: Place = Place()
-    module: str = ""  # the module whose output it is
-    holder: str = ""  # path of the module that keeps it
+    module: str = ""  # the outermost module whose output it is, or is computed from
+    module_place: Place = Place()  # and where that was called
+    parameters: tuple[str, ...] = ()  # parameters and buffers that carry it
+    holder: str = ""  # path of the module, or of the setup's part, that keeps it
     attribute: str = ""  # under this name
 
 
@@ -474,6 +484,7 @@ class HandledRow:
     phase: str = ""
     module: str = ""  # the innermost module whose forward was running
     module_class: str = ""
+    module_keywords: tuple[str, ...] = ()  # names of the arguments it was called with
     raising_text: str = ""  # the line that raised, whoever's it is
     sought: str = ""  # the attribute that a module lacked
     sought_on: str = ""  # the class of that module
@@ -514,6 +525,8 @@ class HookRow:
     possible: tuple[str, ...] = ()  # kinds its module returns: tensor, tuple, dict, ModelOutput
     tried: tuple[tuple[str, str], ...] = ()  # kind, and what it raised; "" where nothing
     tried_place: Place = Place()  # the line that raised first when tried
+    entered_by: str = ""  # of a module that was never called: the method that was, instead
+    would_give: str = ""  # what its forward returns for the arguments of that method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
