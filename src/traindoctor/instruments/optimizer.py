@@ -61,7 +61,8 @@ class _Watch:
     ) -> None:
         self.recorder, self.names, self.orphans, self.detail = recorder, names, orphans, detail
         self.keep: list[Any] = list(known)  # holds the optimizers, so that ids stay theirs
-        self.numbers = {id(optimizer): number for number, optimizer in enumerate(known)}
+        for optimizer in known:
+            recorder.optimizers.of(optimizer)
         # By optimizer: the weights' norms before and after its last step.
         self.weights: dict[int, tuple[list[float], list[float]]] = {}
         self.last_backward: dict[int, int] = {}
@@ -110,10 +111,9 @@ class _Watch:
         del self.open[id(optimizer)]
         self.recorder.ledger.step_ends()
         seconds = self.recorder.clock() - state["start"]
-        if id(optimizer) not in self.numbers:
-            self.numbers[id(optimizer)] = len(self.numbers)
+        if all(optimizer is not kept for kept in self.keep):
             self.keep.append(optimizer)
-        number = self.numbers[id(optimizer)]
+        number = self.recorder.optimizers.of(optimizer)
         changed = self._note_updates(optimizer, state) if self.detail else None
         done = len(self.recorder.backwards)
         self.recorder.steps.append(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from traindoctor.instruments.ledger import Ledger
+from traindoctor.instruments.numbers import Numbers
 from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
     BackwardRow,
@@ -71,6 +72,10 @@ class Recorder:
     # The module whose forward runs, kept by the module instrument for `watching`.
     running: list[dict[str, Any]] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
+    optimizers: Numbers = field(default_factory=Numbers)
+    order: Any = None  # of backward passes and steps, kept by the order instrument
+    # Tables of sums, by name: made anew whenever the trace is asked for.
+    sums: dict[str, Callable[[], Iterable[Any]]] = field(default_factory=dict)
     # Called before each backward pass: whoever wants to know what led to it.
     on_backward: list[Callable[[], None]] = field(default_factory=list)
 
@@ -132,6 +137,7 @@ class Recorder:
                 "evaluations",
             )
         }
+        tables |= {name: tuple(rows()) for name, rows in self.sums.items()}
         return Trace(**{**tables, "facts": self.facts, **more})
 
 

@@ -1,4 +1,4 @@
-"""Notes the user's line on which each optimizer and each module is built."""
+"""Notes the user's line on which each optimizer, scheduler and module is built."""
 
 from __future__ import annotations
 
@@ -25,13 +25,21 @@ def _caller(built: object, frame: FrameType | None) -> FrameType | None:
 def births() -> Iterator[dict[int, Place]]:
     """Collect places by `id` while inside; the last one built under an `id` counts.
 
-    The constructors that every optimizer and every module passes through are replaced, and
+    The constructors that every optimizer, scheduler and module passes through are replaced, and
     come back afterwards. A few microseconds an object.
     """
     import torch
 
     places: dict[int, Place] = {}
-    kinds: tuple[Any, ...] = (torch.optim.Optimizer, torch.nn.Module)
+    schedulers = torch.optim.lr_scheduler
+    kinds: tuple[Any, ...] = (
+        torch.optim.Optimizer,
+        torch.nn.Module,
+        schedulers.LRScheduler,
+        schedulers.ReduceLROnPlateau,
+        schedulers.SequentialLR,
+        schedulers.ChainedScheduler,
+    )
     originals = [kind.__init__ for kind in kinds]
 
     def noting(original: Any) -> Any:

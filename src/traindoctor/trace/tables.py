@@ -9,6 +9,8 @@ from traindoctor.errors import CannotJudge
 from traindoctor.trace.rows import (
     BackwardRow,
     BatchRow,
+    CheckpointRow,
+    ClipRow,
     CountRow,
     CriterionRow,
     CutRow,
@@ -18,6 +20,7 @@ from traindoctor.trace.rows import (
     GradientRow,
     GraphRow,
     HandledRow,
+    HandlingRow,
     HookRow,
     LossRow,
     ModuleRow,
@@ -25,6 +28,8 @@ from traindoctor.trace.rows import (
     OptimizerRow,
     ParameterRow,
     PulseRow,
+    ScalerRow,
+    SchedulerRow,
     SetupRow,
     SourceRow,
     StepRow,
@@ -65,6 +70,11 @@ class Trace:
     evaluations: tuple[EvaluationRow, ...] = ()
     weights: tuple[WeightRow, ...] = ()
     frozen: tuple[FrozenRow, ...] = ()
+    handling: tuple[HandlingRow, ...] = ()
+    clips: tuple[ClipRow, ...] = ()
+    schedulers: tuple[SchedulerRow, ...] = ()
+    scalers: tuple[ScalerRow, ...] = ()
+    checkpoints: tuple[CheckpointRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     def frame(self, table: str) -> pd.DataFrame:
