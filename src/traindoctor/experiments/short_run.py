@@ -57,7 +57,13 @@ class ShortRun(Experiment):
             calls.watching(),
             handled_seen(recorder),
             hooks_seen(setup, recorder),
-            handling_seen(recorder, schedulers_of(setup), setup.built_at, setup.checkpoints),
+            handling_seen(
+                recorder,
+                setup.optimizers,
+                schedulers_of(setup),
+                setup.built_at,
+                setup.checkpoints,
+            ),
         ):
             if setup.train_loop is not None:
                 run_user_loop(lab, recorder, number)

@@ -9,7 +9,7 @@ from typing import Any
 
 from traindoctor.trace import HandlingRow, Place
 
-SAMPLES = 8  # parameters that stand for all of an optimizer: the smallest, for they are kept
+SAMPLES = 4  # parameters that stand for all of an optimizer: the smallest, for they are kept
 MOST_WINDOWS = 32
 
 Stamps = tuple[tuple[Any, int], ...]
@@ -57,17 +57,14 @@ class Account:
         """Return the samples' gradients as they are now."""
         return tuple((p.grad, -1 if p.grad is None else p.grad._version) for p in self.samples)
 
-    @property
-    def is_used(self) -> bool:
-        """Whether nothing was written to the gradients since a step used them."""
-        now = self.stamps()
+    def are_used(self, now: Stamps) -> bool:
+        """Tell whether nothing was written to the gradients since a step used them."""
         return bool(self.used) and _present(now) and same(now, self.used)
 
-    @property
-    def is_scaled(self) -> bool:
-        """Whether the gradients are those of scaled losses, as their backward passes left them."""
+    def are_scaled(self, now: Stamps) -> bool:
+        """Tell whether the gradients are of scaled losses, as their backward passes left them."""
         only_scaled = 0 < self.num_backwards == self.num_scaled_backwards
-        return only_scaled and not self.is_unscaled and same(self.stamps(), self.written)
+        return only_scaled and not self.is_unscaled and same(now, self.written)
 
     def begins_backward(self) -> None:
         """Take in that a backward pass begins, of whatever loss."""
@@ -102,7 +99,7 @@ class Account:
         """Take in that a step begins; `is_passed_on` by a scaler."""
         self.choose()
         self.place = self.place or place
-        self.num_scaled += self.is_scaled and not is_passed_on
+        self.num_scaled += not is_passed_on and self.are_scaled(self.stamps())
         self.num_clipped += self.is_clipped
         self.ends_window(batch)
 

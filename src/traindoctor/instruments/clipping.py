@@ -26,9 +26,18 @@ class _Calls:
         self.num_backwards_before = order.num_backwards
         self.count = self.num_absent = self.num_used = self.num_scaled = 0
         self.account: Account | None = None
+        self.ends: tuple[int, int, int] | None = None
         # Pairs of a limit and a norm, which stays where it is until it is asked for.
         self.first: list[tuple[float, Any]] = []
         self.last: deque[tuple[float, Any]] = deque(maxlen=LAST)
+
+    def take(self, order: Order, parameters: list[Any]) -> Account | None:
+        """Return the account of who holds the parameters, which are mostly those of last time."""
+        ends = (id(parameters[0]), id(parameters[-1]), len(parameters)) if parameters else None
+        account = self.account
+        if account is None or ends != self.ends or account.optimizer() is None:
+            self.account, self.ends = order.holding(parameters), ends
+        return self.account
 
     def keep(self, limit: float, norm: Any) -> None:
         """Keep a limit and the norm that it was laid on."""
@@ -52,14 +61,14 @@ class Clipping:
             return None
         calls = self.calls.setdefault(key, _Calls(self.order))
         calls.count += 1
-        account = self.order.holding(parameters)
         is_absent = all(p.grad is None for p in parameters)
         calls.num_absent += is_absent
-        calls.account = account
-        self.was_as_written = account is not None and same(account.stamps(), account.written)
+        account = calls.take(self.order, parameters)
+        now = account.stamps() if account is not None else ()
+        self.was_as_written = account is not None and same(now, account.written)
         if account is not None and not is_absent:
-            calls.num_used += account.is_used
-            calls.num_scaled += account.is_scaled
+            calls.num_used += account.are_used(now)
+            calls.num_scaled += account.are_scaled(now)
         return calls
 
     def ends(self, calls: _Calls | None, given: Mapping[str, Any], result: Any) -> None:

@@ -19,6 +19,7 @@ from traindoctor.trace import Place
 @contextmanager
 def handling_seen(
     recorder: Recorder,
+    optimizers: Sequence[Any] = (),
     schedulers: Sequence[Any] = (),
     places: Mapping[int, Place] | None = None,
     checkpoints: Checkpoints | None = None,
@@ -30,12 +31,13 @@ def handling_seen(
 
     Args:
         recorder: its trace has the tables handling, clips, schedulers, scalers and checkpoints.
+        optimizers: that were built before.
         schedulers: that were built before.
         places: where those were built, by `id`.
         checkpoints: that were read before.
     """
     with ExitStack() as stack:
-        stack.enter_context(order_seen(recorder))
+        stack.enter_context(order_seen(recorder, optimizers))
         stack.enter_context(clipping_seen(recorder))
         stack.enter_context(scalers_seen(recorder))
         stack.enter_context(schedulers_seen(recorder, schedulers, places))

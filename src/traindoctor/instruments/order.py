@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
@@ -111,8 +111,8 @@ def order_of(recorder: Recorder) -> Order:
 
 
 @contextmanager
-def order_seen(recorder: Recorder) -> Iterator[None]:
-    """Follow steps and backward passes while inside."""
+def order_seen(recorder: Recorder, known: Sequence[Any] = ()) -> Iterator[None]:
+    """Follow steps and backward passes while inside; `known` optimizers were built before."""
     import torch
     from torch.optim.optimizer import (
         register_optimizer_step_post_hook,
@@ -121,6 +121,8 @@ def order_seen(recorder: Recorder) -> Iterator[None]:
 
     order = order_of(recorder)
     notes = notes_of(recorder, "order", "handling", order.rows)
+    for optimizer in known:
+        notes(order.account, optimizer)
     # What torch wraps each class's `step` in; it calls the hooks.
     stepping = torch.optim.Optimizer.profile_hook_step(lambda: None).__code__
 

@@ -49,8 +49,8 @@ class _Seen:
 
     def row(self, index: int) -> ScalerRow:
         """Return the sums. The scales are read now."""
-        last = self.scaler._scale
-        scales = [*self.scales, *([last] if self.num_updates > len(self.scales) else [])]
+        is_complete = 0 < self.num_updates <= len(self.scales)
+        scales = self.scales if is_complete else [*self.scales, self.scaler._scale]
         return ScalerRow(
             index=index,
             place=self.place,

@@ -51,6 +51,7 @@ class _Seen:
         self.settings = settings_of(scheduler)
         self.position = 0
         self.num_steps = self.num_before = self.num_ahead = self.num_at_place = 0
+        self.num_told = 0
         self.attempts_at_birth = self.attempts_at_step = 0
         self.gaps: Counter[int] = Counter()
         self.step_place = Place()
@@ -63,8 +64,8 @@ class _Seen:
         self.account = account
         self.attempts_at_birth = self.attempts_at_step = account.num_attempts
 
-    def begins_step(self, scheduler: Any, batch: int, place: Place) -> None:
-        """Take in a step of the user's."""
+    def begins_step(self, scheduler: Any, batch: int, place: Place, is_told: bool) -> None:
+        """Take in a step of the user's; `is_told` the epoch whose rate it is to set."""
         assert self.account is not None
         attempts = self.account.num_attempts
         if not self.num_steps:
@@ -76,6 +77,7 @@ class _Seen:
                 self.gaps[gap] += 1
         self.attempts_at_step = attempts
         self.num_steps += 1
+        self.num_told += is_told
         self.num_before += attempts == 0
         self.num_ahead += self.account.batch < batch
         self.num_at_place += place == self.step_place
@@ -103,6 +105,7 @@ class _Seen:
             settings=self.settings,
             position=self.position,
             num_steps=self.num_steps,
+            num_told=self.num_told,
             num_optimizer_steps=account.num_attempts - self.attempts_at_birth if account else 0,
             num_before=self.num_before,
             num_ahead=self.num_ahead,
@@ -144,14 +147,17 @@ class Schedulers:
                     child.parent = seen.index
         return seen
 
-    def begins_step(self, scheduler: Any, frame: FrameType, place: Place) -> _Seen | None:
+    def begins_step(
+        self, scheduler: Any, frame: FrameType, place: Place, num_arguments: int
+    ) -> _Seen | None:
         """Take in a step; return the scheduler's record where the step is the user's."""
         if self.num_building or self.active:
             return None
         seen = self.find(scheduler) or self.meet(scheduler, Place(), is_built_in_run=False)
         if seen is None or (seen.num_steps < 2 and _builds(frame, scheduler)):
             return None
-        seen.begins_step(scheduler, self.recorder.batch, place)
+        is_told = num_arguments > hasattr(scheduler, "patience")  # which is told a metric
+        seen.begins_step(scheduler, self.recorder.batch, place, is_told)
         return seen
 
     def rows(self) -> list[SchedulerRow]:
@@ -195,7 +201,8 @@ def schedulers_seen(
 def _stepping(schedulers: Schedulers, notes: Notes) -> Any:
     def make(original: Any) -> Any:
         def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-            seen = notes(lambda: schedulers.begins_step(self, sys._getframe(2), here()))
+            number = len(args) + len(kwargs)
+            seen = notes(lambda: schedulers.begins_step(self, sys._getframe(2), here(), number))
             schedulers.active.append(self)
             try:
                 result = original(self, *args, **kwargs)
@@ -298,6 +305,7 @@ def settings_of(scheduler: Any) -> dict[str, Any]:
         elif isinstance(given.get(name), list):
             found[name] = tuple(given[name])
     phases = given.get("_schedule_phases")
-    if phases:
+    if phases:  # of OneCycleLR, which keeps its peak in the optimizer
         found["num_warmup_steps"] = float(phases[0]["end_step"])
+        found["max_lr"] = max(float(group["max_lr"]) for group in scheduler.optimizer.param_groups)
     return found

@@ -608,6 +608,7 @@ class SchedulerRow:
     settings: dict[str, Any] = field(default_factory=dict)  # T_max, step_size, milestones, …
     position: int = 0  # its own count before its first step: above 0 where it was resumed
     num_steps: int = 0
+    num_told: int = 0  # steps that were told the epoch to set the rate of
     num_optimizer_steps: int = 0  # of its optimizer, since it is known; skipped ones included
     num_before: int = 0  # steps before the first of its optimizer
     num_ahead: int = 0  # steps in a batch in which its optimizer had not stepped yet
