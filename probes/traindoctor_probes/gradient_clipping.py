@@ -40,7 +40,7 @@ from traindoctor.probing import (
     Series,
     Severity,
 )
-from traindoctor.probing.syntax import keyword_places
+from traindoctor.probing.values import keyword_places
 from traindoctor.probing.wording import counted, figure, first_location, location
 from traindoctor.trace import ClipRow, HandlingRow, Place, Trace
 from traindoctor_probes._handling import handling_of, is_most, median, require_instruments

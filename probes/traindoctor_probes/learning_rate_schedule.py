@@ -38,7 +38,7 @@ from traindoctor.probing import (
     Series,
     Severity,
 )
-from traindoctor.probing.syntax import written_rates
+from traindoctor.probing.values import written_rates
 from traindoctor.probing.wording import counted, figure, first_location, location
 from traindoctor.trace import SchedulerRow, StepRow, Trace
 from traindoctor_probes._handling import require_instruments

@@ -8,17 +8,23 @@ from typing import Any
 
 from traindoctor.instruments.account import Account
 from traindoctor.instruments.notes import notes_of
-from traindoctor.instruments.order import order_of
+from traindoctor.instruments.order import Order, order_of
 from traindoctor.instruments.recorder import Recorder, here
-from traindoctor.target.checkpoints import Checkpoints, Loaded, checkpoints_noted, num_states
+from traindoctor.target.checkpoints import (
+    Checkpoints,
+    Loaded,
+    checkpoints_noted,
+    num_states,
+    state_names,
+)
 from traindoctor.trace import CheckpointRow
 
 
 class _Resumed:
     """Compares each optimizer's state before and after its first step."""
 
-    def __init__(self, checkpoints: Checkpoints) -> None:
-        self.checkpoints = checkpoints
+    def __init__(self, checkpoints: Checkpoints, order: Order) -> None:
+        self.checkpoints, self.order = checkpoints, order
         self.firsts: dict[Loaded, dict[str, Any]] = {}  # the first optimizer that trains its module
 
     def begins_step(self, optimizer: Any, account: Account) -> None:
@@ -39,8 +45,6 @@ class _Resumed:
                     "num_shared": num_shared,
                     "num_parameters": len(parameters),
                     "num_trained": len(held),
-                    "rates": _rates(optimizer),
-                    "num_received": self.checkpoints.num_received,
                     "step_place": here(),
                 }
 
@@ -52,18 +56,26 @@ class _Resumed:
             if "optimizer" not in first:
                 first["optimizer"] = account.number
                 first["num_kept"] = num_states(optimizer.state)
+                first["kept_names"] = state_names(optimizer.state)
+
+    def _steps(self, optimizer: Any) -> bool:
+        account = None if optimizer is None else self.order.find(optimizer)
+        return account is not None and account.num_steps > 0
 
     def rows(self) -> list[CheckpointRow]:
         """Return a row a file."""
+        receivers = self.checkpoints.receivers
         return [
             CheckpointRow(
                 place=loaded.place,
                 keys=loaded.keys,
                 num_states=loaded.num_states,
                 num_held=loaded.num_held,
-                learning_rates=loaded.learning_rates,
+                state_names=loaded.state_names,
                 module_class=loaded.module_class,
                 module_place=loaded.module_place,
+                num_received=len(receivers),
+                num_wasted=sum(not self._steps(ref()) for ref in receivers),
                 **self.firsts.get(loaded, {}),
             )
             for loaded in self.checkpoints.loaded
@@ -79,18 +91,12 @@ def checkpoints_seen(recorder: Recorder, earlier: Checkpoints | None = None) -> 
         earlier: what was read before, while the target was made.
     """
     checkpoints = earlier or Checkpoints()
-    resumed = _Resumed(checkpoints)
+    order = order_of(recorder)
+    resumed = _Resumed(checkpoints, order)
     notes = notes_of(recorder, "checkpoints", "checkpoints", resumed.rows)
-    listeners = order_of(recorder).listeners
-    listeners.append(resumed)
+    order.listeners.append(resumed)
     try:
         with checkpoints_noted(checkpoints, notes):
             yield
     finally:
-        listeners.remove(resumed)
-
-
-def _rates(optimizer: Any) -> tuple[float, ...]:
-    """Return the rates that it was built with, by group."""
-    rates = [group.get("initial_lr", group.get("lr")) for group in optimizer.param_groups]
-    return tuple(float(rate) for rate in rates if isinstance(rate, int | float))
+        order.listeners.remove(resumed)

@@ -65,6 +65,8 @@ class _Watch:
             recorder.optimizers.of(optimizer)
         # By optimizer: the weights' norms before and after its last step.
         self.weights: dict[int, tuple[list[float], list[float]]] = {}
+        # By parameter: its norm after the last step of any optimizer.
+        self.left: dict[int, float] = {}
         self.last_backward: dict[int, int] = {}
         self.open: dict[int, dict[str, Any]] = {}
 
@@ -97,6 +99,7 @@ class _Watch:
             state["weights"] = [p.detach().clone() for p in held]
             state["sizes_before"] = norms(state["weights"])
             state["reverted"] = self._num_reverted(optimizer, state["sizes_before"])
+            state["elsewhere"] = self._num_elsewhere(held, state["sizes_before"])
         state["start"] = seconds
         self.open[id(optimizer)] = state
 
@@ -130,6 +133,7 @@ class _Watch:
                 num_stale=state["stale"],
                 num_cleared=state["cleared"],
                 num_reverted=state.get("reverted", 0),
+                num_elsewhere=state.get("elsewhere", 0),
                 gradient_norm=sum(size * size for size in state["sizes"]) ** 0.5,
                 seconds=seconds,
                 place=state["place"],
@@ -144,6 +148,13 @@ class _Watch:
         if len(old) != len(now):  # a parameter group was added
             return 0
         return sum(a == b != c for a, b, c in zip(now, old, new, strict=True))
+
+    def _num_elsewhere(self, held: Sequence[torch.nn.Parameter], now: Sequence[float]) -> int:
+        """Count what is not as an optimizer's step has left it."""
+        return sum(
+            size != self.left.get(id(p), size) and size == size
+            for p, size in zip(held, now, strict=True)
+        )
 
     def _note_gradients(self, held: Sequence[torch.nn.Parameter]) -> None:
         step = len(self.recorder.steps)
@@ -173,6 +184,7 @@ class _Watch:
         moved = norms([p.detach() - old for p, old in zip(held, before, strict=True)])
         sizes = norms([p.detach() for p in held])
         self.weights[id(optimizer)] = (state["sizes_before"], sizes)
+        self.left |= {id(p): size for p, size in zip(held, sizes, strict=True)}
         changed = 0
         for p, old, update, weight in zip(held, before, moved, sizes, strict=True):
             if p.is_meta:

@@ -54,35 +54,6 @@ def assigned(source: Iterable[SourceRow], attribute: str) -> list[tuple[Place, a
     ]
 
 
-def keyword_places(source: Iterable[SourceRow], name: str) -> list[Place]:
-    """Return where a value is given under a name: as keyword of a call, or as key of a dict."""
-    found = []
-    for row in source:
-        for node in ast.walk(_tree(row.text)):
-            if isinstance(node, ast.Call):
-                found += [at(row, key.value) for key in node.keywords if key.arg == name]
-            elif isinstance(node, ast.Dict):
-                found += [
-                    at(row, key)
-                    for key in node.keys
-                    if isinstance(key, ast.Constant) and key.value == name
-                ]
-    return found
-
-
-def written_rates(source: Iterable[SourceRow]) -> list[Place]:
-    """Return where code sets a learning rate by hand, `group["lr"] = …`."""
-    return [
-        at(row, node)
-        for row in source
-        for node in ast.walk(_tree(row.text))
-        if isinstance(node, ast.Assign | ast.AugAssign)
-        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(target, ast.Subscript)
-        if isinstance(target.slice, ast.Constant) and target.slice.value == "lr"
-    ]
-
-
 def function_at(source: Iterable[SourceRow], place: Place) -> Function | None:
     """Return the innermost function that a line stands in."""
     found = None

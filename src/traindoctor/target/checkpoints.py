@@ -25,7 +25,7 @@ class Loaded:
         self.place = place
         self.keys = tuple(str(key) for key in list(content)[:MOST_KEYS])
         self.num_states = self.num_held = 0
-        self.learning_rates: tuple[float, ...] = ()
+        self.state_names: tuple[str, ...] = ()
         self.weights: dict[int, weakref.ref[Any]] = {}
         self.module: weakref.ref[Any] | None = None
         self.module_class, self.module_place = "", Place()
@@ -52,11 +52,7 @@ class Loaded:
     def _take_state(self, state: Mapping[Any, Any]) -> None:
         self.num_states += num_states(state["state"])
         self.num_held += sum(len(group["params"]) for group in state["param_groups"])
-        self.learning_rates += tuple(
-            float(group.get("initial_lr", group["lr"]))
-            for group in state["param_groups"]
-            if isinstance(group.get("initial_lr", group.get("lr")), int | float)
-        )
+        self.state_names = state_names(state["state"])
 
     def gives(self, given: Mapping[Any, Any]) -> bool:
         """Tell whether a state dict has weights of this file, the very tensors."""
@@ -71,7 +67,7 @@ class Checkpoints:
 
     def __init__(self) -> None:
         self.loaded: list[Loaded] = []
-        self.num_received = 0  # states that an optimizer's load_state_dict was given
+        self.receivers: list[weakref.ref[Any]] = []  # optimizers that were given a state
 
     def read(self, content: Any, place: Place) -> None:
         """Take in what `torch.load` returned."""
@@ -89,9 +85,11 @@ class Checkpoints:
                 loaded.module = weakref.ref(module)
                 loaded.module_class, loaded.module_place = type(module).__name__, place
 
-    def received(self, state: Any) -> None:
+    def received(self, optimizer: Any, state: Any) -> None:
         """Take in that an optimizer got a state."""
-        self.num_received += isinstance(state, Mapping) and bool(state.get("state"))
+        is_state = isinstance(state, Mapping) and bool(state.get("state"))
+        if is_state and len(self.receivers) < MOST_FILES:
+            self.receivers.append(weakref.ref(optimizer))
 
 
 @contextmanager
@@ -117,7 +115,7 @@ def checkpoints_noted(into: Checkpoints, notes: Notes) -> Iterator[None]:
 
     def receiving(original: Any) -> Any:
         def load_state_dict(self: Any, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-            notes(into.received, state_dict)
+            notes(into.received, self, state_dict)
             return original(self, state_dict, *args, **kwargs)
 
         return load_state_dict
@@ -140,6 +138,14 @@ def num_states(state: Mapping[Any, Any]) -> int:
         isinstance(kept, Mapping) and any(isinstance(v, torch.Tensor) for v in kept.values())
         for kept in state.values()
     )
+
+
+def state_names(state: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return the names under which an optimizer keeps tensors of a parameter."""
+    import torch
+
+    kept = next((entry for entry in state.values() if isinstance(entry, Mapping) and entry), {})
+    return tuple(sorted(str(k) for k, v in kept.items() if isinstance(v, torch.Tensor)))
 
 
 def _is_state(part: Mapping[Any, Any]) -> bool:

@@ -42,6 +42,7 @@ __all__ = [
     "UpdateRow",
     "WarningRow",
     "WeightRow",
+    "WriteRow",
 ]
 
 
@@ -252,6 +253,7 @@ class StepRow:
     num_stale: int = 0  # gradients that nobody cleared since its last step
     num_cleared: int = 0  # gradients that a backward pass filled, and that are empty again
     num_reverted: int = 0  # parameters that its last step changed and that are as before it
+    num_elsewhere: int = 0  # parameters that are not as the last step of an optimizer left them
     gradient_norm: float | None = None
     seconds: float = 0.0
     place: Place = Place()
@@ -640,6 +642,24 @@ class ScalerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRow:
+    """Writes of one kind, by one line, to parameters that an optimizer holds.
+
+    The pattern is what the values have in common that were written: `mask` (all that changed is
+    zero), `bound` (all that changed lies at the largest value), `scale` (one factor), `rows` (one
+    factor a row), `part` (most of the tensor stays), else `values`.
+    """
+
+    operation: str
+    place: Place = Place()
+    pattern: str = "values"
+    factor: float | None = None  # of `scale`, by which all was multiplied first
+    count: int = 0  # between two steps
+    steps: tuple[int, ...] = ()  # before which steps
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRow:
     """A file that `torch.load` read and that holds the state of an optimizer."""
 
@@ -647,16 +667,17 @@ class CheckpointRow:
     keys: tuple[str, ...] = ()  # at its top
     num_states: int = 0  # parameters with a state that holds tensors
     num_held: int = 0  # parameters in its groups
-    learning_rates: tuple[float, ...] = ()
+    state_names: tuple[str, ...] = ()  # what it keeps of a parameter: exp_avg, momentum_buffer, …
     module_class: str = ""  # of the module that its weights went into
     module_place: Place = Place()  # where
     optimizer: int | None = None  # the first that trains that module, once it has stepped
     optimizer_class: str = ""
     num_restored: int = 0  # parameters with a state before that optimizer's first step
     num_kept: int = 0  # and after it
+    kept_names: tuple[str, ...] = ()
     num_shared: int = 0  # parameters of the module that this optimizer holds
     num_parameters: int = 0  # of the module
     num_trained: int = 0  # parameters that this optimizer holds
-    rates: tuple[float, ...] = ()  # of that optimizer, as it was built
-    num_received: int = 0  # states that an optimizer's load_state_dict was given until then
+    num_received: int = 0  # states that were given to an optimizer's load_state_dict
+    num_wasted: int = 0  # of those, to optimizers that never stepped
     step_place: Place = Place()

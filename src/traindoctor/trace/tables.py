@@ -36,6 +36,7 @@ from traindoctor.trace.rows import (
     UpdateRow,
     WarningRow,
     WeightRow,
+    WriteRow,
 )
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Trace:
     schedulers: tuple[SchedulerRow, ...] = ()
     scalers: tuple[ScalerRow, ...] = ()
     checkpoints: tuple[CheckpointRow, ...] = ()
+    writes: tuple[WriteRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     def frame(self, table: str) -> pd.DataFrame:
