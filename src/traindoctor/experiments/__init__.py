@@ -5,6 +5,7 @@ from traindoctor.experiments.forward_keys import ForwardKeys
 from traindoctor.experiments.frozen_graphs import FrozenGraphs
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.locate_non_finite import LocateNonFinite
+from traindoctor.experiments.locate_writes import LocateWrites
 from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
 from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
@@ -27,6 +28,7 @@ __all__ = [
     "FrozenGraphs",
     "Lab",
     "LocateNonFinite",
+    "LocateWrites",
     "LocateZeroGradient",
     "LossWithNoise",
     "MeasureStep",

@@ -17,6 +17,8 @@ from traindoctor.experiments.loop import (
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import norms
 from traindoctor.instruments.handled import handled_seen
+from traindoctor.instruments.handling import handling_seen
+from traindoctor.instruments.holdings import schedulers_of
 from traindoctor.instruments.hooks import hooks_seen
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder
@@ -55,6 +57,13 @@ class ShortRun(Experiment):
             calls.watching(),
             handled_seen(recorder),
             hooks_seen(setup, recorder),
+            handling_seen(
+                recorder,
+                setup.optimizers,
+                schedulers_of(setup),
+                setup.built_at,
+                setup.checkpoints,
+            ),
         ):
             if setup.train_loop is not None:
                 run_user_loop(lab, recorder, number)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from traindoctor.instruments.ledger import Ledger
+from traindoctor.instruments.numbers import Numbers
 from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
     BackwardRow,
@@ -30,6 +31,7 @@ from traindoctor.trace import (
     Trace,
     UpdateRow,
     WarningRow,
+    WriteRow,
 )
 
 BATCH = "traindoctor.batch"  # the key of a graph node's metadata that holds a batch's number
@@ -63,6 +65,7 @@ class Recorder:
     hooks: list[HookRow] = field(default_factory=list)
     warnings: list[WarningRow] = field(default_factory=list)
     evaluations: list[EvaluationRow] = field(default_factory=list)
+    writes: list[WriteRow] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     num_passes: int = 0  # backward passes, and calls of `autograd.grad` that end a graph
     last_loss: Any = None  # the tensor that was differentiated last
@@ -71,6 +74,10 @@ class Recorder:
     # The module whose forward runs, kept by the module instrument for `watching`.
     running: list[dict[str, Any]] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
+    optimizers: Numbers = field(default_factory=Numbers)
+    order: Any = None  # of backward passes and steps, kept by the order instrument
+    # Tables of sums, by name: made anew whenever the trace is asked for.
+    sums: dict[str, Callable[[], Iterable[Any]]] = field(default_factory=dict)
     # Called before each backward pass: whoever wants to know what led to it.
     on_backward: list[Callable[[], None]] = field(default_factory=list)
 
@@ -131,8 +138,10 @@ class Recorder:
                 "hooks",
                 "warnings",
                 "evaluations",
+                "writes",
             )
         }
+        tables |= {name: tuple(rows()) for name, rows in self.sums.items()}
         return Trace(**{**tables, "facts": self.facts, **more})
 
 

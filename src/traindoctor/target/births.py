@@ -1,4 +1,4 @@
-"""Notes the user's line on which each optimizer and each module is built."""
+"""Notes the user's line on which each optimizer, scheduler and module is built."""
 
 from __future__ import annotations
 
@@ -27,13 +27,21 @@ def births(notice: Callable[[Any], None] = lambda _: None) -> Iterator[dict[int,
 
     `notice` is given each object whose constructor begins.
 
-    The constructors that every optimizer and every module passes through are replaced, and
+    The constructors that every optimizer, scheduler and module passes through are replaced, and
     come back afterwards. A few microseconds an object.
     """
     import torch
 
     places: dict[int, Place] = {}
-    kinds: tuple[Any, ...] = (torch.optim.Optimizer, torch.nn.Module)
+    schedulers = torch.optim.lr_scheduler
+    kinds: tuple[Any, ...] = (
+        torch.optim.Optimizer,
+        torch.nn.Module,
+        schedulers.LRScheduler,
+        schedulers.ReduceLROnPlateau,
+        schedulers.SequentialLR,
+        schedulers.ChainedScheduler,
+    )
     originals = [kind.__init__ for kind in kinds]
 
     def noting(original: Any) -> Any:

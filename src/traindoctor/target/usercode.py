@@ -7,7 +7,7 @@ import os
 import sys
 import sysconfig
 from functools import lru_cache
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 
 from traindoctor.trace import Place
 
@@ -26,6 +26,10 @@ _LIBRARIES = tuple(
         }
     )
 )
+
+_MOST_PLACES = 4096
+# Places by code object and line. The code objects are kept, so that no `id` is used twice.
+_PLACES: dict[tuple[int, int], tuple[CodeType, Place]] = {}
 
 
 @lru_cache(maxsize=4096)
@@ -83,9 +87,20 @@ def user_place(frame: FrameType | None) -> Place:
     """
     while frame is not None and frame.f_code.co_filename not in _BOUNDARIES:
         if is_user_file(frame.f_code.co_filename):
-            return place_of(frame)
+            return _known_place(frame)
         frame = frame.f_back
     return Place()
+
+
+def _known_place(frame: FrameType) -> Place:
+    """Return the place that a frame stands at; the lines of a loop come again and again."""
+    key = (id(frame.f_code), frame.f_lineno)
+    known = _PLACES.get(key)
+    if known is None:
+        if len(_PLACES) >= _MOST_PLACES:
+            _PLACES.clear()
+        known = _PLACES[key] = frame.f_code, place_of(frame)
+    return known[1]
 
 
 def raised_place(trace: TracebackType | None) -> Place:

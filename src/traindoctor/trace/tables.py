@@ -10,6 +10,8 @@ from traindoctor.errors import CannotJudge
 from traindoctor.trace.rows import (
     BackwardRow,
     BatchRow,
+    CheckpointRow,
+    ClipRow,
     CountRow,
     CriterionRow,
     CutRow,
@@ -19,6 +21,7 @@ from traindoctor.trace.rows import (
     GradientRow,
     GraphRow,
     HandledRow,
+    HandlingRow,
     HookRow,
     LossRow,
     ModuleRow,
@@ -26,12 +29,15 @@ from traindoctor.trace.rows import (
     OptimizerRow,
     ParameterRow,
     PulseRow,
+    ScalerRow,
+    SchedulerRow,
     SetupRow,
     SourceRow,
     StepRow,
     UpdateRow,
     WarningRow,
     WeightRow,
+    WriteRow,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +72,12 @@ class Trace:
     evaluations: tuple[EvaluationRow, ...] = ()
     weights: tuple[WeightRow, ...] = ()
     frozen: tuple[FrozenRow, ...] = ()
+    handling: tuple[HandlingRow, ...] = ()
+    clips: tuple[ClipRow, ...] = ()
+    schedulers: tuple[SchedulerRow, ...] = ()
+    scalers: tuple[ScalerRow, ...] = ()
+    checkpoints: tuple[CheckpointRow, ...] = ()
+    writes: tuple[WriteRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     @property

@@ -16,13 +16,13 @@ from traindoctor.instruments.backward import graph_nodes
 from traindoctor.instruments.finite import (
     FirstNonFinite,
     saved_range,
-    tracebacks_kept,
     watch_nodes,
 )
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.batches import map_tensors
+from traindoctor.target.history import lines_kept
 from traindoctor.target.interpreter import InterpreterState
 from traindoctor.target.memory import Memory
 from traindoctor.target.source import call_place
@@ -151,7 +151,7 @@ def examine_gradients(
         return list(_behind_the_model(loss_node, call.outputs, place))
     if not call.gradients:
         return rows
-    with _as_it_was(call), torch.enable_grad(), tracebacks_kept():
+    with _as_it_was(call), torch.enable_grad(), lines_kept():
         outputs = tensors_of(call.module(*call.args, **call.kwargs))[:MOST_OUTPUTS]
         pairs = [(outputs[n], g) for n, g in call.gradients.items() if outputs[n].requires_grad]
         parameters = [p for p in call.module.parameters() if p.requires_grad]

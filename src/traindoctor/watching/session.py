@@ -68,7 +68,6 @@ class Session:
         self._stack = ExitStack()
         self._thread = threading.get_ident()
         self._step_starts: dict[int, tuple[float, int]] = {}
-        self._numbers: dict[int, int] = {}
         self._has_loader = False
         self._loss: float | None = None
         self._norm: float | None = None
@@ -257,13 +256,11 @@ class Session:
         if self.opening is not None:
             num_steps = len(recorder.steps)
             self.opening.steps.after(optimizer)
-            number = self.opening.steps.numbers.get(id(optimizer), 0)
-            self._numbers[id(optimizer)] = number
             if len(recorder.steps) > num_steps:
                 self._norm = recorder.steps[-1].gradient_norm
         else:
             recorder.step += 1
-        number = self._numbers.setdefault(id(optimizer), len(self._numbers))
+        number = recorder.optimizers.of(optimizer)
         rates = tuple(
             float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))
         )
