@@ -59,6 +59,8 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
                 place=place,
             )
         )
+        for listener in recorder.after_backward:
+            listener()
         return result
 
     def grad(*args: Any, **kwargs: Any) -> Any:

@@ -19,11 +19,13 @@ from traindoctor.trace.rows import (
     GraphRow,
     HandledRow,
     HookRow,
+    LoaderRow,
     LossRow,
     ModuleRow,
     OperationRow,
     OptimizerRow,
     ParameterRow,
+    PassRow,
     PulseRow,
     SetupRow,
     SourceRow,
@@ -31,6 +33,7 @@ from traindoctor.trace.rows import (
     UpdateRow,
     WarningRow,
     WeightRow,
+    WorkerRow,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +49,9 @@ class Trace:
     modules: tuple[ModuleRow, ...] = ()
     optimizers: tuple[OptimizerRow, ...] = ()
     batches: tuple[BatchRow, ...] = ()
+    loaders: tuple[LoaderRow, ...] = ()
+    passes: tuple[PassRow, ...] = ()
+    workers: tuple[WorkerRow, ...] = ()
     losses: tuple[LossRow, ...] = ()
     backwards: tuple[BackwardRow, ...] = ()
     steps: tuple[StepRow, ...] = ()
