@@ -25,9 +25,9 @@ MOST_PLACES = 32
 class Loaders:
     """What `loaders_seen` has seen so far; if it failed itself, with what."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, keeps_all: bool = False) -> None:
         self.recorder = recorder
-        self.passes = Passes(recorder, places=self._built)
+        self.passes = Passes(recorder, keeps_all, self._built)
         self.workers = Workers()
         self.error: Exception | None = None
         self._places: dict[int, tuple[Any, Place]] = {}  # by `id`, while the loader lives
@@ -67,15 +67,15 @@ class Loaders:
 
 
 @contextmanager
-def loaders_seen(recorder: Recorder) -> Iterator[Loaders]:
-    """Record each pass over each DataLoader while inside.
+def loaders_seen(recorder: Recorder, keeps_all: bool = False) -> Iterator[Loaders]:
+    """Record each pass over each DataLoader while inside; `keeps_all` is for short experiments.
 
     `DataLoader.__iter__` returns an iterator that passes everything on to the real one. Loaders
     that are iterated by a class of their own, calling this one, are seen once.
     """
     from torch.utils.data import DataLoader
 
-    seen = Loaders(recorder)
+    seen = Loaders(recorder, keeps_all)
     original, original_init = DataLoader.__iter__, DataLoader.__init__
 
     @wraps(original_init)

@@ -20,7 +20,7 @@ MOST_SECONDS = 0.5  # spent on describing before it is
 RATIO = 1.25  # the next one to be described is so many times as late as the last
 MOST_PASSES = 32  # that are kept of the first, and of the last
 MOST_LOADERS = 64
-MOST_DIGESTS = 16  # of a pass
+MOST_DIGESTS = 32  # of a pass
 MOST_AHEAD = 256  # batches fetched before they are used
 
 
@@ -128,6 +128,9 @@ class Passes:
         places: Callable[[Any], Place] = lambda loader: Place(),  # noqa: ARG005
     ) -> None:
         self.recorder, self.keeps_all, self.places = recorder, keeps_all, places
+        # Of all batches that are not known to be evaluated on.
+        self.num_fetched, self.fetch_seconds = 0, 0.0
+        self.num_samples: int | None = 0
         self.loaders: list[Loader] = []
         self.first: list[Pass] = []
         self.later: deque[Pass] = deque(maxlen=MOST_PASSES)
@@ -164,7 +167,7 @@ class Passes:
                 self._set_evaluation(on, True)
         self._compare(on, batch)
         size = leading_size(batch)
-        on.num_samples = None if size is None or on.num_samples is None else on.num_samples + size
+        on.num_samples = _sum(on.num_samples, size)
         on.num_batches += 1
         on.fetch_seconds += seconds
         on.last = self.recorder.clock()
@@ -172,6 +175,9 @@ class Passes:
             self._waiting.append(on)
         if on.is_evaluation:
             return
+        self.num_fetched += 1
+        self.fetch_seconds += seconds
+        self.num_samples = _sum(self.num_samples, size)
         on.loader.num_fetched += 1
         on.loader.fetch_seconds += seconds
         number, self._number = self._number, self._number + 1
@@ -326,6 +332,11 @@ class Passes:
         row = describe(batch, number, on.number, seconds, only_host=not self.keeps_all)
         rows.append(replace(row, loader=on.loader.row.index))
         self._describe_seconds += clock() - start
+
+
+def _sum(total: int | None, more: int | None) -> int | None:
+    """Return the sum, which is unknown as soon as one summand is."""
+    return None if total is None or more is None else total + more
 
 
 def _reference(loader: Any) -> Callable[[], Any]:
