@@ -152,7 +152,7 @@ def finding(trace: Trace, loader: LoaderRow, one: PassRow, told: str) -> Finding
             Evidence("workers", num),
             Evidence("times each item came", num, 1),
             Evidence("batches read", one.num_batches),
-            Evidence("samples of a pass", whole, whole // num if whole else None),
+            *([Evidence("samples of a pass", whole, whole // num)] if whole else []),
             Evidence("workers that asked for their number", 0, num),
         ],
         num_workers=num,
