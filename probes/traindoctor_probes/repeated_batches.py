@@ -99,7 +99,7 @@ def is_one_batch(run: Trace, loader: LoaderRow, one: PassRow) -> bool:
         loader.is_dataloader
         and not loader.is_one_index
         and one.num_batches >= LEAST
-        and one.num_repeats == one.num_batches - 1
+        and one.num_repeats == one.num_compared >= LEAST - 1
         and len(digests) == 1
         and "" not in digests
     )

@@ -21,10 +21,12 @@ RATIO = 1.25  # the next one to be described is so many times as late as the las
 MOST_PASSES = 32  # that are kept of the first, and of the last
 MOST_LOADERS = 64
 MOST_DIGESTS = 32  # of a pass
+EVERY = 16  # later batches of a pass of which two are compared
+MOST_WAITING = 64  # passes that no backward pass came after yet
 MOST_AHEAD = 256  # batches fetched before they are used
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Loader:
     """One loader's totals; `self` holds it no longer than its user does."""
 
@@ -46,7 +48,7 @@ class Loader:
         return self.num_evaluations > 0 and self.num_trained == 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pass:
     """One pass while it goes on. `unused` are the numbers of batches fetched ahead of their use."""
 
@@ -62,6 +64,7 @@ class Pass:
     num_batches: int = 0
     num_samples: int | None = 0
     num_trained: int = 0
+    num_compared: int = 0
     num_repeats: int = 0
     num_asked: int = 0
     asked_place: Place = Place()
@@ -101,6 +104,7 @@ class Pass:
             first_seconds=self.first_seconds,
             fetch_seconds=self.fetch_seconds,
             seconds=self.last - self.started,
+            num_compared=self.num_compared,
             num_repeats=self.num_repeats,
             digests=tuple(self.digests),
             order=self.order,
@@ -171,8 +175,7 @@ class Passes:
         on.num_batches += 1
         on.fetch_seconds += seconds
         on.last = self.recorder.clock()
-        if on not in self._waiting:
-            self._waiting.append(on)
+        self._wait(on)
         if on.is_evaluation:
             return
         self.num_fetched += 1
@@ -192,8 +195,10 @@ class Passes:
             on.loader.num_ended += not is_cut
             on.has_ended, on.is_cut = not is_cut, is_cut
         on.last = self.recorder.clock()
-        if on.lag and on.unused:
-            self.recorder.batch = on.unused[-1]
+        if on.lag and on.unused:  # the last batch is still to be used
+            self._wait(on)
+            self.recorder.batch = on.unused[0 if on.is_bulk else -1]
+        self._go_back(on)
 
     def left(self, on: Pass) -> None:
         """Take in that a pass is given up."""
@@ -201,6 +206,7 @@ class Passes:
         if not on.is_over:
             on.loader.num_open -= 1
             on.is_left = True
+            self._go_back(on)
 
     def asked(self, on: Pass, place: Place) -> None:
         """Take in that somebody asked for more of a pass that is over."""
@@ -258,23 +264,29 @@ class Passes:
 
     def _settle(self) -> None:
         """Credit the backward passes since last time to the passes whose batches led to them."""
-        if self.recorder.num_passes <= self._num_passes or not self._waiting:
-            self._num_passes = self.recorder.num_passes
-            return
+        number = self.recorder.num_passes - self._num_passes
         self._num_passes = self.recorder.num_passes
+        if number <= 0 or not self._waiting:
+            return
         waiting, self._waiting = self._waiting, []
-        # What is still being read led to them, rather than what was read in between to its end.
-        trained = (
-            [one for one in waiting if not one.is_over]
-            or [one for one in waiting if not one.has_ended]
-            or waiting
-        )
-        for one in trained:
-            one.num_trained += 1
-            one.loader.num_trained += 1
+        for one in _leading(waiting):
+            one.num_trained += number
+            one.loader.num_trained += number
             self._set_evaluation(one, False)
         for one in waiting:
             self._judge(one)
+
+    def _wait(self, on: Pass) -> None:
+        if on not in self._waiting:
+            self._waiting.append(on)
+            del self._waiting[:-MOST_WAITING]
+
+    def _go_back(self, on: Pass) -> None:
+        """Go back to the batch that was in use before a pass that was read in between."""
+        others = [one for one in self._waiting if not one.is_over and one.unused]
+        if not on.num_trained and others:
+            self._in_use = others[-1]
+            self.recorder.batch = others[-1].unused[0]
 
     def _judge(self, one: Pass) -> None:
         if one.is_over and not one.num_trained and not self.keeps_all:
@@ -294,10 +306,16 @@ class Passes:
             rows[:] = [row for row in rows if (row.loader, row.epoch) != own]
 
     def _compare(self, on: Pass, batch: Any) -> None:
-        """Compare a batch with the one before it, and add it to the order of its pass."""
+        """Compare a batch with the one before it, and add it to the order of its pass.
+
+        Each of the first batches of a pass; later two in a row, now and then.
+        """
+        if on.num_batches >= MOST_DIGESTS and on.num_batches % EVERY > 1:
+            on.last_digest = on.loader.last_digest = ""
+            return
         digest = fingerprint(batch)
-        if digest and digest == on.last_digest:
-            on.num_repeats += 1
+        on.num_compared += bool(digest and on.last_digest)
+        on.num_repeats += bool(digest) and digest == on.last_digest
         if digest and digest == on.loader.last_digest and not on.is_evaluation:
             on.loader.num_repeats += 1
         on.last_digest = on.loader.last_digest = digest
@@ -317,9 +335,9 @@ class Passes:
     def _next_in_bulk(self) -> None:
         """Go on to the next batch of those that were fetched at once."""
         on = self._in_use
-        if on is not None and on.is_bulk and len(on.unused) > 1:
-            on.unused.popleft()
-            self.recorder.batch = on.unused[0]
+        if on is not None and on.is_bulk and on.unused:
+            used = on.unused.popleft()
+            self.recorder.batch = on.unused[0] if on.unused else used
 
     def _describe(self, on: Pass, batch: Any, number: int, seconds: float) -> None:
         """Add a batch's row, if it is one of the first or its turn has come."""
@@ -332,6 +350,20 @@ class Passes:
         row = describe(batch, number, on.number, seconds, only_host=not self.keeps_all)
         rows.append(replace(row, loader=on.loader.row.index))
         self._describe_seconds += clock() - start
+
+
+def _leading(waiting: list[Pass]) -> list[Pass]:
+    """Return the passes that led to a backward pass, of those with batches from before it.
+
+    Rather those that were read with gradients on than those without; and rather what is still
+    being read than what was read in between, to its end.
+    """
+    waiting = [one for one in waiting if not one.is_evaluation] or waiting
+    return (
+        [one for one in waiting if not one.is_over]
+        or [one for one in waiting if not one.has_ended]
+        or waiting
+    )
 
 
 def _sum(total: int | None, more: int | None) -> int | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["fingerprint", "leading_size"]
 
 MOST_PARTS = 64  # containers and values that are looked at
-MOST_ELEMENTS = 512  # of a tensor
+MOST_ELEMENTS = 256  # of a tensor
 
 
 def fingerprint(batch: Any) -> str:
@@ -39,16 +39,24 @@ def fingerprint(batch: Any) -> str:
 
 
 def leading_size(batch: Any) -> int | None:
-    """Return the size on which the first axes of a batch's tensors agree, or None.
+    """Return the size on which the first axes of the tensors at a batch's top agree, or None.
 
     A cheap guess; `traindoctor.target.batches.batch_size` knows more kinds of batches.
     """
     import torch
 
-    sizes = {
-        int(part.shape[0]) for part in _parts(batch) if isinstance(part, torch.Tensor) and part.ndim
-    }
-    return sizes.pop() if len(sizes) == 1 else None
+    parts: Any = (batch,)
+    if isinstance(batch, Mapping):
+        parts = batch.values()
+    elif isinstance(batch, tuple | list) and len(batch) <= MOST_PARTS:
+        parts = batch
+    size = None
+    for part in parts:
+        if isinstance(part, torch.Tensor) and part.ndim:
+            if size is not None and part.shape[0] != size:
+                return None
+            size = part.shape[0]
+    return size
 
 
 def _parts(batch: Any) -> Iterator[Any]:

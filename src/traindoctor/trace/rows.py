@@ -250,7 +250,7 @@ class LoaderRow:
     num_evaluations: int = 0  # of these
     num_ended: int = 0  # passes that were read to their end
     num_fetched: int = 0  # batches, but for evaluation
-    num_repeats: int = 0  # of these: equal to the batch before, in this pass or the one before
+    num_repeats: int = 0  # of these: seen to be equal to the batch before, in whatever pass
     fetch_seconds: float = 0.0  # waited for these
 
 
@@ -278,9 +278,10 @@ class PassRow:
     first_seconds: float = 0.0  # waited for the first batch, in which workers start
     fetch_seconds: float = 0.0  # waited for all batches
     seconds: float = 0.0  # from asking for the first batch to what was seen last
-    num_repeats: int = 0  # batches equal to the one before in this pass
+    num_compared: int = 0  # batches that were compared with the one before in this pass
+    num_repeats: int = 0  # of these: equal to it
     digests: tuple[str, ...] = ()  # of the first batches
-    order: str = ""  # of all batches, in their order
+    order: str = ""  # of all batches that were compared, in their order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
