@@ -40,7 +40,7 @@ from traindoctor_probes._loaders import (
 
 LEAST_SAMPLES = 32
 CHANCE = 1e-6  # that a random order would look as sorted
-MIXED = 0.6  # of all classes: a batch with more of them on average is a mix
+MIXED = 0.5  # of the other classes: batches that hold more of them on average are a mix
 
 NOT_SHUFFLED = Rule(
     code="TD504",
@@ -133,7 +133,8 @@ def chance_of_rising(counts: Counter[float]) -> float:
 def is_mix(rows: Sequence[BatchRow]) -> bool:
     """Tell whether batches hold most classes all the same, being large beside the data set."""
     each = [set(leaf.values) for row in rows if (leaf := label_leaf(row))]
-    return sum(map(len, each)) / len(each) > MIXED * len(set().union(*each))
+    others = len(set().union(*each)) - 1
+    return sum(len(classes) - 1 for classes in each) > MIXED * others * len(each)
 
 
 def is_same_order(run: Trace, loader: LoaderRow) -> bool:

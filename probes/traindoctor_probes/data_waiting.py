@@ -126,7 +126,7 @@ def timed(ask: Ask, run: Trace, loader: LoaderRow, options: Options) -> Waited |
     rows = batches_of(run, loader)
     if loader.num_workers:
         rows = batches_of(ask(WatchLoader()), loader, 0)[2 * loader.num_workers - 1 :]
-    seconds = [row.fetch_seconds for row in rows[1:] if row.fetch_seconds > 0]
+    seconds = [row.fetch_seconds for row in rows[1:]]
     if len(seconds) < 3:
         return None
     # Workers give several batches at once and then none; without them one may be disturbed.

@@ -210,9 +210,7 @@ def finding(run: Trace, loader: LoaderRow, batches: list[Padded]) -> Finding:
     left = 1 - real / needed if needed else 0.0
     share, lengths = share_of(batches), {each.length for each in batches}
     longest = max(each.longest for each in batches)
-    rows = (
-        f"{lengths.pop()} tokens long" if len(lengths) == 1 else "as long as their longest sample"
-    )
+    rows = f"{lengths.pop()} tokens long" if len(lengths) == 1 else "of several lengths"
     key = batches[0].key
     name = f"element {key}" if key.isdigit() else f"'{key}'"
     return MOSTLY.finding(

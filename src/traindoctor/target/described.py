@@ -148,7 +148,7 @@ def _edges(tensor: torch.Tensor) -> tuple[EdgeRow, ...]:
     repeated = torch.cat([first[heads > 1], last[tails > 1]])
     found = []
     for value, _ in Counter(repeated.tolist()).most_common(MOST_EDGES):
-        runs = heads * ((heads > 1) & (first == value)) + tails * ((tails > 1) & (last == value))
+        runs = heads * (first == value) + tails * (last == value)
         runs = runs.clamp(max=length)  # a row of one value is both head and tail
         share = runs.sum().item() / rows.numel()
         of_all = (rows == value).float().mean().item()

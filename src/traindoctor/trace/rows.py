@@ -166,9 +166,9 @@ class ModuleRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeRow:
-    """One value that the rows of an integer tensor (batch, time) begin or end with, repeated.
+    """One value that rows of an integer tensor (batch, time) begin or end with, repeated in some.
 
-    Padding looks like that. A value that stands once at the end of a row is no run.
+    Padding looks like that.
     """
 
     value: float
