@@ -21,9 +21,9 @@ from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.holdings import schedulers_of
 from traindoctor.instruments.hooks import hooks_seen
 from traindoctor.instruments.modules import ModuleCalls
+from traindoctor.instruments.passes import Passes
 from traindoctor.instruments.recorder import Recorder
-from traindoctor.target.batches import describe
-from traindoctor.trace import Trace
+from traindoctor.trace import Place, Trace
 
 if TYPE_CHECKING:
     import torch
@@ -105,15 +105,19 @@ class ShortRun(Experiment):
 
 def _run_steps(lab: Lab, recorder: Recorder, number: int) -> None:
     loop = Loop(lab.setup, lab.optimizers(), recorder)
+    passes = Passes(recorder, keeps_all=True)
+    on = passes.begin(lab.setup.loader, Place(), is_by_user=False)
     for count in range(1, number + 1):
         fetched = lab.batches(count)
         if len(fetched) < count:
             break
         last = fetched[-1]
-        recorder.batches.append(describe(last.batch, last.index, 0, last.seconds))
+        passes.fetched(on, last.batch, last.seconds)
         if not loop.run([last]):
             break
         lab.on_progress(count, number, "training steps")
+    passes.over(on, is_cut=on.num_batches == number or bool(recorder.exceptions))
+    passes.finish()
 
 
 def _copies(lab: Lab) -> dict[str, torch.Tensor]:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.experiments.lab import Lab
+from traindoctor.instruments.passes import Pass, Passes
 from traindoctor.instruments.recorder import Recorder, Stopped
-from traindoctor.target.batches import describe
 from traindoctor.target.calling import call_by_name
-from traindoctor.target.usercode import user_place
+from traindoctor.target.usercode import is_user_file, user_place
 from traindoctor.trace import LossRow
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class BoundedLoader:
         self._lab, self._recorder, self._num_batches = lab, recorder, num_batches
         self._iterate, self._instead = iterate, instead
         self._epochs = self._served = 0
+        self.passes = Passes(recorder, keeps_all=True)
 
     def __len__(self) -> int:
         loader: Any = self._lab.setup.loader
@@ -60,23 +61,31 @@ class BoundedLoader:
         if self._epochs >= MAX_EPOCHS and self._served >= self._num_batches:
             raise EnoughSeen
         self._epochs += 1
-        self._recorder.facts.setdefault("loop_places", []).append(user_place(sys._getframe(1)))
-        return _Epoch(self._batches(self._epochs - 1), self._recorder)
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+            frame = frame.f_back
+        place = user_place(frame)
+        self._recorder.facts.setdefault("loop_places", []).append(place)
+        is_by_user = is_user_file(frame.f_code.co_filename)
+        on = self.passes.begin(self._lab.setup.loader, place, is_by_user)
+        return _Epoch(self._batches(on), self._recorder, self.passes, on)
 
-    def _batches(self, epoch: int) -> Iterator[Any]:
-        recorder, most = self._recorder, MAX_EPOCHS * self._num_batches
+    def _batches(self, on: Pass) -> Iterator[Any]:
+        most, clock = MAX_EPOCHS * self._num_batches, self._lab.clock
         if self._instead is not None:
             for batch in self._instead:  # which outlives a loop that takes one batch a time
                 yield batch
             raise EnoughSeen
+        start = clock()
         for batch in self._source():
             if self._served >= most:
                 raise EnoughSeen
-            recorder.batch = self._served
             self._served += 1
-            recorder.batches.append(describe(batch, recorder.batch, epoch, 0.0))
+            self.passes.fetched(on, batch, clock() - start)
             self._lab.on_progress(self._served, most, "batches of your own loop")
             yield batch
+            start = clock()
+        self.passes.over(on, is_cut=on.num_batches == self._num_batches)
 
     def _source(self) -> Iterator[Any]:
         """Iterate the user's loader anew; one that is its own iterator serves kept batches."""
@@ -91,8 +100,11 @@ class BoundedLoader:
 class _Epoch:
     """One pass over the loader, which notes who asks it for more when it is over."""
 
-    def __init__(self, batches: Iterator[Any], recorder: Recorder) -> None:
+    def __init__(
+        self, batches: Iterator[Any], recorder: Recorder, passes: Passes, on: Pass
+    ) -> None:
         self._batches, self._recorder = batches, recorder
+        self._passes, self._on = passes, on
         self._is_over = False
 
     def __iter__(self) -> Iterator[Any]:
@@ -100,14 +112,18 @@ class _Epoch:
 
     def __next__(self) -> Any:
         if self._is_over:
-            places = self._recorder.facts.setdefault("asked_after_end", [])
-            places.append(user_place(sys._getframe(1)))
+            place = user_place(sys._getframe(1))
+            self._recorder.facts.setdefault("asked_after_end", []).append(place)
+            self._passes.asked(self._on, place)
             raise StopIteration
         try:
             return next(self._batches)
         except StopIteration:
             self._is_over = True
             raise
+
+    def __del__(self) -> None:
+        self._passes.left(self._on)
 
 
 def run_user_loop(
@@ -184,3 +200,4 @@ def bounded(
         yield served
     finally:
         DataLoader.__iter__ = original  # type: ignore[method-assign]
+        served.passes.finish()

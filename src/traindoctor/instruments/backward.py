@@ -108,6 +108,8 @@ class BackwardWatch:
                 **self.facts,
             )
         )
+        for listener in recorder.after_backward:
+            listener()
 
 
 @contextmanager

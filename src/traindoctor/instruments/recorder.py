@@ -24,13 +24,16 @@ from traindoctor.trace import (
     GraphRow,
     HandledRow,
     HookRow,
+    LoaderRow,
     LossRow,
     OperationRow,
+    PassRow,
     Place,
     StepRow,
     Trace,
     UpdateRow,
     WarningRow,
+    WorkerRow,
     WriteRow,
 )
 
@@ -55,6 +58,9 @@ class Recorder:
     gradients: list[GradientRow] = field(default_factory=list)
     updates: list[UpdateRow] = field(default_factory=list)
     batches: list[BatchRow] = field(default_factory=list)
+    loaders: list[LoaderRow] = field(default_factory=list)
+    passes: list[PassRow] = field(default_factory=list)
+    workers: list[WorkerRow] = field(default_factory=list)
     criteria: list[CriterionRow] = field(default_factory=list)
     cuts: list[CutRow] = field(default_factory=list)
     operations: list[OperationRow] = field(default_factory=list)
@@ -80,6 +86,8 @@ class Recorder:
     sums: dict[str, Callable[[], Iterable[Any]]] = field(default_factory=dict)
     # Called before each backward pass: whoever wants to know what led to it.
     on_backward: list[Callable[[], None]] = field(default_factory=list)
+    # Called after each, when its row is written: whoever tells the next batch from this one.
+    after_backward: list[Callable[[], None]] = field(default_factory=list)
 
     @contextmanager
     def watching(self, phase: str) -> Iterator[None]:
@@ -128,6 +136,9 @@ class Recorder:
                 "gradients",
                 "updates",
                 "batches",
+                "loaders",
+                "passes",
+                "workers",
                 "criteria",
                 "cuts",
                 "operations",

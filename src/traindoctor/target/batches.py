@@ -205,8 +205,10 @@ def split(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
-def describe(batch: Any, index: int, epoch: int = 0, fetch_seconds: float = 0.0) -> BatchRow:
+def describe(
+    batch: Any, index: int, epoch: int = 0, fetch_seconds: float = 0.0, only_host: bool = False
+) -> BatchRow:
     """Return a batch as a row of the trace; see `traindoctor.target.described`."""
     from traindoctor.target.described import described
 
-    return described(batch, index, epoch, fetch_seconds)
+    return described(batch, index, epoch, fetch_seconds, only_host)

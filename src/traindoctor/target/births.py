@@ -12,7 +12,7 @@ from traindoctor.target.usercode import user_place
 from traindoctor.trace import Place
 
 
-def _caller(built: object, frame: FrameType | None) -> FrameType | None:
+def caller(built: object, frame: FrameType | None) -> FrameType | None:
     """Leave the constructors of the object itself: `super().__init__()` builds nothing."""
     while frame is not None and frame.f_code.co_name == "__init__":
         if frame.f_locals.get("self") is not built:
@@ -46,7 +46,7 @@ def births(notice: Callable[[Any], None] = lambda _: None) -> Iterator[dict[int,
 
     def noting(original: Any) -> Any:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
-            places[id(self)] = user_place(_caller(self, sys._getframe(1)))
+            places[id(self)] = user_place(caller(self, sys._getframe(1)))
             notice(self)
             original(self, *args, **kwargs)
 

@@ -126,6 +126,18 @@ def attribute_place(kind: type, attribute: str) -> Place:
     return Place()
 
 
+def name_place(file: str, name: str) -> Place:
+    """Return the line of a file that assigns a name, if that is one line."""
+    found = {
+        node.lineno: at(file, node)
+        for node in ast.walk(parse(file) or ast.Module([], []))
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id == name
+    }
+    return next(iter(found.values())) if len(found) == 1 else Place()
+
+
 def _assigns(node: ast.AST, attribute: str) -> bool:
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):

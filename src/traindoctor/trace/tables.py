@@ -23,11 +23,13 @@ from traindoctor.trace.rows import (
     HandledRow,
     HandlingRow,
     HookRow,
+    LoaderRow,
     LossRow,
     ModuleRow,
     OperationRow,
     OptimizerRow,
     ParameterRow,
+    PassRow,
     PulseRow,
     ScalerRow,
     SchedulerRow,
@@ -37,6 +39,7 @@ from traindoctor.trace.rows import (
     UpdateRow,
     WarningRow,
     WeightRow,
+    WorkerRow,
     WriteRow,
 )
 
@@ -53,6 +56,9 @@ class Trace:
     modules: tuple[ModuleRow, ...] = ()
     optimizers: tuple[OptimizerRow, ...] = ()
     batches: tuple[BatchRow, ...] = ()
+    loaders: tuple[LoaderRow, ...] = ()
+    passes: tuple[PassRow, ...] = ()
+    workers: tuple[WorkerRow, ...] = ()
     losses: tuple[LossRow, ...] = ()
     backwards: tuple[BackwardRow, ...] = ()
     steps: tuple[StepRow, ...] = ()
