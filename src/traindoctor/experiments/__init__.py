@@ -6,6 +6,7 @@ from traindoctor.experiments.frozen_graphs import FrozenGraphs
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.locate_non_finite import LocateNonFinite
 from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
+from traindoctor.experiments.long_run import LongRun
 from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
 from traindoctor.experiments.one_step import OneStep
@@ -26,6 +27,7 @@ __all__ = [
     "Lab",
     "LocateNonFinite",
     "LocateZeroGradient",
+    "LongRun",
     "LossWithNoise",
     "MeasureStep",
     "OneStep",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.experiments.lab import Lab
 from traindoctor.instruments.recorder import Recorder, Stopped
-from traindoctor.target.batches import describe
+from traindoctor.target.batches import batch_size, describe
 from traindoctor.target.calling import call_by_name
 from traindoctor.target.usercode import user_place
-from traindoctor.trace import LossRow
+from traindoctor.trace import BatchRow, LossRow
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,8 @@ class BoundedLoader:
         num_batches: an epoch's length.
         iterate: how the user's loader is iterated.
         instead: batches to serve in place of the loader's; the loop ends when they do.
+        deadline: on the lab's clock; the loop ends with the batch at which it has passed.
+        is_light: batches are counted, and their tensors not looked at.
     """
 
     def __init__(
@@ -44,9 +47,12 @@ class BoundedLoader:
         num_batches: int,
         iterate: Callable[[Any], Any] = iter,
         instead: Iterator[Any] | None = None,
+        deadline: float = math.inf,
+        is_light: bool = False,
     ) -> None:
         self._lab, self._recorder, self._num_batches = lab, recorder, num_batches
         self._iterate, self._instead = iterate, instead
+        self._deadline, self._is_light = deadline, is_light
         self._epochs = self._served = 0
 
     def __len__(self) -> int:
@@ -70,13 +76,18 @@ class BoundedLoader:
                 yield batch
             raise EnoughSeen
         for batch in self._source():
-            if self._served >= most:
+            if self._served >= most or self._lab.clock() > self._deadline:
                 raise EnoughSeen
             recorder.batch = self._served
             self._served += 1
-            recorder.batches.append(describe(batch, recorder.batch, epoch, 0.0))
+            recorder.batches.append(self._row(batch, recorder.batch, epoch))
             self._lab.on_progress(self._served, most, "batches of your own loop")
             yield batch
+
+    def _row(self, batch: Any, index: int, epoch: int) -> BatchRow:
+        if self._is_light:
+            return BatchRow(index=index, epoch=epoch, size=batch_size(batch))
+        return describe(batch, index, epoch, 0.0)
 
     def _source(self) -> Iterator[Any]:
         """Iterate the user's loader anew; one that is its own iterator serves kept batches."""
@@ -117,14 +128,19 @@ def run_user_loop(
     *,
     optimizers: tuple[torch.optim.Optimizer, ...] | None = None,
     instead: Iterator[Any] | None = None,
+    deadline: float = math.inf,
+    is_light: bool = False,
+    epochs: int = MAX_EPOCHS,
 ) -> None:
     """Run the setup's `train_loop` for at most two epochs of `num_batches`, then end it.
 
-    `optimizers` stand in for the setup's, and `instead` for its loader's batches.
+    `optimizers` stand in for the setup's, and `instead` for its loader's batches. At the
+    `deadline` it ends where the next batch is fetched; with `is_light` batches are only counted.
+    `epochs` is what a loop that asks is told.
     """
     setup, optimizers = lab.setup, optimizers or lab.optimizers()
     assert setup.train_loop is not None
-    with bounded(lab, recorder, num_batches, instead) as loader:
+    with bounded(lab, recorder, num_batches, instead, deadline, is_light) as loader:
         available = {
             "model": setup.model,
             "loader": loader,
@@ -133,7 +149,7 @@ def run_user_loop(
             "scaler": setup.scaler,
             "loss_fn": setup.loss_fn,
             "validation_loader": setup.validation_loader,
-            "epochs": MAX_EPOCHS,
+            "epochs": epochs,
             "device": setup.device,
             "accumulation_steps": setup.accumulation_steps,
             "max_grad_norm": setup.max_grad_norm,
@@ -163,7 +179,12 @@ def _unused(recorder: Recorder) -> list[LossRow]:
 
 @contextmanager
 def bounded(
-    lab: Lab, recorder: Recorder, num_batches: int, instead: Iterator[Any] | None = None
+    lab: Lab,
+    recorder: Recorder,
+    num_batches: int,
+    instead: Iterator[Any] | None = None,
+    deadline: float = math.inf,
+    is_light: bool = False,
 ) -> Iterator[BoundedLoader]:
     """Bound the setup's loader, also where the loop reaches for it by another name."""
     from torch.utils.data import DataLoader
@@ -174,13 +195,23 @@ def bounded(
     def iterate(loader: Any) -> Any:
         return original(loader) if isinstance(loader, DataLoader) else iter(loader)
 
-    served = BoundedLoader(lab, recorder, num_batches, iterate, instead)
+    served = BoundedLoader(lab, recorder, num_batches, iterate, instead, deadline, is_light)
 
     def patched(self: Any) -> Any:
-        return iter(served) if self is user_loader else original(self)
+        if self is user_loader:
+            return iter(served)
+        return original(self) if deadline == math.inf else _until(lab, deadline, original(self))
 
     DataLoader.__iter__ = patched  # type: ignore[method-assign]  # taken back below
     try:
         yield served
     finally:
         DataLoader.__iter__ = original  # type: ignore[method-assign]
+
+
+def _until(lab: Lab, deadline: float, batches: Iterator[Any]) -> Iterator[Any]:
+    """Serve another loader's batches, a validation's say, and end the loop at the deadline."""
+    for batch in batches:
+        if lab.clock() > deadline:
+            raise EnoughSeen
+        yield batch

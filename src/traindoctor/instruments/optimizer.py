@@ -109,7 +109,7 @@ class _Watch:
             return
         del self.open[id(optimizer)]
         self.recorder.ledger.step_ends()
-        seconds = self.recorder.clock() - state["start"]
+        ended = self.recorder.clock()
         if id(optimizer) not in self.numbers:
             self.numbers[id(optimizer)] = len(self.numbers)
             self.keep.append(optimizer)
@@ -131,7 +131,8 @@ class _Watch:
                 num_cleared=state["cleared"],
                 num_reverted=state.get("reverted", 0),
                 gradient_norm=sum(size * size for size in state["sizes"]) ** 0.5,
-                seconds=seconds,
+                seconds=ended - state["start"],
+                ended=ended,
                 place=state["place"],
             )
         )

@@ -12,6 +12,7 @@ from typing import Any
 from traindoctor.instruments.ledger import Ledger
 from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
+    AutocastRow,
     BackwardRow,
     BatchRow,
     CountRow,
@@ -19,13 +20,17 @@ from traindoctor.trace import (
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    FlipRow,
     GradientRow,
     GraphRow,
     HandledRow,
     HookRow,
+    KeptRow,
     LossRow,
     OperationRow,
     Place,
+    ReportRow,
+    ServedRow,
     StepRow,
     Trace,
     UpdateRow,
@@ -57,6 +62,11 @@ class Recorder:
     cuts: list[CutRow] = field(default_factory=list)
     operations: list[OperationRow] = field(default_factory=list)
     graphs: list[GraphRow] = field(default_factory=list)
+    kept: list[KeptRow] = field(default_factory=list)
+    served: list[ServedRow] = field(default_factory=list)
+    autocasts: list[AutocastRow] = field(default_factory=list)
+    flips: list[FlipRow] = field(default_factory=list)
+    reports: list[ReportRow] = field(default_factory=list)
     exceptions: list[ExceptionRow] = field(default_factory=list)
     handled: list[HandledRow] = field(default_factory=list)
     counts: list[CountRow] = field(default_factory=list)
@@ -124,6 +134,11 @@ class Recorder:
                 "cuts",
                 "operations",
                 "graphs",
+                "kept",
+                "served",
+                "autocasts",
+                "flips",
+                "reports",
                 "exceptions",
                 "handled",
                 "counts",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import CannotJudge
 from traindoctor.trace.rows import (
+    AutocastRow,
     BackwardRow,
     BatchRow,
     CountRow,
@@ -14,17 +15,21 @@ from traindoctor.trace.rows import (
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    FlipRow,
     FrozenRow,
     GradientRow,
     GraphRow,
     HandledRow,
     HookRow,
+    KeptRow,
     LossRow,
     ModuleRow,
     OperationRow,
     OptimizerRow,
     ParameterRow,
     PulseRow,
+    ReportRow,
+    ServedRow,
     SetupRow,
     SourceRow,
     StepRow,
@@ -56,6 +61,11 @@ class Trace:
     cuts: tuple[CutRow, ...] = ()
     operations: tuple[OperationRow, ...] = ()
     graphs: tuple[GraphRow, ...] = ()
+    kept: tuple[KeptRow, ...] = ()
+    served: tuple[ServedRow, ...] = ()
+    autocasts: tuple[AutocastRow, ...] = ()
+    flips: tuple[FlipRow, ...] = ()
+    reports: tuple[ReportRow, ...] = ()
     exceptions: tuple[ExceptionRow, ...] = ()
     handled: tuple[HandledRow, ...] = ()
     counts: tuple[CountRow, ...] = ()
