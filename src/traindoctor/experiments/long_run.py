@@ -52,7 +52,7 @@ class LongRun(Experiment):
         as_training_begins(lab)
         if self.factor != 1.0:
             _scale_rates(optimizers, lab.setup.scheduler, self.factor)
-        with dynamics_seen(recorder), instruments(lab, recorder, detail=False):
+        with dynamics_seen(recorder, lab.anatomy.names), instruments(lab, recorder, detail=False):
             if lab.setup.train_loop is not None:
                 run_user_loop(
                     lab,

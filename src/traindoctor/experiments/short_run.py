@@ -52,7 +52,7 @@ class ShortRun(Experiment):
         sizes = _sizes(lab)
         start = lab.clock()
         with (
-            dynamics_seen(recorder),
+            dynamics_seen(recorder, lab.anatomy.names),
             instruments(lab, recorder),
             calls.watching(),
             handled_seen(recorder),

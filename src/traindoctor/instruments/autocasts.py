@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from traindoctor.instruments.dynamic import Part, State
-from traindoctor.instruments.trained_modules import models_of
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import AutocastRow, Place
 
 MOST_REGIONS = 16
 FIRST_STEP, LAST_STEP = 1, 4  # of the run, between which the layers are looked at
-MOST_LAYERS = 64
 CAST = ("Linear", "Conv1d", "Conv2d", "Conv3d", "Conv1D")  # what autocast casts on every device
 
 
@@ -35,20 +33,19 @@ class Region:
 
 
 class Autocasts(Part):
-    """Replaces the methods of `torch.autocast`; hooks some layers for a few steps."""
+    """Replaces the methods of `torch.autocast`; looks at layers for a few steps."""
 
     def __init__(self, state: State) -> None:
         super().__init__(state)
         self.regions: dict[tuple[Any, ...], Region] = {}
         self.open: list[Region | None] = []
-        self.handles: list[Any] = []
         self.is_looking = self.has_looked = False
         self.num_outside = 0
         self.outside_place = Place()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Replace the methods, and take hooks off at the end."""
+        """Replace the methods for as long as it is open."""
         import torch
 
         kind: Any = torch.amp.autocast_mode.autocast
@@ -60,7 +57,6 @@ class Autocasts(Part):
         finally:
             for name, original in originals.items():
                 setattr(kind, name, original)
-            self._release()
 
     def _methods(self, originals: dict[str, Any]) -> dict[str, Any]:
         @functools.wraps(originals["__enter__"])
@@ -91,41 +87,22 @@ class Autocasts(Part):
         if region is not None:
             region.num_entries += self.is_looking
 
-    def step_begins(self, optimizer: Any) -> None:
-        """Look at layers from the second step on, for a few steps."""
-        if self.has_looked:
-            if self.is_looking and self.state.num_steps >= LAST_STEP:
-                self._release()
-            return
-        if self.state.num_steps >= FIRST_STEP:
-            self.has_looked = True
-            self._look(optimizer)
+    def step_begins(self, _optimizer: Any) -> None:
+        """Look at layers from the second step on, for a few steps, where autocast was entered."""
+        steps = self.state.num_steps
+        self.is_looking = bool(self.regions) and FIRST_STEP <= steps < LAST_STEP
+        self.has_looked = self.has_looked or steps >= FIRST_STEP
+        if self.is_looking:
+            self.state.inside.add(self)
+        else:
+            self.state.inside.discard(self)
 
-    def _look(self, optimizer: Any) -> None:
-        """Hook the layers that this optimizer trains, where autocast was entered at all."""
-        if not self.regions:
-            return
-        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        layers = [
-            layer
-            for model in models_of(held)
-            for layer in model.modules()
-            if type(layer).__name__ in CAST
-        ]
-        self.handles = [
-            layer.register_forward_hook(self._computed) for layer in layers[:MOST_LAYERS]
-        ]
-        self.is_looking = True
-
-    def _release(self) -> None:
-        for handle in self.handles:
-            handle.remove()
-        self.handles, self.is_looking = [], False
-
-    def _computed(self, _layer: Any, _args: Any, output: Any) -> None:
+    def inner_ends(self, module: Any, output: Any) -> None:
+        """Note the precision in which a layer computed."""
         import torch
 
-        if torch.compiler.is_compiling() or not isinstance(output, torch.Tensor):
+        is_cast = self.is_looking and type(module).__name__ in CAST
+        if not is_cast or not isinstance(output, torch.Tensor):
             return
         is_full = output.dtype == torch.float32
         region = self.open[-1] if self.open else None

@@ -52,7 +52,7 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
                 loss=loss,
                 num_present_before=len(before),
                 num_present_after=len(after),
-                retain_graph=asked_of(args, kwargs)[0],
+                retain_graph=bool(kwargs.get("retain_graph")),
                 num_nodes=len(nodes),
                 through=tuple(sorted({n.metadata[BATCH] for n in nodes if BATCH in n.metadata})),
                 seconds=seconds,
@@ -71,17 +71,6 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
         yield
     finally:
         torch.autograd.backward, torch.autograd.grad = original, original_grad
-
-
-def asked_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bool, bool]:
-    """Tell whether `autograd.backward(tensors, *args, **kwargs)` retains and creates a graph.
-
-    `Tensor.backward` passes both by position. With nothing said, what creates one retains it.
-    """
-    _, retain_graph, create_graph, *_ = (*args, None, None, None)
-    said = kwargs.get("retain_graph", retain_graph)
-    creates = bool(kwargs.get("create_graph", create_graph))
-    return creates if said is None else bool(said), creates
 
 
 @contextmanager

@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from traindoctor.instruments.recorder import Recorder
 
+MOST_OPTIMIZERS = 8
 
-@dataclass(slots=True)
+
 class State:
-    """How far a run has come, and what is known of it."""
+    """How far a run has come, and what is known of it.
 
-    recorder: Recorder
-    num_backwards: int = 0
-    num_passes: int = 0  # backward passes and calls of `autograd.grad`
-    num_steps: int = 0  # of any optimizer
-    names: dict[int, str] = field(default_factory=dict)  # of parameters, by `id`
+    Args:
+        recorder: takes the rows.
+        names: of parameters, by `id`, where they are known; else those of the modules called.
+    """
+
+    def __init__(self, recorder: Recorder, names: Mapping[int, str]) -> None:
+        self.recorder, self.names = recorder, dict(names)
+        self.num_backwards = 0
+        self.num_passes = 0  # backward passes and calls of `autograd.grad`
+        self.num_steps = 0  # of any optimizer
+        self.inside: set[Part] = set()  # who wants to hear of modules within modules
+        self.optimizers: list[Any] = []  # those that stepped; held, so that ids stay theirs
+        self.held: set[int] = set()  # their parameters, by `id`
+        self.trained: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # modules that hold some
+
+    def step_begins(self, optimizer: Any) -> None:
+        """Take in what an optimizer holds when it first steps."""
+        is_known = any(seen is optimizer for seen in self.optimizers)
+        if not is_known and len(self.optimizers) < MOST_OPTIMIZERS:
+            self.optimizers.append(optimizer)
+            self.held |= {id(p) for group in optimizer.param_groups for p in group["params"]}
+            self.trained.clear()
+
+    def is_trained(self, module: Any) -> bool:
+        """Tell whether a module holds parameters that an optimizer has stepped on."""
+        if not self.held:
+            return False
+        known = self.trained.get(module)
+        if known is None:
+            found = list(module.named_parameters())
+            known = self.trained[module] = any(id(p) in self.held for _, p in found)
+            for name, p in found if known else ():
+                self.names[id(p)] = max(self.names.get(id(p), ""), name, key=len)
+        return known
 
 
 class Part:
@@ -57,10 +87,13 @@ class Part:
         """Take in that an optimizer is about to step."""
 
     def call_begins(self, module: Any) -> None:
-        """Take in that the outermost module that is trained is called."""
+        """Take in that the program calls a module that is trained."""
 
     def call_ends(self, module: Any, output: Any) -> None:
-        """Take in what it returned; None where it raised."""
+        """Take in what it returned; nothing where it raised."""
+
+    def inner_ends(self, module: Any, output: Any) -> None:
+        """Take in what a module inside another returned, to a part in `state.inside`."""
 
     def write(self) -> None:
         """Write this part's rows to the recorder, in place of those written before."""

@@ -8,34 +8,40 @@ A part that fails is switched off and named in the fact `switched_off`; the run 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from traindoctor.instruments.autocasts import Autocasts
-from traindoctor.instruments.backward import asked_of
+from traindoctor.instruments.calls import calls_told
 from traindoctor.instruments.dynamic import Part, State
 from traindoctor.instruments.flips import Flips
 from traindoctor.instruments.kept_graphs import KeptGraphs
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.reported import Reported
 from traindoctor.instruments.served import Served
-from traindoctor.instruments.trained_modules import TrainedModules
 
 
 @contextmanager
-def dynamics_seen(recorder: Recorder) -> Iterator[Dynamics]:
+def dynamics_seen(
+    recorder: Recorder, names: Mapping[int, str] = MappingProxyType({})
+) -> Iterator[Dynamics]:
     """Fill the tables `graphs`, `kept`, `served`, `autocasts`, `flips` and `reports`.
 
     Constant memory, whatever the length of the run; a few microseconds for each backward pass,
     step and call of a model; no value of an accelerator's is read before the rows are written.
     They are written at the end, and whenever `write` is called before.
+
+    Args:
+        recorder: takes the rows.
+        names: of parameters, by `id`, where they are known.
     """
-    dynamics = Dynamics(recorder)
+    dynamics = Dynamics(recorder, names)
     with ExitStack() as stack:
         stack.enter_context(_passes_told(dynamics))
         stack.enter_context(_steps_told(dynamics))
-        stack.callback(dynamics.modules.release)
+        stack.enter_context(calls_told(dynamics))
         for part in dynamics.parts:
             stack.enter_context(part.installed())
         try:
@@ -47,9 +53,8 @@ def dynamics_seen(recorder: Recorder) -> Iterator[Dynamics]:
 class Dynamics:
     """The hub: it counts, and passes on what happens."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
-        self.state = State(recorder)
+    def __init__(self, recorder: Recorder, names: Mapping[int, str]) -> None:
+        self.state = State(recorder, names)
         served = Served(self.state)
         self.parts: list[Part] = [
             served,
@@ -58,10 +63,6 @@ class Dynamics:
             Flips(self.state),
             Reported(self.state, served),
         ]
-        self.modules = TrainedModules(
-            lambda module: self.tell("call_begins", module),
-            lambda module, output: self.tell("call_ends", module, output),
-        )
 
     def tell(self, event: str, *facts: Any) -> None:
         """Let every part know; one that raises is not asked again."""
@@ -69,13 +70,12 @@ class Dynamics:
             part.safely(getattr(part, event), *facts)
 
     def step_begins(self, optimizer: Any) -> None:
-        """Take in a step; the first of an optimizer tells which modules are trained."""
-        self.modules.learn(optimizer)
+        """Take in a step; the first of an optimizer tells what is trained."""
+        self.state.step_begins(optimizer)
         self.tell("step_begins", optimizer)
 
     def write(self) -> None:
         """Bring the recorder's tables up to date; may be called as often as wanted."""
-        self.state.names.update(self.modules.names())
         self.tell("write")
 
 
@@ -122,6 +122,17 @@ def _replaced(functions: dict[str, Any]) -> Iterator[None]:
     finally:
         for name, function in originals.items():
             setattr(torch.autograd, name, function)
+
+
+def asked_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Tell whether `autograd.backward(tensors, *args, **kwargs)` retains and creates a graph.
+
+    `Tensor.backward` passes both by position. With nothing said, what creates one retains it.
+    """
+    _, retain_graph, create_graph, *_ = (*args, None, None, None)
+    said = kwargs.get("retain_graph", retain_graph)
+    creates = bool(kwargs.get("create_graph", create_graph))
+    return creates if said is None else bool(said), creates
 
 
 def _first(tensors: Any) -> Any:

@@ -79,7 +79,8 @@ class Served(Part):
         self.data: dict[int, Data] = {}  # by the data set's `id`
         self.window: _Window | None = None
         self.trained: Data | None = None  # what was trained on last
-        self.looking: tuple[Call, list[Any], dict[str, Any]] | None = None
+        self.looking: tuple[Call, dict[str, int]] | None = None
+        self.layers: dict[int, str] = {}  # of the module that is looked at, by `id`
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -148,15 +149,24 @@ class Served(Part):
         window.calls.append(call)
         use = window.data.uses.get(id(module))
         if module.training and (use is None or use.looks < MOST_LOOKS):
-            self.looking = (call, _mask_hooks(module, call), _versions(module))
+            self.looking = (call, _versions(module))
+            self.layers = {id(layer): name for name, layer in module.named_modules()}
+            self.state.inside.add(self)
+
+    def inner_ends(self, module: Any, _output: Any) -> None:
+        """Note a dropout layer that drew a mask."""
+        if self.looking is not None and module.training and "Drop" in type(module).__name__:
+            name = self.layers.get(id(module), type(module).__name__)
+            if _rate(module) > 0 and name not in self.looking[0].dropouts:
+                self.looking[0].dropouts.append(name)
 
     def call_ends(self, module: Any, output: Any) -> None:
         """Note what its layers did, and whether it built a graph."""
+        self.layers = {}
         if self.looking is not None:
-            call, handles, versions = self.looking
+            call, versions = self.looking
             self.looking = None
-            for handle in handles:
-                handle.remove()
+            self.state.inside.discard(self)
             now = _versions(module)
             call.batch_norms = [name for name in versions if versions[name] != now.get(name)]
         if self.window is not None and self.window.calls:
@@ -212,19 +222,6 @@ def _count(use: _Use, call: Call) -> None:
     use.batch_norms.update(dict.fromkeys(call.batch_norms[:MOST_NAMES]))
 
 
-def _mask_hooks(module: Any, call: Call) -> list[Any]:
-    """Note which dropout layers draw a mask in this call."""
-
-    def noting(name: str) -> Any:
-        return lambda layer, *_: call.dropouts.append(name) if layer.training else None
-
-    return [
-        layer.register_forward_hook(noting(name))
-        for name, layer in module.named_modules()
-        if "Drop" in type(layer).__name__ and _rate(layer) > 0
-    ]
-
-
 def _rate(layer: Any) -> float:
     rate = getattr(layer, "p", getattr(layer, "drop_prob", 0.0))
     return rate if isinstance(rate, float | int) else 0.0
@@ -242,7 +239,7 @@ def _versions(module: Any) -> dict[str, int]:
 
 
 def _rows(data: Data) -> list[ServedRow]:
-    given = {
+    given: dict[str, Any] = {
         "dataset": data.number,
         "num_passes": data.num_passes,
         "num_batches": data.num_batches,
@@ -259,7 +256,7 @@ def _rows(data: Data) -> list[ServedRow]:
             num_with_graph=use.with_graph,
             dropouts=tuple(use.dropouts),
             batch_norms=tuple(use.batch_norms),
-            branches_on_mode=branches_on_mode(type(use.module)),
+            branches_on_mode=branches_on_mode(type(use.module)),  # type: ignore[arg-type]  # classes hash
         )
         for use in data.uses.values()
     ] or [ServedRow(**given)]
