@@ -27,6 +27,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, LongRun, ReadSource, ShortRun, WatchGraph
@@ -50,7 +51,7 @@ from traindoctor_probes.graph_reuse import cause
 WINDOW = 4  # backward passes in a row that each go through more nodes
 LEAST_KEPT = 24  # graphs
 LEAST_SHARE = 0.1  # of the passes in that time whose graph is kept
-STILL = 0.2  # of them that came in the last third: it has not come to rest
+STILL = 0.5  # of that share in the newest stretch of time: it has not come to rest
 
 NUMBER = Remedy(
     "Keep the number, not the tensor",
@@ -154,24 +155,32 @@ def longest_growth(rows: tuple[KeptRow, ...]) -> tuple[KeptRow, ...]:
     if not best or best[-1].kind == "bounded deque":
         return ()
     first, last = best[0], best[-1]
-    gained, passed = last.num_kept - first.num_kept, last.backward - first.backward
-    late = [row for row in best if row.backward >= first.backward + 2 * passed / 3]
-    is_leak = gained >= LEAST_KEPT and gained >= LEAST_SHARE * passed
-    return tuple(best) if is_leak and last.num_kept - late[0].num_kept >= STILL * gained else ()
+    passed = last.backward - first.backward
+    late = [row for row in best[:-1] if row.backward >= first.backward + passed / 2]
+    is_leak = last.num_kept - first.num_kept >= LEAST_KEPT and late
+    if not is_leak or _share_kept(first, last) < LEAST_SHARE:
+        return ()
+    goes_on = _share_kept(late[-1], last) >= STILL * _share_kept(first, last)
+    return tuple(best) if goes_on else ()
+
+
+def _share_kept(first: KeptRow, last: KeptRow) -> float:
+    return (last.num_kept - first.num_kept) / (last.backward - first.backward)
 
 
 def keeping(stretch: tuple[KeptRow, ...], run: Trace, source: tuple[SourceRow, ...]) -> Finding:
     """Return the finding for graphs that something keeps."""
     first, last = stretch[0], stretch[-1]
     passed, gained = last.backward - first.backward, last.num_kept - first.num_kept
-    is_freed = run.kept[-1].num_kept < last.num_kept / 2
+    falls = [a.num_kept for a, b in pairwise(run.kept) if b.num_kept < a.num_kept / 2]
+    is_freed = max(falls, default=0) >= gained / 2
     nodes = max((row.num_nodes for row in run.graphs), default=0)
     backward = next((row.place for row in run.backwards if row.place), Place())
     holds = f"`{last.holder}` ({last.kind}) keeps" if last.holder else "Something keeps"
     return GROWS.finding(
         f"{holds} the graphs of earlier steps: over {passed} backward passes {gained} of them "
         f"stayed in memory, each of {nodes} nodes"
-        + (", until they were let go at once." if is_freed else ", and none was let go."),
+        + (". They are let go at times, all at once." if is_freed else ", and none was let go."),
         severity=Severity.WARNING if is_freed else None,
         confidence=None if last.holder else Confidence.LIKELY,
         mechanism="A tensor that requires a gradient refers to the operations that made it, and "

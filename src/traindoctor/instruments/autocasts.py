@@ -41,7 +41,7 @@ class Autocasts(Part):
         self.open: list[Region | None] = []
         self.is_looking = self.has_looked = False
         self.num_outside = 0
-        self.outside_place = Place()
+        self.call_place = self.outside_place = Place()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -97,6 +97,11 @@ class Autocasts(Part):
         else:
             self.state.inside.discard(self)
 
+    def call_begins(self, _module: Any) -> None:
+        """Note where the model is called."""
+        if self.is_looking:
+            self.call_place = user_place(sys._getframe(1))
+
     def inner_ends(self, module: Any, output: Any) -> None:
         """Note the precision in which a layer computed."""
         import torch
@@ -112,7 +117,7 @@ class Autocasts(Part):
             region.device = output.device.type
         elif not self.open and is_full and torch.is_grad_enabled():
             self.num_outside += 1
-            self.outside_place = self.outside_place or user_place(sys._getframe(1))
+            self.outside_place = self.outside_place or self.call_place
 
     def write(self) -> None:
         """Write a row for each place that entered autocast."""

@@ -55,6 +55,7 @@ class Data:
     number: int
     num_samples: int | None
     num_passes: int = 0
+    num_repeated: int = 0
     num_batches: int = 0
     num_trained: int = 0
     began: int = 0  # backward passes when it was last begun
@@ -108,6 +109,7 @@ class Served(Part):
                 return None
             self.data[key] = Data(len(self.data), _length(loader.dataset))
         data = self.data[key]
+        data.num_repeated += data.num_passes > 0 and data.began == self.state.num_backwards
         data.num_passes += 1
         data.began = self.state.num_backwards
         return data
@@ -242,6 +244,7 @@ def _rows(data: Data) -> list[ServedRow]:
     given: dict[str, Any] = {
         "dataset": data.number,
         "num_passes": data.num_passes,
+        "num_repeated": data.num_repeated,
         "num_batches": data.num_batches,
         "num_trained": data.num_trained,
     }

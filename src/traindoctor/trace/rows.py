@@ -444,6 +444,7 @@ class ServedRow:
 
     dataset: int  # data sets are numbered as they are first iterated
     num_passes: int = 0  # iterations of a loader over it
+    num_repeated: int = 0  # of those, begun with no backward pass since the one before
     num_batches: int = 0
     num_trained: int = 0
     module_class: str = ""
@@ -472,7 +473,7 @@ class AutocastRow:
     num_low: int = 0  # calls inside it, in lower precision
     num_full: int = 0  # calls inside it, in float32
     num_outside: int = 0  # calls in float32 while no autocast was entered
-    outside_place: Place = Place()  # the user's line that called the first of those
+    outside_place: Place = Place()  # the user's line that called the model in the first of those
     device: str = ""  # of the last call's output
 
 
