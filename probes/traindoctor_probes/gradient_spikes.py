@@ -133,8 +133,8 @@ def spiked(run: Trace, course: Course, spike: Spike) -> Finding:
     norms = [item.gradient_norm for item in course.rows]
     return EXPLODES.finding(
         f"At step {row.last_step + 1} the gradient's norm was {figure(spike.norm)}, "
-        f"{figure(times, 2)} times the median of those before it ({figure(spike.usual)}). The loss was "
-        f"{figure(spike.before)} before that step, and {figure(spike.after)} in those after it.",
+        f"{figure(times, 2)} times the median of those before it ({figure(spike.usual)}). The loss "
+        f"was {figure(spike.before)} before that step, and {figure(spike.after)} after it.",
         mechanism="The optimizer steps as far as the gradient is long. What one batch says "
         "outweighs there what a thousand others said.",
         location=first_location([*steps[:1], *(item.place for item in run.optimizers)]),
