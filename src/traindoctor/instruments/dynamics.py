@@ -18,6 +18,7 @@ from traindoctor.instruments.calls import calls_told
 from traindoctor.instruments.dynamic import Part, State
 from traindoctor.instruments.flips import Flips
 from traindoctor.instruments.kept_graphs import KeptGraphs
+from traindoctor.instruments.logged import Logged
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.reported import Reported
 from traindoctor.instruments.served import Served
@@ -27,7 +28,7 @@ from traindoctor.instruments.served import Served
 def dynamics_seen(
     recorder: Recorder, names: Mapping[int, str] = MappingProxyType({})
 ) -> Iterator[Dynamics]:
-    """Fill the tables `graphs`, `kept`, `served`, `autocasts`, `flips` and `reports`.
+    """Fill the tables `graphs`, `kept`, `served`, `autocasts`, `flips`, `reports`, `warnings`.
 
     Constant memory, whatever the length of the run; a few microseconds for each backward pass,
     step and call of a model; no value of an accelerator's is read before the rows are written.
@@ -62,6 +63,7 @@ class Dynamics:
             Autocasts(self.state),
             Flips(self.state),
             Reported(self.state, served),
+            Logged(self.state),
         ]
 
     def tell(self, event: str, *facts: Any) -> None:
