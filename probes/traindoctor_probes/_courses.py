@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from traindoctor.probing import Series
-from traindoctor.trace import PulseRow
+from traindoctor.trace import PulseRow, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,30 @@ class Course:
         return Series(name, self.steps, self.losses)
 
 
-def course_of(pulses: Sequence[PulseRow], optimizer: int) -> Course:
-    """Return the course of one optimizer."""
-    rows = [row for row in pulses if row.optimizer == optimizer and _loss(row) is not None]
-    return Course(tuple(rows), tuple(_loss(row) or 0.0 for row in rows))
+def courses(run: Trace) -> list[Course]:
+    """Return the course of each optimizer.
+
+    LBFGS is left out: its losses are those of trial points, and it may leave a batch far off.
+    """
+    trying = {row.index for row in run.optimizers if row.class_name == "LBFGS"}
+    return [
+        _course(run.pulses, optimizer)
+        for optimizer in sorted({row.optimizer for row in run.pulses} - trying)
+    ]
 
 
-def only_course(pulses: Sequence[PulseRow]) -> Course | None:
+def only_course(run: Trace) -> Course | None:
     """Return the course of the only optimizer, or None where several train.
 
     Losses that alternate, a generator's and its critic's, rise and fall with each other.
     """
-    optimizers = {row.optimizer for row in pulses}
-    return course_of(pulses, optimizers.pop()) if len(optimizers) == 1 else None
+    found = courses(run)
+    return found[0] if len(found) == len({row.optimizer for row in run.pulses}) == 1 else None
+
+
+def _course(pulses: Sequence[PulseRow], optimizer: int) -> Course:
+    rows = [row for row in pulses if row.optimizer == optimizer and _loss(row) is not None]
+    return Course(tuple(rows), tuple(_loss(row) or 0.0 for row in rows))
 
 
 def _loss(row: PulseRow) -> float | None:

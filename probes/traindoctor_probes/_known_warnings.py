@@ -235,14 +235,6 @@ KNOWN = (
         Remedy("Pad on the left", True, after="tokenizer.padding_side = 'left'"),
     ),
     Known(
-        "default-loss",
-        r"`loss_type=.*` was set in the config but it is unrecognized",
-        WARNING,
-        "A model of transformers takes the loss of a causal language model",
-        "Its class is not known to any loss, and the default shifts the labels by one token.",
-        Remedy("Set `loss_type` in the config, or compute the loss in the model", True),
-    ),
-    Known(
         "checkpoint-lacks-keys",
         r"There were missing keys in the checkpoint model loaded",
         WARNING,

@@ -13,7 +13,7 @@ are thrown about in every step.
 ## Known limits
 A spike is one only if the loss is worse afterwards: what Adam or a clipped norm absorbs is no
 fault. Ten steps must lie before it and five after it. A norm that rises step by step is the matter
-of TD105. Growth through depth needs four like layers,
+of TD105; LBFGS, which tries points out, is not judged. Growth through depth needs four like layers,
 and a loss that does not fall.
 
 ## References
@@ -32,7 +32,7 @@ from traindoctor.experiments import Experiment, LongRun, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Place, Trace
-from traindoctor_probes._courses import Course, course_of
+from traindoctor_probes._courses import Course, courses
 from traindoctor_probes.gradient_depth import Depth, depths
 
 EXPLODES = Rule(
@@ -92,8 +92,7 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     """Look for a spike that did harm, then for growth through depth."""
     run = ask(LongRun())
     run.require(backwards=1)
-    for optimizer in sorted({row.optimizer for row in run.pulses}):
-        course = course_of(run.pulses, optimizer)
+    for course in courses(run):
         spike = first_spike(course, options)
         if spike is not None:
             yield spiked(run, course, spike)

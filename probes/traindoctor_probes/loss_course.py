@@ -10,10 +10,11 @@ What is learned in the first steps is lost again. The run ends far above where i
 and no later step brings it back.
 
 ## Known limits
-Losses that change their sign, several optimizers, batches that no loader gave (reinforcement
-learning) and a loss that a gradient scaler has multiplied are not judged: such losses rise in
-healthy runs. Where the same run cannot be had at a lower rate, as in a watched script, a task that
-grows harder with time looks the same, and the finding is likely at most.
+Not judged are losses that change their sign, several optimizers, LBFGS (its losses are those of
+trial points), batches that no loader gave (reinforcement learning) and losses that a gradient
+scaler has multiplied: such losses rise in healthy runs. Where the same run cannot be had at a lower
+rate, as in a watched script, a task that grows harder with time looks the same, and the finding is
+likely at most.
 
 ## References
 Smith, "Cyclical Learning Rates for Training Neural Networks", 2017: the range test.
@@ -83,7 +84,7 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     """Look at the course of a longer run; where it diverges, try lower rates."""
     run = ask(LongRun())
     run.require(backwards=1)
-    course = only_course(run.pulses)
+    course = only_course(run)
     if course is None or not diverges(course, options) or not is_judged(ask, run):
         return
     tried = [(factor, lower(ask, run, factor)) for factor in (0.1, 0.01)]
@@ -133,7 +134,7 @@ def lower(ask: Ask, run: Trace, factor: float) -> Course | None:
     is_set = len(rates) == 2 and all(
         math.isclose(b, a * factor, rel_tol=1e-3) for a, b in zip(*rates, strict=False)
     )
-    return only_course(other.pulses) if is_set and rates[0] else None
+    return only_course(other) if is_set and rates[0] else None
 
 
 def diverging(

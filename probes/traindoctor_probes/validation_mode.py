@@ -51,14 +51,15 @@ IN_TRAIN_MODE = Rule(
         Remedy(
             "Set eval mode for the validation, and train mode after it",
             recommended=True,
-            before="with torch.no_grad():\n    for batch in validation_loader:",
-            after="model.eval()\nwith torch.no_grad():\n    for batch in validation_loader:",
+            before="for batch in validation_loader:\n    outputs = model(batch)",
+            after="model.eval()\nfor batch in validation_loader:\n    outputs = model(batch)",
         ),
         Remedy(
             "Turn gradients off where nothing is differentiated",
             pros="Less memory, and no way to train on validation data by mistake.",
-            before="for batch in validation_loader:",
-            after="with torch.no_grad():\n    for batch in validation_loader:",
+            before="for batch in validation_loader:\n    outputs = model(batch)",
+            after="with torch.no_grad():\n    for batch in validation_loader:\n"
+            "        outputs = model(batch)",
         ),
     ),
 )

@@ -13,7 +13,7 @@ from traindoctor.instruments.dynamic import Part, State
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.target.batches import batch_size
 from traindoctor.target.source import branches_on_mode
-from traindoctor.target.usercode import user_place
+from traindoctor.target.usercode import is_called_by_user, user_place
 from traindoctor.trace import Place, ServedRow
 
 MOST_DATASETS = 64
@@ -147,6 +147,8 @@ class Served(Part):
         window = self.window
         if window is None or window.data.num_trained or len(window.calls) > 1:
             return
+        if not is_called_by_user(sys._getframe(1)):
+            return  # a library knows what it does: it sets the mode, or takes statistics anew
         call = Call(module, user_place(sys._getframe(1)), module.training)
         window.calls.append(call)
         use = window.data.uses.get(id(module))
