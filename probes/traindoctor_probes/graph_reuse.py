@@ -1,21 +1,18 @@
 """Do two backward passes go through the same graph?
 
 ## What it measures
-The graph nodes behind each of a few backward passes, compared pass by pass: how many nodes there
-are, how many an earlier pass went through already, on which line the shared value was made, and
-who keeps it. Parameters that were handed over with a graph behind them are put in their places
-for this alone. For "modified by an inplace operation" it watches which operations overwrite a
-tensor with a history.
+Where a backward pass fails: the graph nodes behind each of a few passes, compared pass by pass,
+on which line the value was made that two of them share, and who keeps it. Parameters that were
+handed over with a graph behind them are put in their places for this alone. For "modified by an
+inplace operation" it watches which operations overwrite a tensor with a history.
 
 ## Why it matters
 What a node saved for its derivative is freed when a backward pass has gone through it. The next
-pass that reaches it fails; with `retain_graph=True` it does not fail, and the graph, its memory
-and the time of a step grow without end.
+pass that reaches it fails. What fails for that reason cannot be trained at all.
 
 ## Known limits
-Two optimizers that share a forward on purpose (one backward each, `retain_graph` on the first)
-share nodes within a batch; only sharing across batches is called growth. The line of a value that
-an imported module computed, before the factory was called, is not known.
+The line of a value that an imported module computed, before the factory was called, is not known.
+A graph that is shared and retained, so that nothing fails, is the matter of TD302.
 
 ## References
 torch.autograd, "Automatic differentiation package"; `Node.metadata` under anomaly detection.
@@ -33,8 +30,6 @@ from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy
 from traindoctor.probing.syntax import last_name
 from traindoctor.probing.wording import first_location, grouped, location
 from traindoctor.trace import ExceptionRow, GraphRow, OperationRow, Trace
-
-WINDOW = 4  # backward passes
 
 TWICE = Rule(
     code="TD301",
@@ -64,24 +59,6 @@ TWICE = Rule(
     ),
     explains=("TD101", "TD103", "TD2", "TD302", "TD403", "TD404", "TD501", "TD502", "TD6"),
 )
-GROWS = Rule(
-    code="TD302",
-    name="graph-grows",
-    severity=Severity.ERROR,
-    title="The graph grows with every step: {first} nodes, then {last}",
-    what="Each backward pass goes through the graphs of the steps before it as well.",
-    why="Time and memory of a step grow without end, and old steps get gradients again.",
-    known_limits="Judged over a few steps; a cache that fills up and stops is not told apart.",
-    remedies=(
-        Remedy(
-            "Detach what is carried over, or keep its number",
-            recommended=True,
-            before="total = total + loss",
-            after="total += loss.item()",
-        ),
-    ),
-    explains=("TD301", "TD305", "TD205"),
-)
 INPLACE = Rule(
     code="TD303",
     name="inplace-modified",
@@ -108,10 +85,10 @@ INPLACE = Rule(
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
-    """Look closer where a short run met one of the errors, its graph grew, or began before it."""
+    """Look closer where a short run met one of the errors, or began with a graph behind it."""
     run = ask(ShortRun())
     written = next((row for row in run.exceptions if "inplace operation" in row.message), None)
-    is_suspicious = written or any(map(is_second_time, run.exceptions)) or grows(run)
+    is_suspicious = written or any(map(is_second_time, run.exceptions))
     if not is_suspicious and not run.setup.inherited:
         run.require(backwards=1)
         return
@@ -127,23 +104,11 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         last = [row for row in shared if row.backward == shared[-1].backward]
         for number, row in enumerate(last or [None]):
             yield backward_twice(raised, row, watched, is_first=not number)
-    elif shared and grows(run):
-        yield growing(watched, shared[-1])
 
 
 def is_second_time(row: ExceptionRow) -> bool:
     """Tell autograd's complaint of a graph that is used up."""
     return "second time" in row.message
-
-
-def grows(run: Trace) -> bool:
-    """Tell whether a few backward passes in a row each went through more nodes than the last.
-
-    Texts of different lengths do that too, by chance: it is reason to look closer, no more.
-    """
-    sizes = [row.num_nodes for row in run.backwards]
-    windows = (sizes[start : start + WINDOW] for start in range(len(sizes) - WINDOW + 1))
-    return any(w[0] > 0 and sorted(set(w)) == w for w in windows)
 
 
 def backward_twice(
@@ -275,22 +240,6 @@ def detached(line: str, operation: str) -> str:
     return (octets[:end] + b".detach()" + octets[end:]).decode()
 
 
-def growing(watched: Trace, row: GraphRow) -> Finding:
-    """Return the finding for sharing that does not raise."""
-    sizes = list({graph.backward: graph.num_nodes for graph in watched.graphs}.values())
-    return GROWS.finding(
-        f"{len(sizes)} backward passes went through {', '.join(map(str, sizes))} nodes; "
-        f"{row.num_stale} of the last are from earlier steps. {cause(row)[1]}",
-        location=first_location([row.consumer_place, row.place], module=row.module),
-        evidence=[
-            Evidence("nodes at the last backward", sizes[-1], sizes[0]),
-            Evidence("nodes from earlier steps", row.num_stale, 0),
-        ],
-        first=sizes[0],
-        last=sizes[-1],
-    )
-
-
 def overwritten(raised: ExceptionRow, watched: Trace) -> Finding:
     """Return the finding that names the write."""
     shape = re.search(r"\[([\d, ]*)\]\], which", raised.message)
@@ -324,7 +273,7 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
 probe = Probe(
     name="graph-reuse",
     doc=__doc__,
-    rules=(TWICE, GROWS, INPLACE),
+    rules=(TWICE, INPLACE),
     examine=examine,
     experiments=experiments,
 )

@@ -8,6 +8,7 @@ from traindoctor.experiments.loader_speed import LoaderSpeed
 from traindoctor.experiments.locate_non_finite import LocateNonFinite
 from traindoctor.experiments.locate_writes import LocateWrites
 from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
+from traindoctor.experiments.long_run import LongRun
 from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
 from traindoctor.experiments.one_step import OneStep
@@ -35,6 +36,7 @@ __all__ = [
     "LocateNonFinite",
     "LocateWrites",
     "LocateZeroGradient",
+    "LongRun",
     "LossWithNoise",
     "MeasureStep",
     "OneStep",

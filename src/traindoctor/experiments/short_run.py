@@ -16,6 +16,7 @@ from traindoctor.experiments.loop import (
 )
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import norms
+from traindoctor.instruments.dynamics import dynamics_seen
 from traindoctor.instruments.handled import handled_seen
 from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.holdings import schedulers_of
@@ -53,6 +54,7 @@ class ShortRun(Experiment):
         sizes = _sizes(lab)
         start = lab.clock()
         with (
+            dynamics_seen(recorder, lab.anatomy.names),
             instruments(lab, recorder),
             calls.watching(),
             handled_seen(recorder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ class BoundedLoader:
         num_batches: an epoch's length.
         iterate: how the user's loader is iterated.
         instead: batches to serve in place of the loader's; the loop ends when they do.
+        deadline: on the lab's clock; the loop ends with the batch at which it has passed.
+        is_light: batches are counted, and their tensors not looked at.
     """
 
     def __init__(
@@ -44,11 +47,14 @@ class BoundedLoader:
         num_batches: int,
         iterate: Callable[[Any], Any] = iter,
         instead: Iterator[Any] | None = None,
+        deadline: float = math.inf,
+        is_light: bool = False,
     ) -> None:
         self._lab, self._recorder, self._num_batches = lab, recorder, num_batches
         self._iterate, self._instead = iterate, instead
+        self._deadline = deadline
         self._epochs = self._served = 0
-        self.passes = Passes(recorder, keeps_all=True)
+        self.passes = Passes(recorder, keeps_all=True, is_light=is_light)
 
     def __len__(self) -> int:
         loader: Any = self._lab.setup.loader
@@ -78,7 +84,7 @@ class BoundedLoader:
             raise EnoughSeen
         start = clock()
         for batch in self._source():
-            if self._served >= most:
+            if self._served >= most or self._lab.clock() > self._deadline:
                 raise EnoughSeen
             self._served += 1
             self.passes.fetched(on, batch, clock() - start)
@@ -133,14 +139,19 @@ def run_user_loop(
     *,
     optimizers: tuple[torch.optim.Optimizer, ...] | None = None,
     instead: Iterator[Any] | None = None,
+    deadline: float = math.inf,
+    is_light: bool = False,
+    epochs: int = MAX_EPOCHS,
 ) -> None:
     """Run the setup's `train_loop` for at most two epochs of `num_batches`, then end it.
 
-    `optimizers` stand in for the setup's, and `instead` for its loader's batches.
+    `optimizers` stand in for the setup's, and `instead` for its loader's batches. At the
+    `deadline` it ends where the next batch is fetched; with `is_light` batches are only counted.
+    `epochs` is what a loop that asks is told.
     """
     setup, optimizers = lab.setup, optimizers or lab.optimizers()
     assert setup.train_loop is not None
-    with bounded(lab, recorder, num_batches, instead) as loader:
+    with bounded(lab, recorder, num_batches, instead, deadline, is_light) as loader:
         available = {
             "model": setup.model,
             "loader": loader,
@@ -149,7 +160,7 @@ def run_user_loop(
             "scaler": setup.scaler,
             "loss_fn": setup.loss_fn,
             "validation_loader": setup.validation_loader,
-            "epochs": MAX_EPOCHS,
+            "epochs": epochs,
             "device": setup.device,
             "accumulation_steps": setup.accumulation_steps,
             "max_grad_norm": setup.max_grad_norm,
@@ -179,7 +190,12 @@ def _unused(recorder: Recorder) -> list[LossRow]:
 
 @contextmanager
 def bounded(
-    lab: Lab, recorder: Recorder, num_batches: int, instead: Iterator[Any] | None = None
+    lab: Lab,
+    recorder: Recorder,
+    num_batches: int,
+    instead: Iterator[Any] | None = None,
+    deadline: float = math.inf,
+    is_light: bool = False,
 ) -> Iterator[BoundedLoader]:
     """Bound the setup's loader, also where the loop reaches for it by another name."""
     from torch.utils.data import DataLoader
@@ -190,10 +206,12 @@ def bounded(
     def iterate(loader: Any) -> Any:
         return original(loader) if isinstance(loader, DataLoader) else iter(loader)
 
-    served = BoundedLoader(lab, recorder, num_batches, iterate, instead)
+    served = BoundedLoader(lab, recorder, num_batches, iterate, instead, deadline, is_light)
 
     def patched(self: Any) -> Any:
-        return iter(served) if self is user_loader else original(self)
+        if self is user_loader:
+            return iter(served)
+        return original(self) if deadline == math.inf else _until(lab, deadline, original(self))
 
     DataLoader.__iter__ = patched  # type: ignore[method-assign]  # taken back below
     try:
@@ -201,3 +219,11 @@ def bounded(
     finally:
         DataLoader.__iter__ = original  # type: ignore[method-assign]
         served.passes.finish()
+
+
+def _until(lab: Lab, deadline: float, batches: Iterator[Any]) -> Iterator[Any]:
+    """Serve another loader's batches, a validation's say, and end the loop at the deadline."""
+    for batch in batches:
+        if lab.clock() > deadline:
+            raise EnoughSeen
+        yield batch

@@ -120,7 +120,7 @@ class StepWatch:
             return
         del self.open[id(optimizer)]
         self.recorder.ledger.step_ends()
-        seconds = self.recorder.clock() - state["start"]
+        ended = self.recorder.clock()
         if all(optimizer is not kept for kept in self.keep):
             self.keep.append(optimizer)
         number = self.recorder.optimizers.of(optimizer)
@@ -142,7 +142,8 @@ class StepWatch:
                 num_reverted=state.get("reverted", 0),
                 num_elsewhere=state.get("elsewhere", 0),
                 gradient_norm=sum(size * size for size in state["sizes"]) ** 0.5,
-                seconds=seconds,
+                seconds=ended - state["start"],
+                ended=ended,
                 place=state["place"],
             )
         )

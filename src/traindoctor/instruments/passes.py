@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from traindoctor.instruments.recorder import Recorder
-from traindoctor.target.batches import describe
+from traindoctor.target.batches import batch_size, describe
 from traindoctor.target.fingerprints import fingerprint, leading_size
 from traindoctor.target.loaders import loader_row
-from traindoctor.trace import LoaderRow, PassRow, Place
+from traindoctor.trace import BatchRow, LoaderRow, PassRow, Place
 
 MOST_FULL = 32  # batches that are described before that is thinned out
 MOST_SECONDS = 0.5  # spent on describing before it is
@@ -122,6 +122,7 @@ class Passes:
     Args:
         recorder: takes batches and their number.
         keeps_all: describe every batch, and take none for evaluation; for short experiments.
+        is_light: count batches, and do not look at their tensors.
         places: says where the user's code built a loader.
     """
 
@@ -130,8 +131,10 @@ class Passes:
         recorder: Recorder,
         keeps_all: bool = False,
         places: Callable[[Any], Place] = lambda loader: Place(),  # noqa: ARG005
+        is_light: bool = False,
     ) -> None:
         self.recorder, self.keeps_all, self.places = recorder, keeps_all, places
+        self.is_light = is_light
         # Of all batches that are not known to be evaluated on.
         self.num_fetched, self.fetch_seconds = 0, 0.0
         self.num_samples: int | None = 0
@@ -169,7 +172,8 @@ class Passes:
             on.first_seconds = seconds
             if not self.keeps_all and (on.loader.evaluates or not is_grad_enabled):
                 self._set_evaluation(on, True)
-        self._compare(on, batch)
+        if not self.is_light:
+            self._compare(on, batch)
         size = leading_size(batch)
         on.num_samples = _sum(on.num_samples, size)
         on.num_batches += 1
@@ -342,6 +346,10 @@ class Passes:
     def _describe(self, on: Pass, batch: Any, number: int, seconds: float) -> None:
         """Add a batch's row, if it is one of the first or its turn has come."""
         rows, clock = self.recorder.batches, self.recorder.clock
+        if self.is_light:
+            size = batch_size(batch)
+            rows.append(BatchRow(index=number, epoch=on.number, size=size, fetch_seconds=seconds))
+            return
         is_early = len(rows) < MOST_FULL and self._describe_seconds < MOST_SECONDS
         if not (self.keeps_all or is_early or number >= self._next_row):
             return

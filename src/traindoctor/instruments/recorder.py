@@ -13,6 +13,7 @@ from traindoctor.instruments.ledger import Ledger
 from traindoctor.instruments.numbers import Numbers
 from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
+    AutocastRow,
     BackwardRow,
     BatchRow,
     CountRow,
@@ -20,15 +21,19 @@ from traindoctor.trace import (
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    FlipRow,
     GradientRow,
     GraphRow,
     HandledRow,
     HookRow,
+    KeptRow,
     LoaderRow,
     LossRow,
     OperationRow,
     PassRow,
     Place,
+    ReportRow,
+    ServedRow,
     StepRow,
     Trace,
     UpdateRow,
@@ -65,6 +70,11 @@ class Recorder:
     cuts: list[CutRow] = field(default_factory=list)
     operations: list[OperationRow] = field(default_factory=list)
     graphs: list[GraphRow] = field(default_factory=list)
+    kept: list[KeptRow] = field(default_factory=list)
+    served: list[ServedRow] = field(default_factory=list)
+    autocasts: list[AutocastRow] = field(default_factory=list)
+    flips: list[FlipRow] = field(default_factory=list)
+    reports: list[ReportRow] = field(default_factory=list)
     exceptions: list[ExceptionRow] = field(default_factory=list)
     handled: list[HandledRow] = field(default_factory=list)
     counts: list[CountRow] = field(default_factory=list)
@@ -143,6 +153,11 @@ class Recorder:
                 "cuts",
                 "operations",
                 "graphs",
+                "kept",
+                "served",
+                "autocasts",
+                "flips",
+                "reports",
                 "exceptions",
                 "handled",
                 "counts",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import linecache
 import os
 import sys
+import textwrap
 from functools import lru_cache
 
 from traindoctor.target.usercode import is_user_class, is_user_file
@@ -88,6 +90,24 @@ def method_place(kind: type, name: str) -> Place:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return at(file or "", node, f"{owner.__name__}.{name}")
     return Place()
+
+
+@lru_cache(maxsize=512)
+def branches_on_mode(kind: type) -> bool:
+    """Tell whether a class's own forward does something else where `self.training` is set.
+
+    Passing it on as an argument is no branch: dropout is told by it.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kind.forward)))  # type: ignore[attr-defined]
+    except (AttributeError, OSError, SyntaxError, TypeError):
+        return False
+    tests = [node.test for node in ast.walk(tree) if isinstance(node, ast.If | ast.IfExp)]
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "training"
+        for test in tests
+        for node in ast.walk(test)
+    )
 
 
 @lru_cache(maxsize=512)

@@ -103,6 +103,13 @@ def _known_place(frame: FrameType) -> Place:
     return known[1]
 
 
+def is_called_by_user(frame: FrameType | None) -> bool:
+    """Tell whether the innermost frame that is not ours is one of the user's code."""
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE + os.sep):
+        frame = frame.f_back
+    return frame is not None and is_user_file(frame.f_code.co_filename)
+
+
 def raised_place(trace: TracebackType | None) -> Place:
     """Return the innermost line of the user's code on a traceback."""
     found = Place()

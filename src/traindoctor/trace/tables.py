@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import CannotJudge
 from traindoctor.trace.rows import (
+    AutocastRow,
     BackwardRow,
     BatchRow,
     CheckpointRow,
@@ -17,12 +18,14 @@ from traindoctor.trace.rows import (
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    FlipRow,
     FrozenRow,
     GradientRow,
     GraphRow,
     HandledRow,
     HandlingRow,
     HookRow,
+    KeptRow,
     LoaderRow,
     LossRow,
     ModuleRow,
@@ -31,8 +34,10 @@ from traindoctor.trace.rows import (
     ParameterRow,
     PassRow,
     PulseRow,
+    ReportRow,
     ScalerRow,
     SchedulerRow,
+    ServedRow,
     SetupRow,
     SourceRow,
     StepRow,
@@ -69,6 +74,11 @@ class Trace:
     cuts: tuple[CutRow, ...] = ()
     operations: tuple[OperationRow, ...] = ()
     graphs: tuple[GraphRow, ...] = ()
+    kept: tuple[KeptRow, ...] = ()
+    served: tuple[ServedRow, ...] = ()
+    autocasts: tuple[AutocastRow, ...] = ()
+    flips: tuple[FlipRow, ...] = ()
+    reports: tuple[ReportRow, ...] = ()
     exceptions: tuple[ExceptionRow, ...] = ()
     handled: tuple[HandledRow, ...] = ()
     counts: tuple[CountRow, ...] = ()
