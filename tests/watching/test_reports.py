@@ -123,7 +123,7 @@ def test_what_was_seen_of_a_killed_run_is_told_even_if_we_are_killed_too(tmp_pat
 def steps_in(path: Path) -> int:
     try:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-            query = "SELECT value FROM facts WHERE trace = 'run' AND name = 'num_steps'"
+            query = "SELECT value FROM facts WHERE trace = 'long-run' AND name = 'num_steps'"
             found = connection.execute(query).fetchone()
     except sqlite3.Error:
         return 0

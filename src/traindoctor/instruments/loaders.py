@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from types import FrameType
 from typing import Any
 
@@ -55,11 +55,16 @@ class Loaders:
             self.error = error
             return None
 
-    def finish(self) -> None:
-        """Put everything into the recorder."""
-        self.safely(self.passes.finish)
+    def in_use(self) -> Any:
+        """Return the loader whose batch is in use, if there is one."""
+        return self.passes.loader_in_use()
+
+    def finish(self, is_over: bool = True) -> None:
+        """Put everything into the recorder; as it stands now, if it is not over."""
+        self.safely(self.passes.finish if is_over else self.passes.write)
         self.recorder.workers[:] = self.workers.rows()
-        self.workers.close()
+        if is_over:
+            self.workers.close()
         trained = [row for row in self.recorder.passes if not row.is_evaluation]
         asked = [row.asked_place for row in trained for _ in range(row.num_asked_after_end)]
         self.recorder.facts["loop_places"] = [row.place for row in trained]
@@ -126,8 +131,10 @@ class _Watched:
     def __next__(self) -> Any:
         import torch
 
-        on, seen, clock = self._td_on, self._td_seen, self._td_seen.recorder.clock
-        start = clock()
+        on, seen, recorder = self._td_on, self._td_seen, self._td_seen.recorder
+        for asked in recorder.on_fetch:
+            seen.safely(asked)
+        start = recorder.clock()
         try:
             batch = next(self._td_real)
         except StopIteration:
@@ -136,11 +143,13 @@ class _Watched:
                 seen.safely(lambda: seen.passes.asked(on, user_place(frame)))
             seen.safely(lambda: seen.passes.over(on))
             raise
-        seconds = clock() - start
+        seconds = recorder.clock() - start
         if not on.num_batches:
             on.lag, on.is_bulk = _reading(sys._getframe(1))
         is_grad_enabled = torch.is_grad_enabled()
         seen.safely(lambda: seen.passes.fetched(on, batch, seconds, is_grad_enabled))
+        for given in recorder.after_fetch:
+            seen.safely(partial(given, on.size, seconds, on.is_evaluation))
         return batch
 
     def __del__(self) -> None:

@@ -63,6 +63,7 @@ class Pass:
     last: float = 0.0
     num_batches: int = 0
     num_samples: int | None = 0
+    size: int | None = None  # of its last batch
     num_trained: int = 0
     num_compared: int = 0
     num_repeats: int = 0
@@ -174,7 +175,7 @@ class Passes:
                 self._set_evaluation(on, True)
         if not self.is_light:
             self._compare(on, batch)
-        size = leading_size(batch)
+        size = on.size = leading_size(batch)
         on.num_samples = _sum(on.num_samples, size)
         on.num_batches += 1
         on.fetch_seconds += seconds
@@ -242,8 +243,16 @@ class Passes:
                 self._judge(one)
         if self._next_in_bulk in self.recorder.after_backward:
             self.recorder.after_backward.remove(self._next_in_bulk)
+        self.write()
+
+    def write(self) -> None:
+        """Put loaders and passes into the recorder, as they stand now."""
         loaders, passes = self.rows()
         self.recorder.loaders[:], self.recorder.passes[:] = loaders, passes
+
+    def loader_in_use(self) -> Any:
+        """Return the loader whose batch is in use, or None."""
+        return None if self._in_use is None else self._in_use.loader.refers()
 
     def _kept(self) -> Iterator[Pass]:
         yield from self.first

@@ -94,6 +94,10 @@ class Recorder:
     order: Any = None  # of backward passes and steps, kept by the order instrument
     # Tables of sums, by name: made anew whenever the trace is asked for.
     sums: dict[str, Callable[[], Iterable[Any]]] = field(default_factory=dict)
+    # Called before a batch is fetched, and after: with its size, the seconds it took, and whether
+    # it is evaluated on.
+    on_fetch: list[Callable[[], None]] = field(default_factory=list)
+    after_fetch: list[Callable[[int | None, float, bool], None]] = field(default_factory=list)
     # Called before each backward pass: whoever wants to know what led to it.
     on_backward: list[Callable[[], None]] = field(default_factory=list)
     # Called after each, when its row is written: whoever tells the next batch from this one.

@@ -113,12 +113,11 @@ class Trace:
 
     def lost(self, batches: Iterable[int]) -> set[int]:
         """Return those of the batches that no backward pass and no step belongs to."""
+        lost = self.facts.get("lost_batches")
+        if lost is not None:  # of a watched run, whose tables do not hold all of it
+            return set(batches) & set(lost)
         seen = {row.batch for row in self.backwards} | {row.batch for row in self.steps}
-        last = max((row.index for row in self.batches), default=-1)
-        later = set(self.facts.get("lost_batches", ()))
-        return {
-            batch for batch in batches if (batch not in seen if batch <= last else batch in later)
-        }
+        return set(batches) - seen
 
     def frame(self, table: str) -> pd.DataFrame:
         """Return a table as a pandas data frame, one row a record."""

@@ -12,7 +12,7 @@ from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
-from traindoctor.watching.record import FIRST_STEP, POST_MORTEM, RUN, SOURCE, WEIGHTS
+from traindoctor.watching.record import FIRST_STEP, OPENING, POST_MORTEM, RUN, SOURCE, WEIGHTS
 
 REFUSED = (
     "a run is watched and not experimented with; hand over a factory, and "
@@ -37,8 +37,9 @@ class Archive:
         self.clock = clock
         self.on_progress: Callable[[int, int, str], None] = lambda *_: None
         self.run = stored.trace(RUN) or Trace()
-        names = (FIRST_STEP, WEIGHTS, SOURCE, POST_MORTEM)
+        names = (OPENING, FIRST_STEP, WEIGHTS, SOURCE, POST_MORTEM)
         self._stored = {name: stored.trace(name) for name in names}
+        self.opening = self._opening()
 
     @property
     def has_training(self) -> bool:
@@ -70,7 +71,9 @@ class Archive:
 
     def _answer(self, experiment: Experiment) -> Trace | None:
         name = experiment.name
-        if name in ("short-run", "long-run", "watch-loader", "try-hooks"):
+        if name == "short-run":
+            return self.opening
+        if name in ("long-run", "watch-loader", "try-hooks"):
             return self.run
         if isinstance(experiment, OneStep):
             return self._first_step() if experiment.batch == 0 else self._step(experiment.batch)
@@ -82,6 +85,26 @@ class Archive:
         if name == "read-source":
             return self._source()
         return self._stored.get(name)
+
+    def _opening(self) -> Trace:
+        """Return the first steps, and with them what went wrong later."""
+        run, opening = self.run, self._stored[OPENING]
+        if opening is None:  # the run is in it still, or ended there
+            return run
+        later = ("num_batches", "num_steps", "num_passes", "lost_batches")
+        return replace(
+            opening,
+            batches=(*opening.batches, *filter(_is_bad, run.batches[len(opening.batches) :])),
+            losses=run.losses,
+            steps=run.steps,
+            gradients=run.gradients,
+            updates=run.updates,
+            exceptions=run.exceptions,
+            handled=run.handled,
+            hooks=run.hooks,
+            warnings=run.warnings,
+            facts=opening.facts | {name: run.facts[name] for name in later if name in run.facts},
+        )
 
     def _first_step(self) -> Trace | None:
         """Return the first step; where the run ended in it, what was seen by then."""

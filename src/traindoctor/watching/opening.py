@@ -16,7 +16,6 @@ from traindoctor.instruments.optimizer import StepWatch
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.unregistered import places_among
 from traindoctor.instruments.weights import describe_matrix, matrices
-from traindoctor.target.batches import describe
 from traindoctor.trace import Trace
 from traindoctor.watching.scene import Scene
 
@@ -107,11 +106,6 @@ class Opening:
             hooks[1](module, args, output)
 
     # Batches
-
-    def batch_given(self, batch: Any, seconds: float, epoch: int) -> None:
-        """Take in a batch of a loader."""
-        index = self.recorder.batch
-        self.recorder.batches.append(describe(batch, index, epoch, seconds))
 
     def boundary(self) -> bool:
         """Take in that the script is between two batches; False when enough was seen."""

@@ -1,18 +1,20 @@
-"""Writes what a session has seen to the trace on disk, from a thread of its own."""
+"""Writes what a session has seen to the trace on disk, from a thread of its own.
+
+The script's thread takes a snapshot of the tables twice a second, between two steps; what it is
+made of only grows or is small. The writing is the other thread's.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.handled import HandledWatch
 from traindoctor.target.source import user_files
 from traindoctor.trace import SourceRow, Trace
 from traindoctor.trace.storage import TraceFile
-from traindoctor.watching.opening import losses
 
 if TYPE_CHECKING:
     from traindoctor.watching.opening import Opening
@@ -20,31 +22,33 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.5
 # What traces are called: as the experiments whose place they take.
-RUN, FIRST_STEP, WEIGHTS, SOURCE = "run", "one-step", "read-weights", "read-source"
+RUN, OPENING, FIRST_STEP = "long-run", "short-run", "one-step"
+WEIGHTS, SOURCE = "read-weights", "read-source"
 POST_MORTEM = "locate-non-finite"
-# Tables that only grow, by what was written of them already.
-GROWING = ("backwards", "steps", "gradients", "updates", "batches", "graphs", "exceptions")
-WHOLE = ("warnings", "evaluations")
+# Tables that only grow: what was written of them stays.
+GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions")
 MOST_SOURCE = 2_000_000  # characters of the user's files
 
 
 class Record:
-    """What is on disk of a run. Written twice a second, and at its end."""
+    """What is on disk of a run."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.file: TraceFile | None = None
-        self._written: dict[str, int] = {}
-        self._last: dict[str, Any] = {}
-        self._generation = -1
+        self.others: dict[str, Trace] = {}  # traces beside the run's own, each written once
         self._closed: Trace | None = None  # the opening's tables, once it is over
+        self._snapshot: Trace | None = None
+        self._taken = float("-inf")
+        self._written: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._is_over = threading.Event()
+        self._is_due = threading.Event()
+        self._is_over = False
 
     def begin(self, path: Path) -> None:
         """Open the file and start writing."""
-        self.file = TraceFile(path)
         orders = self.session.orders
+        self.file = TraceFile(path)
         self.file.put_facts(
             RUN,
             {
@@ -56,143 +60,119 @@ class Record:
         )
         threading.Thread(target=self._write_on, name="traindoctor-record", daemon=True).start()
 
+    def offer(self, now: float) -> None:
+        """Take a snapshot, if it is time for one."""
+        if now - self._taken >= FLUSH_SECONDS and self.file is not None:
+            self._taken = now
+            self._snapshot = self._taken_now()
+            self._is_due.set()
+
     def opening_closed(self, opening: Opening) -> None:
         """Take over an opening's tables and let go of what it held."""
-        self._closed = opening.trace(is_over=True)
-        with self._lock:
-            self._write_opening(opening)
+        self.session.bring_up_to_date()
+        self._closed = self.others[OPENING] = opening.trace(is_over=True)
+        self._keep(opening)
         opening.close()
-
-    def flush(self) -> None:
-        """Write what is new."""
-        with self._lock:
-            self._flush()
 
     def end(self, state: str) -> None:
         """Write everything and close the file."""
         if self.file is None:
             return
-        self._is_over.set()
+        self._is_over = True
+        self._snapshot = self._taken_now()
         with self._lock:
-            self._flush()
-            self._put_facts({"state": state})
-            self._put_source()
+            self._write(state)
             if self.file is not None:
                 self.file.close()
             self.file = None
 
     def forget(self) -> None:
         """Have nothing to do with the file any more: this is a forked child."""
-        self.file, self._lock = None, threading.Lock()
-        self._is_over.set()
+        self.file, self._lock, self._is_over = None, threading.Lock(), True
+
+    def _keep(self, opening: Opening) -> None:
+        for name, trace in ((FIRST_STEP, opening.first_step), (WEIGHTS, opening.weights)):
+            if trace is not None:
+                self.others[name] = trace
+
+    def _taken_now(self) -> Trace:
+        """Return the run's tables as they are."""
+        session, opening = self.session, self.session.opening
+        session.bring_up_to_date()
+        whole = session.recorder.trace()
+        known = self._closed
+        if opening is not None:
+            known = opening.trace()
+            self._keep(opening)
+        tables: dict[str, Any] = {}
+        if known is not None:
+            names = ("setup", "parameters", "modules", "optimizers")
+            tables = {name: getattr(known, name) for name in names}
+            tables["facts"] = {**known.facts, **session.facts()}
+        else:
+            tables["facts"] = {**whole.facts, **session.facts()}
+        if session.incidents.trace is not None:
+            self.others[POST_MORTEM] = session.incidents.trace
+        return replace(whole, losses=session.losses(), pulses=session.meter.all_rows(), **tables)
 
     def _write_on(self) -> None:
-        while not self._is_over.wait(FLUSH_SECONDS):
-            self.flush()
+        while not self._is_over:
+            self._is_due.wait()
+            self._is_due.clear()
+            with self._lock:
+                self._write("running")
 
-    def _flush(self) -> None:
-        if self.file is None:
+    def _write(self, state: str) -> None:
+        snapshot = self._snapshot
+        if self.file is None or snapshot is None:
             return
-        session = self.session
         try:
-            opening = session.opening
-            if opening is not None:
-                self._write_opening(opening)
-            recorder = session.recorder
-            for table in GROWING:
-                self._append(RUN, table, list(getattr(recorder, table)))
-            self._append(RUN, "losses", losses(recorder))
-            for table in WHOLE:
-                self._replace(RUN, table, tuple(getattr(recorder, table)))
-            handled: HandledWatch = session.handled
-            self._replace(RUN, "handled", handled.rows())
-            self._replace(RUN, "hooks", tuple(hook.row() for hook in session.hooks.hooks))
-            self._replace(RUN, "counts", tuple(handled.count_rows()))
-            found = session.incidents.trace
-            if found is not None and self._last.get(POST_MORTEM) is not found:
-                self._last[POST_MORTEM] = found
-                self._put_trace(POST_MORTEM, found)
-            self._put_pulses()
-            self._put_facts(self._facts())
-        except OSError as error:
+            self._put_run(self.file, snapshot)
+            for name, trace in list(self.others.items()):
+                if self._written.get(name) is not trace:
+                    self._written[name] = trace
+                    _put_trace(self.file, name, trace)
+            self._put_facts(self.file, {**snapshot.facts, "state": state})
+            if state != "running":
+                self._put_source(self.file)
+        except (OSError, TypeError, ValueError) as error:
             self.file = None
-            session.trouble("writing the trace", error)
-        except RuntimeError:  # a table grew while it was read: the next flush has it
-            return
+            self.session.trouble("writing the trace", error)
 
-    def _write_opening(self, opening: Opening) -> None:
-        if self.file is None:
-            return
-        tables = self._closed or opening.trace()
-        for table in ("setup", "parameters", "modules", "optimizers"):
-            value = getattr(tables, table)
-            self._replace(RUN, table, (value,) if table == "setup" else value)
-        self._put_facts(tables.facts)
-        for name, trace in ((FIRST_STEP, opening.first_step), (WEIGHTS, opening.weights)):
-            if trace is not None and self._last.get(name) is not trace:
-                self._last[name] = trace
-                self._put_trace(name, trace)
+    def _put_run(self, file: TraceFile, snapshot: Trace) -> None:
+        for item in fields(snapshot):
+            rows = getattr(snapshot, item.name)
+            if item.name == "setup":
+                rows = (rows,)
+            done = self._written.get(item.name, ())
+            if item.name == "facts" or rows == done:
+                continue
+            if item.name in GROWING and rows[: len(done)] == done:
+                file.put(RUN, item.name, rows[len(done) :], append=True)
+            elif item.name == "pulses":
+                self._put_pulses(file, rows, done)
+            else:
+                file.put(RUN, item.name, rows)
+            self._written[item.name] = rows
 
-    def _put_trace(self, name: str, trace: Trace) -> None:
-        assert self.file is not None
-        for item in fields(trace):
-            value = getattr(trace, item.name)
-            if item.name == "facts":
-                self.file.put_facts(name, value)
-            elif value:
-                self.file.put(name, item.name, (value,) if item.name == "setup" else value)
+    def _put_pulses(self, file: TraceFile, rows: tuple[Any, ...], done: tuple[Any, ...]) -> None:
+        """Append what is new, as long as no neighbours have become one."""
+        same = next((i for i, (a, b) in enumerate(zip(rows, done, strict=False)) if a != b), None)
+        if done and same is None:
+            file.put(RUN, "pulses", rows[len(done) :], append=True)
+        else:
+            file.put(RUN, "pulses", rows)
 
-    def _append(self, trace: str, table: str, rows: list[Any]) -> None:
-        done = self._written.get(table, 0)
-        if self.file is not None and len(rows) > done:
-            self.file.put(trace, table, rows[done:], append=True)
-            self._written[table] = len(rows)
+    def _put_facts(self, file: TraceFile, facts: dict[str, Any]) -> None:
+        known = self._written.setdefault("facts", {})
+        changed = {name: value for name, value in facts.items() if known.get(name) != value}
+        if changed:
+            file.put_facts(RUN, changed)
+            known.update(changed)
 
-    def _replace(self, trace: str, table: str, rows: tuple[Any, ...]) -> None:
-        if self.file is not None and self._last.get(table) != rows:
-            self.file.put(trace, table, rows)
-            self._last[table] = rows
-
-    def _put_pulses(self) -> None:
-        """Append what is new; write all again where neighbours have become one."""
-        meter = self.session.meter
-        if self.file is None:
-            return
-        if meter.generation != self._generation:
-            self._generation = meter.generation
-            self._written = {k: v for k, v in self._written.items() if not k.startswith("pulses")}
-            self.file.put(RUN, "pulses", ())
-        for number, rows in list(meter.rows.items()):
-            done = self._written.get(f"pulses {number}", 0)
-            if len(rows) > done:
-                self.file.put(RUN, "pulses", rows[done:], append=True)
-                self._written[f"pulses {number}"] = len(rows)
-
-    def _facts(self) -> dict[str, Any]:
-        session = self.session
-        return {
-            "num_steps": sum(session.meter.num_steps.values()),
-            "num_batches": session.recorder.batch + 1,
-            "num_passes": session.recorder.num_passes,
-            "num_forwards": session.num_forwards,
-            "lost_batches": list(session.lost),
-            "overhead": session.governor.facts(),
-            "troubles": list(session.troubles),
-        }
-
-    def _put_facts(self, facts: dict[str, Any]) -> None:
-        changed = {
-            name: value for name, value in facts.items() if self._last.get(f"fact {name}") != value
-        }
-        if self.file is not None and changed:
-            self.file.put_facts(RUN, changed)
-            self._last |= {f"fact {name}": value for name, value in changed.items()}
-
-    def _put_source(self) -> None:
+    def _put_source(self, file: TraceFile) -> None:
         import linecache
 
-        if self.file is None:
-            return
         script = self.session.scene.script.file
         files = [*([script] if script else []), *(f for f in user_files() if f != script)]
         rows, size = [], 0
@@ -201,4 +181,14 @@ class Record:
             size += len(text)
             if size <= MOST_SOURCE:
                 rows.append(SourceRow(file=name, text=text, is_factory=name == script))
-        self.file.put(SOURCE, "source", rows)
+        file.put(SOURCE, "source", rows)
+        file.put(SOURCE, "modules", self.session.unregistered)
+
+
+def _put_trace(file: TraceFile, name: str, trace: Trace) -> None:
+    for item in fields(trace):
+        value = getattr(trace, item.name)
+        if item.name == "facts":
+            file.put_facts(name, value)
+        elif value:
+            file.put(name, item.name, (value,) if item.name == "setup" else value)

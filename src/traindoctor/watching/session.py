@@ -14,20 +14,22 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
+from traindoctor.instruments.dynamics import Dynamics, dynamics_seen
 from traindoctor.instruments.handled import HandledWatch
+from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.hooks import Hooks
+from traindoctor.instruments.loaders import Loaders, loaders_seen
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
-from traindoctor.target.batches import batch_size
+from traindoctor.target.batches import describe
 from traindoctor.target.births import births
 from traindoctor.target.woven import heard_by
-from traindoctor.trace import Place
+from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
-from traindoctor.watching.loaders import loaders_tapped
 from traindoctor.watching.meter import Meter
-from traindoctor.watching.opening import Opening
+from traindoctor.watching.opening import Opening, losses
 from traindoctor.watching.record import Record
 from traindoctor.watching.scene import Scene
 from traindoctor.watching.script import without_us
@@ -62,6 +64,9 @@ class Session:
         self.is_inside = False  # a module of the script's is running
         self.uncalled: Callable[[], None] = lambda: None  # takes the tap off the modules
         self.handled, self.hooks = _Handled(self), Hooks(None)
+        self.loaders: Loaders | None = None
+        self.dynamics: Dynamics | None = None
+        self.unregistered: tuple[ModuleRow, ...] = ()
         self.record = Record(self)
         self.num_forwards = 0  # calls of modules by the script itself
         self.troubles: list[str] = []
@@ -103,14 +108,52 @@ class Session:
         self.names = self.opening.names
         self._stack.enter_context(warnings_overheard(self.recorder))
         self._stack.enter_context(self.hooks.watching())
-        self._stack.enter_context(loaders_tapped(self))
+        self._install()
         tap(self)
+
+    def _install(self) -> None:
+        """Enter what records by itself, for as long as the run goes on."""
+        recorder = self.recorder
+        self.loaders = self._stack.enter_context(loaders_seen(recorder))
+        recorder.on_fetch.append(self.batch_asked)
+        recorder.after_fetch.append(self.batch_given)
+        self._stack.enter_context(handling_seen(recorder, places=self.scene.places))
+        self.dynamics = self._stack.enter_context(dynamics_seen(recorder))
+
+    def bring_up_to_date(self) -> None:
+        """Let every instrument put what it has into the recorder."""
+        recorder = self.recorder
+        recorder.handled[:] = self.handled.rows()
+        recorder.counts[:] = self.handled.count_rows()
+        recorder.hooks[:] = [hook.row() for hook in self.hooks.hooks]
+        if self.dynamics is not None:
+            self.dynamics.write()
+        if self.loaders is not None:
+            self.loaders.finish(is_over=False)
+
+    def losses(self) -> tuple[LossRow, ...]:
+        """Return what was differentiated in the opening, and later what was not finite."""
+        return tuple(losses(self.recorder))
+
+    def facts(self) -> dict[str, Any]:
+        """Return how far the run is, and what watching it cost."""
+        return {
+            "num_steps": sum(self.meter.num_steps.values()),
+            "num_batches": self.recorder.batch + 1,
+            "num_passes": self.recorder.num_passes,
+            "num_forwards": self.num_forwards,
+            "lost_batches": tuple(self.lost),
+            "overhead": self.governor.facts(),
+            "troubles": tuple(self.troubles),
+        }
 
     def end(self, error: BaseException | None = None) -> None:
         """Write what is left. The taps stay: the script's exit handlers may still run."""
         if error is not None and isinstance(error, Exception):
             self._safely(self._note_exception, error)
         self._safely(self._close_opening)
+        if self.loaders is not None:
+            self._safely(self.loaders.finish)
         self.record.end("exception" if error is not None else "returned")
 
     def _note_exception(self, error: Exception) -> None:
@@ -146,10 +189,12 @@ class Session:
             self.incidents.root_begins(module, args, kwargs)
         if self.opening is None:
             return
+        if self.loaders is not None and not self.scene.loader:
+            self.scene.loader = self.loaders.in_use() or ()
         if not self._has_loader and has_parameters:
             recorder.batch = max(recorder.batch, 0)
             if not any(row.index == recorder.batch for row in recorder.batches):
-                self.opening.batch_given(kwargs or args, 0.0, 0)
+                recorder.batches.append(describe(kwargs or args, recorder.batch))
         self.opening.root_called(module)
 
     def module_begins(self, module: Any, args: Any, kwargs: Any) -> None:
@@ -170,24 +215,26 @@ class Session:
             self.governor.spent(start)
 
     def batch_asked(self) -> None:
-        """Take in that the script asks a loader for a batch."""
-        if self.opening is not None and self._is_ours():
+        """Take in that the script asks a loader for a batch: what it did with the last is done."""
+        if not self._is_ours():
+            return
+        start, batch = self.clock(), self.recorder.batch
+        is_done = batch in (-1, self.reached, self.evaluated, *self.lost[-1:])
+        if self._has_loader and not is_done and len(self.lost) < MOST_LOST:
+            self.lost.append(batch)
+        if self.opening is not None:
             self._safely(self._boundary)
+        self.governor.spent(start)
 
-    def batch_given(self, batch: Any, seconds: float, epoch: int) -> None:
+    def batch_given(self, size: int | None, seconds: float, is_evaluation: bool) -> None:
         """Take in what the loader gave."""
         if not self._is_ours():
             return
-        start = self.clock()
         self._has_loader = True
-        before = self.recorder.batch
-        if before not in (-1, self.reached, self.evaluated) and len(self.lost) < MOST_LOST:
-            self.lost.append(before)
-        self.recorder.batch += 1
-        if self.opening is not None:
-            self._safely(self.opening.batch_given, batch, seconds, epoch)
-        self.meter.batch(self._safely(batch_size, batch), seconds)
-        self.governor.spent(start)
+        if is_evaluation:
+            self.evaluated = self.recorder.batch
+        else:
+            self.meter.batch(size, seconds)
 
     def backward_begins(self, tensors: Any, kwargs: Any) -> None:
         """Take in that something is differentiated."""
@@ -218,6 +265,9 @@ class Session:
         start = self.clock()
         if self.opening is not None:
             self._safely(self.opening.backwards.ends, seconds)
+        else:
+            for listener in self.recorder.after_backward:
+                self._safely(listener)
         self.reached = self.recorder.batch
         self.meter.backward(self._loss, seconds)
         self.governor.spent(start)
@@ -264,8 +314,10 @@ class Session:
         rates = tuple(
             float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))
         )
-        self.meter.step(number, self.clock(), rates=rates, norm=self._norm, seconds=seconds)
+        now = self.clock()
+        self.meter.step(number, now, rates=rates, norm=self._norm, seconds=seconds)
         self.governor.stepped()
+        self.record.offer(now)
         if not self._has_loader and self.opening is not None:
             self._boundary()
             recorder.batch += 1
@@ -293,6 +345,7 @@ class Session:
     def _close_opening(self) -> None:
         opening, self.opening, self.watcher = self.opening, None, None
         if opening is not None:
+            self.unregistered = opening.anatomy.unregistered if opening.anatomy else ()
             self.record.opening_closed(opening)
             self.governor.begin()
 
