@@ -45,6 +45,10 @@ def watch(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE", show_default=False, help="Keep what was recorded there."),
     ] = None,
+    factory: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", show_default=False, help="Begin a factory for `check` there."),
+    ] = None,
 ) -> None:
     """Run a script as it is, and judge what it does.
 
@@ -53,7 +57,14 @@ def watch(
     from traindoctor.cli.watching import Watching
 
     watching = Watching(
-        flags, script, tuple(arguments or ()), module, budget=budget, trace=trace, stop_on=stop_on
+        flags,
+        script,
+        tuple(arguments or ()),
+        module,
+        budget=budget,
+        trace=trace,
+        stop_on=stop_on,
+        factory=factory,
     )
     raise typer.Exit(watching.run())
 

@@ -29,6 +29,7 @@ from traindoctor.watching.judge import Bench
 from traindoctor.watching.orders import Orders
 from traindoctor.watching.record import RUN
 from traindoctor.watching.shelf import latest, new_trace
+from traindoctor.watching.starting_point import starting_point
 from traindoctor.watching.vigil import Vigil
 from traindoctor.worker.blackbox import signal_name
 
@@ -44,6 +45,7 @@ class Watching:
         budget: share of the run's time for watching.
         trace: where what is recorded is kept; None: nowhere, if all goes well.
         stop_on: end the run at the first finding of this severity.
+        factory: where the beginning of a factory for `check` is written.
 
     Raises:
         UsageError: the command line asks for what there is not.
@@ -59,12 +61,16 @@ class Watching:
         budget: float,
         trace: Path | None,
         stop_on: str | None,
+        factory: Path | None = None,
     ) -> None:
         _check_script(script, is_module)
         if stop_on not in (None, "critical"):
             raise UsageError(f"--stop-on takes critical, not {stop_on!r}")
         self.flags, self.config = flags, _config(flags)
         self.stops, self.is_kept = stop_on is not None, trace is not None
+        self.factory = factory
+        if factory is not None and factory.exists():
+            raise UsageError(f"there is a file {factory} already; name another for the factory")
         self.delivery = Delivery(self.config, _verbosity(flags), sys.stderr)
         self.bench = _bench(self.config)
         self.reference = script
@@ -99,6 +105,8 @@ class Watching:
         status = child.wait(vigil.look)
         report = self._report(time.monotonic() - start, status)
         is_delivered = self.delivery.deliver(report)
+        if self.factory is not None:
+            self._begin_factory(self.factory)
         if not self.is_kept:
             _remove(self.trace)
         if child.was_stopped:
@@ -110,6 +118,16 @@ class Watching:
         return reported(
             self.trace, self.bench, self.reference, self.verify, command, seconds, status
         )
+
+    def _begin_factory(self, path: Path) -> None:
+        try:
+            archive = Archive(StoredTraces(self.trace))
+            text = starting_point(archive.opening, archive.first_step, str(path))
+            path.write_text(text, encoding="utf-8")
+        except (TargetError, OSError) as error:
+            say(f"cannot write {path}: {error}")
+            return
+        say(f"{path} is the beginning of a factory; `traindoctor check {path}:setup` examines it")
 
     def _code(self, report: Report, status: int, is_delivered: bool) -> int:
         if status < 0:

@@ -76,7 +76,7 @@ class Archive:
         if name in ("long-run", "watch-loader", "try-hooks"):
             return self.run
         if isinstance(experiment, OneStep):
-            return self._first_step() if experiment.batch == 0 else self._step(experiment.batch)
+            return self.first_step if experiment.batch == 0 else self._step(experiment.batch)
         if name == "read-batches":
             is_there = bool(self.run.batches or self.run.facts.get("loop_places"))
             return self._batches() if is_there else None
@@ -106,7 +106,8 @@ class Archive:
             facts=opening.facts | {name: run.facts[name] for name in later if name in run.facts},
         )
 
-    def _first_step(self) -> Trace | None:
+    @property
+    def first_step(self) -> Trace | None:
         """Return the first step; where the run ended in it, what was seen by then."""
         found = self._stored[FIRST_STEP]
         if found is not None:
