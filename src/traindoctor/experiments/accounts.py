@@ -17,6 +17,7 @@ def step_account(trace: Trace) -> dict[str, Any]:
         "backward_passes": len(trace.backwards),
         "steps": len(trace.steps),
         "accumulation_declared": trace.setup.accumulation_steps,
+        "is_scaled": trace.setup.has_scaler,
         "passes_per_step": sorted({row.num_backwards for row in trace.steps}),
         "optimizers": [_optimizer(row, trace) for row in trace.optimizers],
         "skipped": _skipped(trace),

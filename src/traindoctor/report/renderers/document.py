@@ -97,7 +97,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
         found.append(("backward passes a step", f"{each} ({declared} declared)"))
     losses = [loss for loss in measured.get("loss_curve", {}).get("y", []) if loss is not None]
     if losses:
-        found.append(("loss that was differentiated, first and last", _course(losses)))
+        scaled = " (scaled)" if account.get("is_scaled") else ""
+        found.append((f"loss that was differentiated{scaled}, first and last", _course(losses)))
     for optimizer in account["optimizers"]:
         for number, group in enumerate(optimizer["groups"]):
             name = group["name"] or (f"group {number}" if len(optimizer["groups"]) > 1 else "")
