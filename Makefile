@@ -8,14 +8,14 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-all bank lint format bench clean
+.PHONY: help venv demo test test-all bank goldens lint format bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      check a healthy training program, then the same with one line broken"
 	@echo "make test      the tests that take seconds        make test-all  all of them"
 	@echo "make bank      every planted fault, as a table    make bench     the figures in the README"
-	@echo "make lint      ruff, mypy and the import contracts"
+	@echo "make goldens   write the golden reports anew      make lint      ruff, mypy, import contracts"
 
 venv: $(READY)
 
@@ -43,6 +43,10 @@ test-all: $(READY)
 
 bank: $(READY)
 	$(BIN)/python -m tests.bank.run
+
+goldens: $(READY)
+	$(BIN)/python -m pytest -q tests/report --update-goldens
+	$(BIN)/python -m tests.documents.goldens --update
 
 lint: $(READY)
 	$(BIN)/ruff check $(CODE)

@@ -105,9 +105,7 @@ def with_graph(run: Trace, row: FrozenRow, source: tuple[SourceRow, ...]) -> Fin
     outer = known[row.module]
     while (above := known.get(outer.path.rpartition(".")[0])) and not above.num_trainable:
         outer = above
-    share, saved = row.num_bytes / row.step_bytes, row.seconds_with_graph - row.seconds_without
-    seconds = run.facts.get("seconds", 0.0) / max(len(run.losses), 1)
-    part = f", {saved / seconds:.0%} of a step" if 0 < saved < seconds else ""
+    share = row.num_bytes / row.step_bytes
     place = known[row.module].call_place
     asked = [] if not place else asking(source, place)
     because = f" `{asked[0].text}` at line {asked[0].line} asks for it." if asked else ""
@@ -116,7 +114,7 @@ def with_graph(run: Trace, row: FrozenRow, source: tuple[SourceRow, ...]) -> Fin
         f"trainable stands in front of it. Its forward keeps {row.num_bytes / 1e6:.3g} MB of the "
         f"{row.step_bytes / 1e6:.3g} MB that a step keeps for backward, and takes "
         f"{1e3 * row.seconds_with_graph:.3g} ms with backward instead of "
-        f"{1e3 * row.seconds_without:.3g} ms without gradients{part}.{because}",
+        f"{1e3 * row.seconds_without:.3g} ms without gradients.{because}",
         mechanism="Autograd records an operation as soon as one of its operands requires a "
         "gradient. Here an input does, and so every layer of the frozen module is recorded, and "
         "backward runs through it down to an input whose gradient nobody reads.",

@@ -231,6 +231,8 @@ def not_finite(
         )
     evidence = [
         Evidence("gradients not finite", seen.num_bad, 0),
+        *(Evidence(f"with {_ADDED[shift]}", number, None) for shift, (number, _) in parted.items()),
+        *(_input(origin) if origin else []),
         *seen.evidence,
         Evidence("loss that was differentiated", seen.loss),
     ]
@@ -243,11 +245,6 @@ def not_finite(
             f": the backward pass of {origin.operation} was handed finite gradients and "
             f"made {kind} ones."
         )
-        evidence += _input(origin)
-    evidence += [
-        Evidence(f"gradients not finite with {_ADDED[shift]}", number)
-        for shift, (number, _) in parted.items()
-    ]
     names = seen.names.partition(" ")[0]
     return NOT_FINITE.finding(
         message,

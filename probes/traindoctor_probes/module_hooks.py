@@ -132,7 +132,7 @@ def crashes(run: Trace, tried: Sequence[HookRow]) -> Iterator[Finding]:
                 Evidence("type that it was given", first.error_given),
                 Evidence("calls that raised", 1, 0),
                 Evidence("hooks on modules", len(tried)),
-                Evidence("of them risky, see the table", _num_risky(tried), 0),
+                Evidence("of them risky", _num_risky(tried), 0),
             ],
             tables=[_table(tried or run.hooks)],
             quote=_traceback(run, first),

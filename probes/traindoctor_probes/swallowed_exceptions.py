@@ -200,7 +200,10 @@ def hidden(ask: Ask, row: HandledRow) -> Finding:
             Evidence("attribute found on", row.found_on),
         ],
         explains=(),
-        remedies=[_where_it_is(row), remedies(ask(ReadSource()).source, row)[0]],
+        remedies=[
+            _where_it_is(row),
+            replace(remedies(ask(ReadSource()).source, row)[0], recommended=False),
+        ],
         quote=row.traceback,
         subject=row.type_name,
         what=f"Line {row.raised.line} fails",

@@ -27,7 +27,7 @@ def doctor(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     [
         (("steps", "--batches", "4"), "4 batches, 4 backward passes, 4 optimizer steps"),
         (("backward", "--batches", "3"), "its own batch"),
-        (("batch",), "A list of 8 for Patient"),
+        (("batch",), "list of 8 for Patient"),
         (("timing",), "samples/s is the bound"),
         (("timing", "--samples", "64", "--seconds", "60"), "64 samples in 60 s"),
         (("timing", "--seconds", "60"), "60 s suffice for"),

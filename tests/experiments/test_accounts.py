@@ -51,6 +51,12 @@ def test_steps_are_counted_with_accumulation_and_the_rates_of_each_group() -> No
     assert account["skipped"] == []
 
 
+def test_passes_whose_gradients_were_cleared_are_no_part_of_a_steps_window() -> None:
+    steps = (StepRow(index=0, num_backwards=3), StepRow(index=1, num_backwards=1))
+    account = step_account(run(steps=steps, facts={"discarded_backwards": (0, 1)}))
+    assert account["passes_per_step"] == [1]
+
+
 def test_groups_are_named_for_what_they_hold_with_the_norms_of_its_gradients() -> None:
     names = {"backbone.0.weight": 0, "backbone.1.weight": 0, "head.a.bias": 1}
     parameters = tuple(

@@ -23,6 +23,17 @@ def test_saved_bytes_are_those_of_the_tensors_that_backward_needs() -> None:
     assert saved.leaves["0"] == {id(x)}
 
 
+def test_after_the_first_backward_pass_nothing_is_weighed() -> None:
+    layer = nn.Linear(4, 2, bias=False)
+    saved = Saved({}, layer.parameters())
+    with saved.watching():
+        layer(torch.randn(3, 4)).sum()
+        once = saved.step
+        saved.close()
+        layer(torch.randn(3, 4)).sum()
+    assert saved.step == once == 3 * 4 * 4
+
+
 def test_hooks_are_gone_afterwards() -> None:
     module = nn.Linear(2, 2)
     with Saved({"": module}, module.parameters()).watching():

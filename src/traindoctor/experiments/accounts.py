@@ -17,11 +17,24 @@ def step_account(trace: Trace) -> dict[str, Any]:
         "backward_passes": len(trace.backwards),
         "steps": len(trace.steps),
         "accumulation_declared": trace.setup.accumulation_steps,
-        "passes_per_step": sorted({row.num_backwards for row in trace.steps}),
+        "is_scaled": trace.setup.has_scaler,
+        "passes_per_step": sorted(set(_used_passes(trace))),
         "optimizers": [_optimizer(row, trace) for row in trace.optimizers],
         "skipped": _skipped(trace),
         "ended_by": trace.exceptions[0].summary if trace.exceptions else "",
     }
+
+
+def _used_passes(trace: Trace) -> list[int]:
+    """Return for each step how many of the passes since its optimizer's last one it used."""
+    discarded = set(trace.facts.get("discarded_backwards", ()))
+    seen: dict[int, int] = {}
+    used = []
+    for row in trace.steps:
+        first = seen.get(row.optimizer, 0)
+        seen[row.optimizer] = first + row.num_backwards
+        used.append(row.num_backwards - len(discarded & {*range(first, seen[row.optimizer])}))
+    return used
 
 
 def _optimizer(row: OptimizerRow, trace: Trace) -> dict[str, Any]:

@@ -64,6 +64,11 @@ class ForwardKeys(Experiment):
             )
         return Trace(setup=setup, modules=lab.anatomy.modules, facts=facts)
 
+    def measurements(self, trace: Trace) -> dict[str, Any]:
+        """Return which keys are refused and which are ignored."""
+        names = ("rejected", "ignored")
+        return {"forward_keys": {name: list(trace.facts.get(name, ())) for name in names}}
+
 
 def _rejected(lab: Lab, batch: dict[str, Any]) -> tuple[Exception | None, list[str]]:
     """Call the forward without each key that it refuses, until it refuses none."""

@@ -40,6 +40,7 @@ class FrozenGraphs(Experiment):
         recorder, model = Recorder(clock=lab.clock), lab.setup.model
         chosen = {path: model.get_submodule(path) for path in self.modules}
         saved = Saved(chosen, model.parameters())
+        recorder.on_backward.append(saved.close)
         as_training_begins(lab)
         with instruments(lab, recorder, detail=False), saved.watching():
             if lab.setup.train_loop is not None and lab.setup.train_step is None:

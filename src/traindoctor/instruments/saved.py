@@ -37,6 +37,11 @@ class Saved:
         self.calls: dict[str, tuple[Any, Any]] = {}
         self.leaves: dict[str, set[int]] = {path: set() for path in modules}
         self._running: list[str] = []
+        self._is_open = True
+
+    def close(self) -> None:
+        """Count no more: backward frees storages, and others will come to stand in their place."""
+        self._is_open = False
 
     @contextmanager
     def watching(self) -> Iterator[Saved]:
@@ -56,7 +61,7 @@ class Saved:
 
     def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self.counted:
+        if self._is_open and storage.data_ptr() not in self.counted:
             self.counted.add(storage.data_ptr())
             self.step += storage.nbytes()
             for path in self._running:

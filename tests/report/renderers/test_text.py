@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from rich.cells import cell_len
 from tests.report.sample import OVERFIT, SWALLOWED, blocked
 from tests.report.strategies import reports
 
+from traindoctor.probing.finding import Table
 from traindoctor.report.record import ProbeRecord, TargetRecord
 from traindoctor.report.renderers import ENDINGS, RENDERERS, render
 from traindoctor.report.renderers.look import Look
@@ -85,6 +87,29 @@ def test_probes_that_could_not_judge_are_grouped_by_reason():
     assert "p8" in render(report, "text", Look(verbosity=1))
 
 
+TRACEBACK = "\n".join(
+    ["  a.py:1 in f", "    g()", "  a.py:2 in g", "    1 / 0", "ZeroDivisionError: no"]
+)
+
+
+def test_of_a_long_traceback_its_end_is_shown():
+    quoting = replace(SWALLOWED, quote=TRACEBACK, explains=())
+    text = render(blocked(findings=(quoting,)), "text", Look())
+
+    assert "    …\n      a.py:2 in g\n        1 / 0\n    ZeroDivisionError: no\n" in text
+    assert "a.py:1" not in text
+
+
+@pytest.mark.parametrize(
+    ("width", "says"), [(80, "\n      save  head    safe"), (20, "save: module")]
+)
+def test_a_table_that_does_not_fit_is_told_row_by_row(width, says):
+    table = Table("Hooks", ("hook", "module", "status"), (("save", "head", "safe"),))
+    report = blocked(findings=(replace(SWALLOWED, explains=(), tables=(table,)),))
+
+    assert says in render(report, "text", Look(width=width))
+
+
 def test_user_text_is_no_markup_and_moves_no_cursor():
     report = blocked(findings=(hostile("[red]x[/red] \x1b[2J\x07 \u202e \ud800 :smile:"),))
 
@@ -121,6 +146,4 @@ def probe(name: str, status: str, reason: str = "") -> ProbeRecord:
 
 
 def hostile(text: str):
-    from dataclasses import replace
-
     return replace(SWALLOWED, title=text, explains=())

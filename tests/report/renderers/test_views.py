@@ -130,15 +130,24 @@ def test_a_backward_pass_through_an_earlier_batch_is_said_to_be_so() -> None:
     text = shown("backward", backward=BACKWARD)
     assert "its own batch" in text
     assert "batch 0 as well (graph retained)" in text
+    ended = shown("backward", backward=BACKWARD, steps=STEPS | {"ended_by": "backward raised X"})
+    assert "– then backward raised X" in ended
 
 
 def test_a_batch_stands_beside_who_takes_it() -> None:
     lines = shown("batch", contract=CONTRACT).splitlines()
-    assert "A dict of 4 for Net" in lines
+    assert "dict of 4 for Net" in lines
     (row,) = [line.split() for line in lines if line.lstrip().startswith("weights")]
     assert row[-1] == "nobody"
     assert "0.25 … 1, 2 not finite" in " ".join(row)
     assert "  not in the batch: mask" in lines
+
+
+def test_what_was_tried_says_more_of_a_key_than_the_signature() -> None:
+    tried = {"rejected": ["weights"], "ignored": ["input_ids"]}
+    text = shown("batch", contract=CONTRACT, forward_keys=tried)
+    assert "input_ids, ignored" in text
+    assert "refused" in text
 
 
 def test_a_claimed_run_stands_beside_the_measured_step_and_its_bound() -> None:

@@ -29,6 +29,9 @@ def put_backward(page: Page, report: Report) -> None:
             _through(row["earlier"], row["retain_graph"]),
         )
     page.put(table)
+    ended_by = report.measurements.get("steps", {}).get("ended_by")
+    if ended_by:
+        page.put(Text(f"– then {ended_by}", style="red"))
     page.put()
 
 

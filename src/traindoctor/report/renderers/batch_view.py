@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from traindoctor.report.record import Report
@@ -17,23 +16,32 @@ def put_batch(page: Page, report: Report) -> None:
     if contract is None:
         return
     size = f" of {contract['size']}" if contract["size"] else ""
-    page.put(Text(f"A {contract['class']}{size} for {contract['model']}", style="bold"))
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for heading in ("key", "shape", "dtype", "range", "taken by"):
-        table.add_column(heading, overflow="fold")
-    for row in contract["keys"]:
-        style = "red" if row["taken_by"] == "nobody" else ""
-        table.add_row(
+    page.put(Text(f"{contract['class']}{size} for {contract['model']}", style="bold"))
+    tried = report.measurements.get("forward_keys", {})
+    rows = [
+        (
             row["key"],
             "" if row["shape"] is None else f"({', '.join(map(str, row['shape']))})",
             row["dtype"],
             _range(row),
-            Text(row["taken_by"], style=style),
+            _taker(row, tried),
         )
-    page.put(table, indent=2)
+        for row in contract["keys"]
+    ]
+    page.put_table(("key", "shape", "dtype", "range", "taken by"), rows)
     if contract["not_given"]:
         page.put(f"not in the batch: {', '.join(contract['not_given'])}", indent=2, style="dim")
     page.put()
+
+
+def _taker(row: dict[str, Any], tried: dict[str, list[str]]) -> Text:
+    """Return who takes a key; what was tried says more than a signature."""
+    top = row["key"].partition(".")[0]
+    if top in tried.get("rejected", ()):
+        return Text("refused", style="red")
+    if top in tried.get("ignored", ()):
+        return Text(f"{row['taken_by']}, ignored", style="yellow")
+    return Text(row["taken_by"], style="red" if row["taken_by"] == "nobody" else "")
 
 
 def _range(row: dict[str, Any]) -> Text:

@@ -9,7 +9,7 @@ from typing import Any
 from traindoctor.probing.finding import Evidence
 from traindoctor.probing.rule import Remedy
 from traindoctor.probing.wording import duration
-from traindoctor.report.record import Report, ReportedFinding
+from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
 from traindoctor.report.renderers.page import count, figure
 
 MOST_AWAITED = 2  # of one cause
@@ -97,7 +97,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
         found.append(("backward passes a step", f"{each} ({declared} declared)"))
     losses = [loss for loss in measured.get("loss_curve", {}).get("y", []) if loss is not None]
     if losses:
-        found.append(("loss that was differentiated, first and last", _course(losses)))
+        scaled = " (scaled)" if account.get("is_scaled") else ""
+        found.append((f"loss that was differentiated{scaled}, first and last", _course(losses)))
     for optimizer in account["optimizers"]:
         for number, group in enumerate(optimizer["groups"]):
             name = group["name"] or (f"group {number}" if len(optimizer["groups"]) > 1 else "")
@@ -144,11 +145,11 @@ def hook_table(report: Report, roots: Roots) -> list[list[str]]:
     ]
 
 
-def _reason(text: str) -> str:
+def reason_of(probe: ProbeRecord) -> str:
     """Return a probe's reason on one line; too few of a table's rows are one reason for all."""
-    if _TOO_FEW.match(text):
+    if _TOO_FEW.match(probe.reason):
         return "too few losses, backward passes or steps were observed"
-    return " ".join(text.split())
+    return " ".join(probe.reason.split())
 
 
 def remaining(report: Report, roots: Roots) -> list[str]:
@@ -167,7 +168,7 @@ def remaining(report: Report, roots: Roots) -> list[str]:
     groups: dict[str, list[str]] = {}
     for probe in report.probes:
         if probe.status in ("skipped", "errored"):
-            groups.setdefault(_reason(probe.reason), []).extend(probe.rules)
+            groups.setdefault(reason_of(probe), []).extend(probe.rules)
     for reason, codes in groups.items():
         lines.append(f"Not judged, because {reason}: {', '.join(sorted(codes))}.")
     return lines or ["Nothing: every selected probe was able to judge."]

@@ -57,11 +57,12 @@ def _put_statement(page: Page, finding: ReportedFinding) -> None:
     if finding.message and finding.message != finding.title:
         page.put(finding.message, indent=2)
     quoted = finding.quote.splitlines()
-    shown = quoted if page.look.verbosity > 0 else quoted[:MOST_QUOTED]
-    for line in shown:
-        page.put(Text(line, style="italic"), indent=4)
-    if len(shown) < len(quoted):
-        page.put("…", indent=4)
+    is_whole = page.look.verbosity > 0 or len(quoted) <= MOST_QUOTED
+    is_traceback = bool(quoted) and quoted[0].startswith(" ")  # which ends with what it tells
+    if not is_whole:
+        quoted = ["…", *quoted[-MOST_QUOTED:]] if is_traceback else [*quoted[:MOST_QUOTED], "…"]
+    for line in quoted:
+        page.put(Text(line, style="italic" if line != "…" else ""), indent=4)
 
 
 def _put_snippet(page: Page, finding: ReportedFinding) -> None:
@@ -92,9 +93,21 @@ def _put_tables(page: Page, tables: Sequence[Table], is_verbose: bool) -> None:
         shown = table.rows if is_verbose else table.rows[:MOST_ROWS]
         page.put(Text(table.title, style="dim"), indent=4)
         rows = [[figure(value) for value in row] for row in shown]
-        page.put_table(table.columns, rows, indent=6)
+        if _width(table.columns, rows) <= page.look.width - 6:
+            page.put_table(table.columns, rows, indent=6)
+        else:  # folded words can be read only with pains
+            for row in rows:
+                pairs = zip(table.columns[1:], row[1:], strict=False)
+                said = "; ".join(f"{heading} {value}" for heading, value in pairs)
+                page.put(Text.assemble((row[0], "bold"), f": {said}"), indent=6)
         if len(shown) < len(table.rows):
             page.put(f"{len(table.rows) - len(shown)} more with -v", indent=6, style="dim")
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the columns that a table takes where nothing is folded."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=False)]
+    return sum(width + 2 for width in widths)
 
 
 def _measured(item: Evidence) -> Text:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -79,10 +80,16 @@ class Page:
 
     def put_labelled(self, label: str, text: str | Text, *, indent: int = 2) -> None:
         """Add a paragraph that hangs from its label."""
+        shown = text if isinstance(text, Text) else Text(text)
+        room = self.look.width - indent - LABEL_WIDTH
+        if max(map(cell_len, shown.plain.split()), default=0) > room:  # such as a long path
+            self.put(Text(label, style="dim"), indent=indent)
+            self.put(shown, indent=indent + 2)
+            return
         grid = Table.grid(padding=0)
         grid.add_column(width=LABEL_WIDTH, no_wrap=True)
         grid.add_column(overflow="fold")
-        grid.add_row(Text(label, style="dim"), text if isinstance(text, Text) else Text(text))
+        grid.add_row(Text(label, style="dim"), shown)
         self.put(grid, indent=indent)
 
     def put_table(
@@ -90,8 +97,8 @@ class Page:
     ) -> None:
         """Add rows of figures under their headings, folded where the page is too narrow."""
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for heading in columns:
-            table.add_column(heading, overflow="fold")
+        for number, heading in enumerate(columns):
+            table.add_column(heading, overflow="fold", no_wrap=not number)
         for row in rows:
             table.add_row(*(Text(item) if isinstance(item, str) else item for item in row))
         self.put(table, indent=indent)

@@ -49,7 +49,7 @@ def _rows(optimizer: dict[str, Any]) -> Iterator[list[str]]:
         yield [
             "" if number else optimizer["name"],
             "" if number else str(optimizer["steps"]),
-            group["name"] or f"{number}",
+            group["name"] or (str(number) if len(optimizer["groups"]) > 1 else "all"),
             f"{group['parameters']:,}",
             _course(group["learning_rates"]),
             _course(group["gradient_norms"]),

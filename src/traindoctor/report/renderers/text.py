@@ -12,6 +12,7 @@ from traindoctor.probing.rule import Family
 from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
 from traindoctor.report.renderers.backward_view import put_backward
 from traindoctor.report.renderers.batch_view import put_batch
+from traindoctor.report.renderers.document import reason_of
 from traindoctor.report.renderers.finding_block import put_finding
 from traindoctor.report.renderers.flow_view import put_flow
 from traindoctor.report.renderers.look import Look
@@ -114,7 +115,7 @@ def _put_loose_ends(page: Page, report: Report) -> None:
         page.put(Text.assemble(("✗ ", "red"), f"{probe.name} broke off: {probe.reason}"))
     groups: dict[str, list[ProbeRecord]] = {}
     for probe in skipped:
-        groups.setdefault(probe.reason, []).append(probe)
+        groups.setdefault(reason_of(probe), []).append(probe)
     shown = list(groups.items()) if is_verbose else list(groups.items())[:MOST_REASONS]
     for reason, probes in shown:
         page.put(Text(f"– not examined: {_who(probes, is_verbose)} – {_cut(reason, is_verbose)}"))
