@@ -140,7 +140,7 @@ def examined(ask: Ask, run: Trace, row: SchedulerRow) -> Iterator[Finding]:
         yield from never_stepped(MISPLACED, ask, run, row)
         return
     pace = pace_of(run, row)
-    found = plans(run, row, pace) if pace else []
+    found = plans(run, row, pace) if pace and not row.is_wrapped else []
     case = (
         wrong_unit(row, found)
         or decayed(row, found)
