@@ -37,11 +37,15 @@ def median(values: Sequence[float]) -> float:
 
 
 def window_of(steps: Sequence[StepRow], epochs: Mapping[int, int]) -> int | None:
-    """Return the number of batches between two steps of one epoch, if it is always the same."""
+    """Return the number of batches between two steps of one epoch, if it is always the same.
+
+    A step at an epoch's last batch may come early; it is not counted.
+    """
+    lasts = set({epoch: batch for batch, epoch in epochs.items()}.values())
     gaps = {
         after.batch - before.batch
         for before, after in pairwise(steps)
-        if epochs.get(after.batch) == epochs.get(before.batch)
+        if epochs.get(after.batch) == epochs.get(before.batch) and after.batch not in lasts
     }
     if len(gaps) == 1:
         return gaps.pop()

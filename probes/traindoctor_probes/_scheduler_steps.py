@@ -53,11 +53,12 @@ def overrun(rule: Rule, run: Trace, row: SchedulerRow, raised: ExceptionRow) -> 
 def never_stepped(rule: Rule, ask: Ask, run: Trace, row: SchedulerRow) -> Iterator[Finding]:
     """Yield the finding for a scheduler that nobody steps, once an epoch is over."""
     others = [r for r in run.schedulers if r.optimizer == row.optimizer and r is not row]
-    num_epochs = len({batch.epoch for batch in run.batches})
+    num_epochs = run.facts.get("num_epochs") or len({batch.epoch for batch in run.batches})
     is_over = run.setup.kind != "script" or bool(run.facts.get("ended"))
     if not is_over or run.exceptions or num_epochs < 2 or row.num_optimizer_steps < 2:
         return
-    if any(other.num_steps for other in others) or not run.setup.has_train_loop:
+    has_loop = run.setup.has_train_loop or run.setup.kind == "script"
+    if any(other.num_steps for other in others) or not has_loop:
         return
     source = ask(ReadSource()).source
     written = scheduler_steps(source, row.place, run.steps[0].place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ from traindoctor_probes._handling import window_of
 
 EPOCH, STEP, BATCH = "an epoch", "an optimizer step", "a batch"
 TOTALS = ("T_max", "total_iters", "total_steps", "num_training_steps")
+FEWEST_GAPS = 3  # between a scheduler's steps, to speak of a pace
 SEVERAL = 5  # epochs, from which on one less is the same plan
 ENDS_AT_NOTHING = 0.01  # of the rate: what a schedule comes down to
 
@@ -25,7 +26,6 @@ class Plan:
     num_batches: int  # of an epoch
     window: int  # batches between two optimizer steps
     pace: str
-    is_over: bool = False  # it was seen to its end; else it was told
 
     @property
     def num_steps(self) -> int:
@@ -50,10 +50,14 @@ class Plan:
 
 def pace_of(run: Trace, row: SchedulerRow) -> str | None:
     """Return how often a scheduler was stepped; None where there is no telling."""
-    in_epochs = steps_by_epoch(run, row)
-    gaps, num_epochs = dict(row.gaps), len({batch.epoch for batch in run.batches})
+    gaps = dict(row.gaps)
     total = sum(gaps.values())
-    if not row.num_steps or row.num_told or not in_epochs:
+    if not row.num_steps or row.num_told:
+        return None
+    if run.setup.kind == "script":
+        return _watched_pace(row, gaps)
+    in_epochs, num_epochs = steps_by_epoch(run, row), len({b.epoch for b in run.batches})
+    if not in_epochs:
         return None
     if total and gaps.get(1, 0) >= 0.8 * total and row.num_steps > num_epochs:
         return STEP
@@ -62,6 +66,18 @@ def pace_of(run: Trace, row: SchedulerRow) -> str | None:
     usual = max(in_epochs)
     is_once = num_epochs - 1 <= row.num_steps <= num_epochs
     return EPOCH if is_once and usual >= 2 and all(gap >= 0.5 * usual for gap in gaps) else None
+
+
+def _watched_pace(row: SchedulerRow, gaps: Mapping[int, int]) -> str | None:
+    """Return the pace in a run of which the epochs are not known: by the gaps alone."""
+    total, shortest = sum(gaps.values()), min(gaps, default=0)
+    if total < FEWEST_GAPS:
+        return None
+    if gaps.get(1, 0) >= 0.8 * total:
+        return STEP
+    if gaps.get(0, 0) >= 0.4 * total:
+        return BATCH
+    return EPOCH if shortest >= 2 and max(gaps) <= 1.5 * shortest else None
 
 
 def steps_by_epoch(run: Trace, row: SchedulerRow) -> list[int]:
@@ -73,9 +89,9 @@ def steps_by_epoch(run: Trace, row: SchedulerRow) -> list[int]:
 
 def plans(run: Trace, row: SchedulerRow, pace: str) -> list[Plan]:
     """Return how long the training is meant to be: as told, and as the observed run was."""
-    served = [
-        sum(b.epoch == epoch for b in run.batches) for epoch in {b.epoch for b in run.batches}
-    ]
+    if run.setup.kind == "script":
+        return _watched_plans(run, row, pace)
+    served = list(Counter(batch.epoch for batch in run.batches).values())
     in_epochs = steps_by_epoch(run, row)
     if not served or not in_epochs:
         return []
@@ -85,10 +101,27 @@ def plans(run: Trace, row: SchedulerRow, pace: str) -> list[Plan]:
     setup, found = run.setup, []
     if setup.epochs and setup.num_batches:
         found.append(Plan(setup.epochs, setup.num_batches, window, pace))
-    is_whole = row.is_built_in_run and (setup.kind != "script" or run.facts.get("ended"))
-    if is_whole and len(served) > 1:
-        found.append(Plan(len(served), max(served), window, pace, is_over=True))
+    if row.is_built_in_run and len(served) > 1:
+        found.append(Plan(len(served), max(served), window, pace))
     return found
+
+
+def _watched_plans(run: Trace, row: SchedulerRow, pace: str) -> list[Plan]:
+    """Return how long a training was that was watched to its end.
+
+    Its epochs are known where the scheduler stepped with them; else by a fact of the run.
+    """
+    steps, epochs = row.num_optimizer_steps, run.facts.get("num_epochs") or 0
+    if not run.facts.get("ended"):
+        return []
+    if pace == EPOCH:
+        return [Plan(row.num_steps, max(1, round(steps / row.num_steps)), 1, pace)]
+    if epochs < 2 or not steps:
+        return []
+    if pace == STEP:
+        return [Plan(epochs, max(1, round(steps / epochs)), 1, pace)]
+    window = max(1, round(row.num_steps / steps))
+    return [Plan(epochs, max(1, round(row.num_steps / epochs)), window, pace)]
 
 
 def total_of(row: SchedulerRow) -> int | None:

@@ -131,7 +131,7 @@ def is_flushed(ask: Ask, run: Trace) -> bool:
 
 def watched(run: Trace, row: HandlingRow) -> Iterator[Finding]:
     """Yield the finding for whole epochs, of which only the sizes of the windows are known."""
-    if run.setup.kind != "script":
+    if run.setup.kind != "script" or row.num_closures:
         return
     sizes = Counter(dict(row.windows))
     window, num_usual = max(sizes.items(), key=lambda item: item[1], default=(0, 0))

@@ -42,7 +42,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.values import keyword_places
 from traindoctor.probing.wording import counted, figure, first_location, location
-from traindoctor.trace import ClipRow, HandlingRow, Place, Trace
+from traindoctor.trace import ClipRow, ExceptionRow, HandlingRow, Place, Trace
 from traindoctor_probes._handling import handling_of, is_most, median, require_instruments
 
 DOMINATES = Rule(
@@ -104,6 +104,7 @@ UNSCALE = Remedy(
     after="scaler.scale(loss).backward()\nscaler.unscale_(optimizer)\n"
     "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\nscaler.step(optimizer)",
 )
+NOTHING_TO_CLIP = "nested_tensorlist[0].empty()"  # what torch makes of an empty list of gradients
 SCALED = "before the scaler unscales them"
 EARLY = "before the backward pass"
 LATE = "after the step"
@@ -119,6 +120,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look at each line that clips: at its place first, then at its limit."""
     run = ask(ShortRun())
     require_instruments(run, "clipping")
+    refused = next((row for row in run.exceptions if NOTHING_TO_CLIP in row.message), None)
+    if refused and run.setup.trains_by_hand:
+        yield on_nothing(run, refused)
+        return
     run.require(steps=1)
     for row in run.clips:
         handling = handling_of(run, row.optimizer)
@@ -149,6 +154,26 @@ def misplaced(run: Trace, row: ClipRow, handling: HandlingRow) -> str | None:
     if norms and limit > ONLY_MEASURES * max(norms):
         return None
     return EARLY if row.num_absent >= row.num_used or not row.num_backwards_before else LATE
+
+
+def on_nothing(run: Trace, refused: ExceptionRow) -> Finding:
+    """Return the finding for values that are clipped where there is no gradient, which raises."""
+    return MISPLACED.finding(
+        f"`{refused.place.text}` found no gradient in its first call, and torch raised "
+        f"{refused.type_name}: {refused.message.splitlines()[0][:80]}",
+        severity=Severity.CRITICAL,
+        mechanism=_mechanism(EARLY),
+        location=first_location([refused.place, run.setup.factory]),
+        evidence=[
+            Evidence("backward passes before it", len(run.backwards), 1),
+            Evidence("gradients that it found", 0),
+        ],
+        quote=refused.traceback,
+        explains=(*MISPLACED.explains, "TD403", "TD404"),
+        where=EARLY,
+        num_wrong=1,
+        num_calls=1,
+    )
 
 
 def step_norms(run: Trace, row: ClipRow) -> list[float]:

@@ -57,7 +57,7 @@ ZERO = Rule(
     code="TD406",
     name="learning-rate-zero",
     severity=Severity.ERROR,
-    title="The learning rate is {level} for {share} of the training: {why}",
+    title="The learning rate is {level} for {share}: {why}",
     what="Steps that were to train are taken at a rate of zero, or next to it.",
     why="Batches are computed and nothing is learned from them.",
     known_limits="The planned end of a schedule is silent, and so are a warm-up's first two steps. "
@@ -102,6 +102,12 @@ MISPLACED = Rule(
     explains=("TD409", "TD807"),
 )
 TOO_MANY = "Tried to step"  # what OneCycleLR raises beyond its total
+ABOVE_ZERO = Remedy(
+    "Let the schedule leave zero after its first step",
+    recommended=True,
+    before="scheduler = LambdaLR(optimizer, lambda step: min(1, step // warm_up))",
+    after="scheduler = LambdaLR(optimizer, lambda step: min(1, (step + 1) / warm_up))",
+)
 NEXT_TO_ZERO = 1e-5  # of the highest rate
 RUN_OF_ZEROS, SHARE_OF_ZEROS = 3, 0.1
 
@@ -140,7 +146,7 @@ def examined(ask: Ask, run: Trace, row: SchedulerRow) -> Iterator[Finding]:
         yield from never_stepped(MISPLACED, ask, run, row)
         return
     pace = pace_of(run, row)
-    found = plans(run, row, pace) if pace else []
+    found = plans(run, row, pace) if pace and not row.is_wrapped else []
     case = (
         wrong_unit(row, found)
         or decayed(row, found)
@@ -183,7 +189,7 @@ def of_length(run: Trace, row: SchedulerRow, case: Case) -> Finding:
         series=[Series("learning rate", tuple(range(len(row.rates))), row.rates)],
         subject=f"optimizer {row.optimizer}",
         level="next to nothing",
-        share=f"{case.lost:.0%}",
+        share=f"{case.lost:.0%} of the training",
         why=f"{row.class_name} is {case.how}",
         name=row.class_name,
         how=case.how,
@@ -211,7 +217,8 @@ def at_zero(
         return
     row = setters[0] if setters else None
     by_hand = () if row else written_rates(ask(ReadSource()).source)
-    who = f"{row.class_name} ({settings_text(row)})" if row else "Code of the loop's own"
+    set_to = f" ({settings_text(row)})" if row and row.settings else ""
+    who = f"{row.class_name}{set_to}" if row else "Code of the loop's own"
     number = leading if is_late_start else gone
     when = "first" if is_late_start else "later"
     yield ZERO.finding(
@@ -231,9 +238,10 @@ def at_zero(
             *([Evidence("steps of the scheduler", row.num_steps)] if row else []),
         ],
         series=[Series("learning rate", tuple(range(len(rates))), tuple(r for r, _ in rates))],
+        remedies=[ABOVE_ZERO] if is_late_start else None,
         subject=f"optimizer {steps[0].optimizer}",
         level="0" if is_late_start else "next to nothing",
-        share=f"{number / total:.0%}",
+        share=f"{number} of {counted(total, 'step')}",
         why=f"{row.class_name} sets it" if row else "the loop sets it",
     )
 

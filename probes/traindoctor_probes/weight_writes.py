@@ -71,6 +71,7 @@ OFTEN = 0.5  # share of the gaps between steps
 FEWEST = 3
 FAR = 0.1  # of what a step moves the weights, from which on it is not rounding
 DECAY = 0.01  # that a decay by hand takes off at most
+STEPS = ("step", "first_step", "second_step")
 PROJECTIONS = ("mask", "bound", "rows", "part")
 
 
@@ -99,7 +100,8 @@ def is_guilty(row: WriteRow, run: Trace) -> bool:
     """Tell writes of new values, step after step, from projections and from rare ones."""
     is_decay = row.pattern == "scale" and abs(1 - (row.factor or 0.0)) <= DECAY
     is_regular = is_often(len([s for s in row.steps if s > 0]), len(run.steps) - 1)
-    steps_itself = ".step(" in row.place.text  # an optimizer around an optimizer
+    # An optimizer around an optimizer, of a class that torch does not know as one.
+    steps_itself = ".step(" in row.place.text or row.place.function in STEPS
     return not (is_decay or steps_itself or row.pattern in PROJECTIONS) and is_regular
 
 

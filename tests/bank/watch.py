@@ -27,6 +27,8 @@ class Seen:
         num_steps: optimizer steps taken.
         num_stale: backward passes that found gradients other than 0 to add to.
         num_held_twice: how many more parameters the optimizers hold than there are.
+        rates: the largest learning rate of each step.
+        norms: the norm of the gradients that each step used.
         error: what ended the run early.
         gradients: of each trainable parameter, the largest absolute value at the first backward
             pass that gave it one; None where none ever did.
@@ -41,6 +43,8 @@ class Seen:
     num_steps: int = 0
     num_stale: int = 0
     num_held_twice: int = 0
+    rates: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
     error: Exception | None = None
     gradients: dict[str, float | None] = field(default_factory=dict)
     moved: frozenset[str] = frozenset()
@@ -134,8 +138,12 @@ def recorded(seen: Seen, model: torch.nn.Module) -> Iterator[None]:
                 gradient = parameter.grad
                 seen.gradients[name] = None if gradient is None else gradient.abs().max().item()
 
-    def count(*_: Any) -> None:
+    def count(optimizer: Any, *_: Any) -> None:
         seen.num_steps += 1
+        seen.rates.append(max(group["lr"] for group in optimizer.param_groups))
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        squares = [p.grad.pow(2).sum().item() for p in held if p.grad is not None]
+        seen.norms.append(sum(squares) ** 0.5)
 
     hook = register_optimizer_step_post_hook(count)
     torch.Tensor.backward = noting  # type: ignore[method-assign,assignment]

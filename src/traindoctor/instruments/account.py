@@ -23,7 +23,7 @@ class Account:
         self.optimizer = weakref.ref(optimizer)
         self.class_name = type(optimizer).__name__
         self.number: int | None = None  # once it has stepped
-        self.num_steps = self.num_attempts = 0
+        self.num_steps = self.num_attempts = self.num_closures = 0
         self.windows: Counter[int] = Counter()
         self.num_late = self.num_scaled = self.num_shrunk = self.num_clipped = 0
         self.place = self.backward_place = self.scale_place = Place()
@@ -33,6 +33,7 @@ class Account:
         self.used: Stamps = ()  # by the last step
         self.step_sequence = self.backward_sequence = -1  # autograd's count of operations then
         self.batch = -1  # in which it stepped last
+        self.num_before = 0  # backward passes before the step that runs now
         self._reset()
         self.choose()
 
@@ -100,24 +101,29 @@ class Account:
         self.choose()
         self.place = self.place or place
         self.num_scaled += not is_passed_on and self.are_scaled(self.stamps())
-        self.num_clipped += self.is_clipped
-        self.ends_window(batch)
-
-    def ends_window(self, batch: int) -> None:
-        """Take in that a step is tried, whether it is taken or skipped."""
-        self.batch = batch
         self.num_attempts += 1
-        if self.num_backwards and (
-            self.num_backwards in self.windows or len(self.windows) < MOST_WINDOWS
-        ):
-            self.windows[self.num_backwards] += 1
-        self._reset()
+        self.batch, self.num_before = batch, self.num_backwards
 
     def ends_step(self, now: int) -> None:
         """Take in that a step was taken; `now` is autograd's count of operations."""
         self.num_steps += 1
+        self.num_clipped += self.is_clipped
+        self.num_closures += self.num_backwards > self.num_before
+        self._ends_window()
         self.step_sequence = now
         self.used = self.stamps()
+
+    def skips_step(self, batch: int) -> None:
+        """Take in that a scaler has skipped a step."""
+        self.num_attempts += 1
+        self.batch = batch
+        self._ends_window()
+
+    def _ends_window(self) -> None:
+        number = self.num_backwards
+        if number and (number in self.windows or len(self.windows) < MOST_WINDOWS):
+            self.windows[number] += 1
+        self._reset()
 
     def row(self) -> HandlingRow | None:
         """Return the sums; None before its first step."""
@@ -129,6 +135,7 @@ class Account:
             num_steps=self.num_steps,
             num_attempts=self.num_attempts,
             windows=tuple(sorted(self.windows.items())),
+            num_closures=self.num_closures,
             num_late=self.num_late,
             num_scaled=self.num_scaled,
             num_shrunk=self.num_shrunk,

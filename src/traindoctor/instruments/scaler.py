@@ -112,7 +112,7 @@ class Scalers:
         is_hooked = getattr(type(optimizer).step, "hooked", False)
         was_taken = account.num_steps > before or not is_hooked
         if not was_taken:
-            account.ends_window(self.order.recorder.batch)
+            account.skips_step(self.order.recorder.batch)
         if seen is not None:
             seen.stepped(was_taken, place)
 

@@ -20,6 +20,7 @@ from traindoctor.trace import Place, SchedulerRow
 
 MOST_SCHEDULERS = 32
 MOST_RATES = 64
+WRAPPER = "accelerate.scheduler"
 SETTINGS = (
     "T_max",
     "T_0",
@@ -47,6 +48,7 @@ class _Seen:
         self.index, self.place, self.is_built_in_run = index, place, is_built_in_run
         self.class_name = type(scheduler).__name__
         self.parent: int | None = None
+        self.is_wrapped = False
         self.account: Account | None = None
         self.settings = settings_of(scheduler)
         self.position = 0
@@ -111,6 +113,7 @@ class _Seen:
             num_ahead=self.num_ahead,
             step_place=self.step_place,
             num_at_place=self.num_at_place,
+            is_wrapped=self.is_wrapped,
             gaps=tuple(sorted(self.gaps.items())),
             base_rate=self.base_rate,
             rates=tuple(self.rates),
@@ -157,6 +160,7 @@ class Schedulers:
         if seen is None or (seen.num_steps < 2 and _builds(frame, scheduler)):
             return None
         is_told = num_arguments > hasattr(scheduler, "patience")  # which is told a metric
+        seen.is_wrapped = seen.is_wrapped or frame.f_globals.get("__name__") == WRAPPER
         seen.begins_step(scheduler, self.recorder.batch, place, is_told)
         return seen
 

@@ -787,6 +787,7 @@ class HandlingRow:
     num_steps: int = 0  # that ran
     num_attempts: int = 0  # those that a scaler skipped included
     windows: tuple[tuple[int, int], ...] = ()
+    num_closures: int = 0  # steps with a backward pass inside them
     num_late: int = 0  # steps between the making of a loss and its backward pass
     num_scaled: int = 0  # steps past the scaler, on gradients that it had scaled
     num_shrunk: int = 0  # steps through a scaler on gradients of losses that it had not scaled
@@ -839,6 +840,7 @@ class SchedulerRow:
     num_ahead: int = 0  # steps in a batch in which its optimizer had not stepped yet
     step_place: Place = Place()  # of its first step
     num_at_place: int = 0  # steps from that line
+    is_wrapped: bool = False  # accelerate decides when it steps
     gaps: tuple[tuple[int, int], ...] = ()
     base_rate: float | None = None  # before any schedule
     rates: tuple[float, ...] = ()  # after its first steps

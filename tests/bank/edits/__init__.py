@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.bank.edits import batch, control, gradients, labels, learning, loss, optimizer, tensors
+from tests.bank.edits import (
+    batch,
+    control,
+    gradients,
+    handling,
+    labels,
+    learning,
+    loss,
+    optimizer,
+    tensors,
+)
 
 FAULTS = (
     *batch.FAULTS,
@@ -11,6 +21,7 @@ FAULTS = (
     *loss.FAULTS,
     *gradients.FAULTS,
     *optimizer.FAULTS,
+    *handling.FAULTS,
     *learning.FAULTS,
     *control.FAULTS,
 )
@@ -21,6 +32,7 @@ NEAR_MISSES = (
     *loss.NEAR_MISSES,
     *gradients.NEAR_MISSES,
     *optimizer.NEAR_MISSES,
+    *handling.NEAR_MISSES,
     *learning.NEAR_MISSES,
     *control.NEAR_MISSES,
 )
