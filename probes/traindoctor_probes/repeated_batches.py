@@ -21,7 +21,9 @@ Karpathy, "A Recipe for Training Neural Networks": overfit one batch, on purpose
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from operator import itemgetter
 
 from traindoctor.experiments import Experiment, OtherBatches, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
@@ -30,6 +32,7 @@ from traindoctor.trace import LoaderRow, PassRow, Place, Trace
 from traindoctor_probes._loaders import batches_of, passes_over, place_of, trained_on
 
 LEAST = 4  # batches or passes that are equal
+LEAST_LOSSES = 3  # that other batches leave as they are
 
 AGAIN = Rule(
     code="TD503",
@@ -172,11 +175,13 @@ def gives_one(run: Trace, loader: LoaderRow, one: PassRow) -> Finding:
 
 
 def gets_one(run: Trace) -> bool:
-    """Tell whether the model was given the same for batches that differ."""
-    noted = dict(run.facts.get("model_inputs", ()))
-    given = {row.digest for row in run.batches if row.index in noted and row.digest}
-    inputs = set(noted.values())
-    return len(given) >= LEAST and len(inputs) == 1 and inputs != {""}
+    """Tell whether the model was given the same for several batches in a row that differ."""
+    digests = {row.index: row.digest for row in run.batches if row.digest}
+    for given, noted in itertools.groupby(run.facts.get("model_inputs", ()), key=itemgetter(1)):
+        different = {digests[index] for index, _ in noted if index in digests}
+        if given and len(different) >= LEAST:
+            return True
+    return False
 
 
 def ignores(run: Trace, tried: Trace) -> Iterator[Finding]:
@@ -185,21 +190,22 @@ def ignores(run: Trace, tried: Trace) -> Iterator[Finding]:
         [row.value for row in tried.evaluations if row.label == label]
         for label in ("these", "others")
     )
-    if len(these) < LEAST or these != others or len(set(these)) == 1:
+    if len(these) < LEAST_LOSSES or these != others or len(set(these)) == 1:
         return
+    inputs = {digest for _, digest in run.facts.get("model_inputs", ())}
     called = [row.call_place for row in run.modules if not row.path]
     loops = [place for place in run.facts.get("loop_places", ()) if place]
     yield AGAIN.finding(
-        f"{counted(len(run.batches), 'batch')} were fetched, and the model was given the same in "
-        f"each. Run again on other batches after the first one, the training has the same "
-        f"{counted(len(these), 'loss')}, to the last bit.",
+        f"{counted(len(run.batches), 'batch')} were fetched, and the model was given "
+        f"{counted(len(inputs), 'input')}. Run again on other batches after the first one, the "
+        f"training has the same {counted(len(these), 'loss')}, to the last bit.",
         mechanism="The loop fetches a batch and computes with another one, which it has kept under "
         "a name from before.",
-        location=first_location([*called, *loops, run.setup.factory]),
-        also_at=[location(place) for place in loops[:1]],
+        location=first_location([*loops, *called, run.setup.factory]),
+        also_at=[location(place) for place in called if place],
         evidence=[
             Evidence("different batches fetched", len({row.digest for row in run.batches})),
-            Evidence("different inputs of the model", 1, len(run.batches)),
+            Evidence("different inputs of the model", len(inputs), len(run.batches)),
             Evidence("losses that other batches change", 0, len(these) - 1),
         ],
         num_steps=len(run.batches),

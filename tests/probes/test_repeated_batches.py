@@ -87,6 +87,7 @@ def kept(inputs: str = "aaaaaa") -> Trace:
         batches=[labelled(index, 0, 1, 2, 3) for index in range(6)],
         modules=[ModuleRow(path="", call_place=CALL)],
         model_inputs=noted,
+        loop_places=[LOOP],
     )
 
 
@@ -96,9 +97,9 @@ def tried(these: str, others: str) -> Trace:
     return Trace(evaluations=tuple(rows))
 
 
-def test_a_loop_that_computes_with_a_batch_it_has_kept_is_named_at_its_call() -> None:
+def test_a_loop_that_computes_with_a_batch_it_has_kept_is_named() -> None:
     (finding,) = found(kept(), other_batches=tried("4321", "4321"))
-    assert finding.location.line == CALL.line
+    assert (finding.location.line, finding.also_at[0].line) == (LOOP.line, CALL.line)
     assert "has the same 4 losses" in finding.message
 
 
