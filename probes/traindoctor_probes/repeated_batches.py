@@ -194,14 +194,14 @@ def ignores(run: Trace, tried: Trace) -> Iterator[Finding]:
         return
     inputs = {digest for _, digest in run.facts.get("model_inputs", ())}
     called = [row.call_place for row in run.modules if not row.path]
-    loops = [place for place in run.facts.get("loop_places", ()) if place]
+    longest = max(run.passes, key=lambda one: one.num_batches)
     yield AGAIN.finding(
         f"{counted(len(run.batches), 'batch')} were fetched, and the model was given "
         f"{counted(len(inputs), 'input')}. Run again on other batches after the first one, the "
         f"training has the same {counted(len(these), 'loss')}, to the last bit.",
         mechanism="The loop fetches a batch and computes with another one, which it has kept under "
         "a name from before.",
-        location=first_location([*loops, *called, run.setup.factory]),
+        location=first_location([longest.place, *called, run.setup.factory]),
         also_at=[location(place) for place in called if place],
         evidence=[
             Evidence("different batches fetched", len({row.digest for row in run.batches})),

@@ -87,7 +87,6 @@ def kept(inputs: str = "aaaaaa") -> Trace:
         batches=[labelled(index, 0, 1, 2, 3) for index in range(6)],
         modules=[ModuleRow(path="", call_place=CALL)],
         model_inputs=noted,
-        loop_places=[LOOP],
     )
 
 
