@@ -11,9 +11,10 @@ that uses a variable of the loop before does the same. The loss falls as it shou
 
 ## Known limits
 One batch that is fetched once and trained on again and again is taken for what it looks like, a
-deliberate test; so is a list of one batch, or a subset of one sample. Samples that are equal but
-for their augmentation are not seen. A loop that ends with `break` after each first batch is named
-by TD809 where its statement is found.
+deliberate test; so is a list of one batch, or a subset of one sample. Batches of one sample, which
+may be the whole data, and equal samples in a data set of torch's are warned of. Samples that are
+equal but for their augmentation are not seen. A loop that ends with `break` after each first batch
+is named by TD809 where its statement is found.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": overfit one batch, on purpose.
@@ -26,7 +27,17 @@ from collections.abc import Iterator
 from operator import itemgetter
 
 from traindoctor.experiments import Experiment, OtherBatches, ShortRun
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import LoaderRow, PassRow, Place, Trace
 from traindoctor_probes._loaders import batches_of, passes_over, place_of, trained_on
@@ -147,6 +158,8 @@ def gives_one(run: Trace, loader: LoaderRow, one: PassRow) -> Finding:
         digest for row in rows[:1] for leaf in row.leaves[:1] for digest in leaf.sample_digests
     }
     is_one_sample = len(samples) == 1 and (rows[0].size or 0) > 1
+    # One large sample may be all there is, and equal tensors somebody's dry run.
+    is_doubtful = (loader.batch_size or 1) == 1 or (is_one_sample and not loader.dataset_is_users)
     dataset = loader.dataset_class or "the data set"
     if is_one_sample and loader.dataset_is_users:
         what, where = f"{dataset} gives one sample for every index", loader.dataset_place
@@ -158,6 +171,8 @@ def gives_one(run: Trace, loader: LoaderRow, one: PassRow) -> Finding:
         f"{counted(one.num_batches, 'batch')} were read in one pass over {dataset}, and all are "
         f"equal to the last bit"
         + (f"; so are the {rows[0].size} samples in them." if is_one_sample else "."),
+        severity=Severity.WARNING if is_doubtful else None,
+        confidence=Confidence.LIKELY if is_doubtful else None,
         mechanism="What the data set gives does not depend on the index that it is asked for."
         if is_one_sample
         else "The sampler gives the same indices, or the collate function returns a batch that it "

@@ -58,7 +58,7 @@ class Loaders:
     def finish(self) -> None:
         """Put everything into the recorder."""
         self.safely(self.passes.finish)
-        self.recorder.workers[:] = self.workers.rows()
+        self.recorder.workers[:] = self.safely(self.workers.rows) or ()
         self.workers.close()
         trained = [row for row in self.recorder.passes if not row.is_evaluation]
         asked = [row.asked_place for row in trained for _ in range(row.num_asked_after_end)]
