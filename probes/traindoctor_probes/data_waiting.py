@@ -10,7 +10,8 @@ While a step waits, the device stands still. Workers prepare the next batches in
 loader without any prepares each batch after the step before it.
 
 ## Known limits
-Silent below 5 ms of waiting a batch, and below 10 s in the whole run where its length is known.
+Silent below 5 ms of waiting a batch (20 ms with workers, or in a stream of unknown length), and
+below 10 s in the whole run where its length is known.
 Under `check` a step is timed on one batch, without any instrument, and a first epoch is what is
 seen: data that is kept after it has been read is left alone. All is measured on the machine at
 hand, with whatever else it does.
@@ -37,6 +38,7 @@ from traindoctor.probing.wording import counted, duration, first_location
 from traindoctor.trace import LoaderRow, Trace
 from traindoctor_probes._loaders import batches_of, had, passes_over, place_of, trained_on
 
+LEAST = 3  # batches that were timed
 KEPT = 0.2  # of the first reading's time: what is read again so fast is kept in memory
 FASTER = 0.8  # of the time as it is: with other workers it pays from here on
 
@@ -74,6 +76,7 @@ class Options:
 
     share: float = 0.5  # of a step's time
     batch_seconds: float = 5e-3
+    guessed_seconds: float = 20e-3  # of workers, or in a run of unknown length
     run_seconds: float = 10.0  # waited in the whole run, where its length is known
     watched_seconds: float = 1.0  # waited so far, in a run that is watched
     num_batches: int = 20  # of a watched pass
@@ -122,25 +125,37 @@ def watched(run: Trace, loader: LoaderRow, options: Options) -> Waited | None:
 
 def timed(ask: Ask, run: Trace, loader: LoaderRow, options: Options) -> Waited | None:
     """Return the waiting as experiments tell it: the loader's time for a batch beside a step's."""
-    num_epochs = run.setup.epochs or 1
-    rows = batches_of(run, loader)
     if loader.num_workers:
-        rows = batches_of(ask(WatchLoader()), loader, 0)[2 * loader.num_workers - 1 :]
-    seconds = [row.fetch_seconds for row in rows[1:]]
-    if len(seconds) < 3:
-        return None
-    # Workers give several batches at once and then none; without them one may be disturbed.
-    fetch = sum(seconds) / len(seconds) if loader.num_workers else statistics.median(seconds)
-    total = fetch * num_epochs * (loader.num_batches or 0)
-    is_short = loader.num_batches is not None and total < options.run_seconds
-    if fetch < options.batch_seconds or is_short:
+        fetch, number = by_workers(ask(WatchLoader()), loader)
+    else:  # the median, because one of a few may be disturbed
+        seconds = [row.fetch_seconds for row in batches_of(run, loader)[1:]]
+        fetch, number = statistics.median(seconds or [0.0]), len(seconds)
+    num_batches = loader.num_batches
+    is_guess = loader.num_workers or num_batches is None
+    least = options.guessed_seconds if is_guess else options.batch_seconds
+    total = fetch * (run.setup.epochs or 1) * (num_batches or 0)
+    if number < LEAST or fetch < least or (num_batches and total < options.run_seconds):
         return None
     step = ask(MeasureStep()).facts["step_seconds"]
     if step is None:
         return None
     if loader.num_workers:  # they work while a step is computed
-        return Waited(max(0.0, fetch - step), max(fetch, step), len(seconds))
-    return Waited(fetch, fetch + step, len(seconds))
+        return Waited(max(0.0, fetch - step), max(fetch, step), number)
+    return Waited(fetch, fetch + step, number)
+
+
+def by_workers(seen: Trace, loader: LoaderRow) -> tuple[float, int]:
+    """Return the seconds of a batch that workers make while nothing else is done, and of how many.
+
+    Workers give several batches at once and then none, so that it is a mean: of the better pass,
+    past the batches that were made before they were asked for.
+    """
+    means = []
+    for one in passes_over(seen, loader):
+        rows = batches_of(seen, loader, one.number)[2 * loader.num_workers :]
+        if len(rows) >= LEAST:
+            means.append((sum(row.fetch_seconds for row in rows) / len(rows), len(rows)))
+    return min(means, default=(0.0, 0))
 
 
 def is_kept(speed: Trace, waited: Waited) -> bool:

@@ -11,9 +11,10 @@ that uses a variable of the loop before does the same. The loss falls as it shou
 
 ## Known limits
 One batch that is fetched once and trained on again and again is taken for what it looks like, a
-deliberate test; so is a list of one batch, or a subset of one sample. Samples that are equal but
-for their augmentation are not seen. A loop that ends with `break` after each first batch is named
-by TD809 where its statement is found.
+deliberate test; so is a list of one batch, or a subset of one sample. Batches of one sample, which
+may be the whole data, and equal samples in a data set of torch's are warned of. Samples that are
+equal but for their augmentation are not seen. A loop that ends with `break` after each first batch
+is named by TD809 where its statement is found.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": overfit one batch, on purpose.
@@ -21,15 +22,28 @@ Karpathy, "A Recipe for Training Neural Networks": overfit one batch, on purpose
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from operator import itemgetter
 
 from traindoctor.experiments import Experiment, OtherBatches, ShortRun
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import LoaderRow, PassRow, Place, Trace
 from traindoctor_probes._loaders import batches_of, passes_over, place_of, trained_on
 
 LEAST = 4  # batches or passes that are equal
+LEAST_LOSSES = 3  # that other batches leave as they are
 
 AGAIN = Rule(
     code="TD503",
@@ -144,6 +158,8 @@ def gives_one(run: Trace, loader: LoaderRow, one: PassRow) -> Finding:
         digest for row in rows[:1] for leaf in row.leaves[:1] for digest in leaf.sample_digests
     }
     is_one_sample = len(samples) == 1 and (rows[0].size or 0) > 1
+    # One large sample may be all there is, and equal tensors somebody's dry run.
+    is_doubtful = (loader.batch_size or 1) == 1 or (is_one_sample and not loader.dataset_is_users)
     dataset = loader.dataset_class or "the data set"
     if is_one_sample and loader.dataset_is_users:
         what, where = f"{dataset} gives one sample for every index", loader.dataset_place
@@ -155,6 +171,8 @@ def gives_one(run: Trace, loader: LoaderRow, one: PassRow) -> Finding:
         f"{counted(one.num_batches, 'batch')} were read in one pass over {dataset}, and all are "
         f"equal to the last bit"
         + (f"; so are the {rows[0].size} samples in them." if is_one_sample else "."),
+        severity=Severity.WARNING if is_doubtful else None,
+        confidence=Confidence.LIKELY if is_doubtful else None,
         mechanism="What the data set gives does not depend on the index that it is asked for."
         if is_one_sample
         else "The sampler gives the same indices, or the collate function returns a batch that it "
@@ -172,11 +190,13 @@ def gives_one(run: Trace, loader: LoaderRow, one: PassRow) -> Finding:
 
 
 def gets_one(run: Trace) -> bool:
-    """Tell whether the model was given the same for batches that differ."""
-    noted = dict(run.facts.get("model_inputs", ()))
-    given = {row.digest for row in run.batches if row.index in noted and row.digest}
-    inputs = set(noted.values())
-    return len(given) >= LEAST and len(inputs) == 1 and inputs != {""}
+    """Tell whether the model was given the same for several batches in a row that differ."""
+    digests = {row.index: row.digest for row in run.batches if row.digest}
+    for given, noted in itertools.groupby(run.facts.get("model_inputs", ()), key=itemgetter(1)):
+        different = {digests[index] for index, _ in noted if index in digests}
+        if given and len(different) >= LEAST:
+            return True
+    return False
 
 
 def ignores(run: Trace, tried: Trace) -> Iterator[Finding]:
@@ -185,21 +205,22 @@ def ignores(run: Trace, tried: Trace) -> Iterator[Finding]:
         [row.value for row in tried.evaluations if row.label == label]
         for label in ("these", "others")
     )
-    if len(these) < LEAST or these != others or len(set(these)) == 1:
+    if len(these) < LEAST_LOSSES or these != others or len(set(these)) == 1:
         return
+    inputs = {digest for _, digest in run.facts.get("model_inputs", ())}
     called = [row.call_place for row in run.modules if not row.path]
-    loops = [place for place in run.facts.get("loop_places", ()) if place]
+    longest = max(run.passes, key=lambda one: one.num_batches)
     yield AGAIN.finding(
-        f"{counted(len(run.batches), 'batch')} were fetched, and the model was given the same in "
-        f"each. Run again on other batches after the first one, the training has the same "
-        f"{counted(len(these), 'loss')}, to the last bit.",
+        f"{counted(len(run.batches), 'batch')} were fetched, and the model was given "
+        f"{counted(len(inputs), 'input')}. Run again on other batches after the first one, the "
+        f"training has the same {counted(len(these), 'loss')}, to the last bit.",
         mechanism="The loop fetches a batch and computes with another one, which it has kept under "
         "a name from before.",
-        location=first_location([*called, *loops, run.setup.factory]),
-        also_at=[location(place) for place in loops[:1]],
+        location=first_location([longest.place, *called, run.setup.factory]),
+        also_at=[location(place) for place in called if place],
         evidence=[
             Evidence("different batches fetched", len({row.digest for row in run.batches})),
-            Evidence("different inputs of the model", 1, len(run.batches)),
+            Evidence("different inputs of the model", len(inputs), len(run.batches)),
             Evidence("losses that other batches change", 0, len(these) - 1),
         ],
         num_steps=len(run.batches),

@@ -71,7 +71,12 @@ def test_a_data_set_that_ignores_its_index_is_named_at_its_method() -> None:
 
 def test_equal_samples_of_a_library_s_data_set_are_named_at_the_loader() -> None:
     (finding,) = found(constant(dataset_is_users=False))
-    assert finding.location.line == LOADER.line
+    assert (finding.location.line, finding.severity) == (LOADER.line, Severity.WARNING)
+
+
+def test_batches_of_one_sample_may_be_the_whole_data() -> None:
+    (finding,) = found(constant(batch_size=1))
+    assert finding.severity is Severity.WARNING
 
 
 def test_one_sample_by_its_index_or_a_list_of_one_batch_is_meant() -> None:
@@ -96,9 +101,9 @@ def tried(these: str, others: str) -> Trace:
     return Trace(evaluations=tuple(rows))
 
 
-def test_a_loop_that_computes_with_a_batch_it_has_kept_is_named_at_its_call() -> None:
+def test_a_loop_that_computes_with_a_batch_it_has_kept_is_named() -> None:
     (finding,) = found(kept(), other_batches=tried("4321", "4321"))
-    assert finding.location.line == CALL.line
+    assert (finding.location.line, finding.also_at[0].line) == (LOOP.line, CALL.line)
     assert "has the same 4 losses" in finding.message
 
 

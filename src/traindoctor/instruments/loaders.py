@@ -62,7 +62,7 @@ class Loaders:
     def finish(self, is_over: bool = True) -> None:
         """Put everything into the recorder; as it stands now, if it is not over."""
         self.safely(self.passes.finish if is_over else self.passes.write)
-        self.recorder.workers[:] = self.workers.rows()
+        self.recorder.workers[:] = self.safely(self.workers.rows) or ()
         if is_over:
             self.workers.close()
         trained = [row for row in self.recorder.passes if not row.is_evaluation]

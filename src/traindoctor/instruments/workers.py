@@ -47,14 +47,16 @@ class Workers:
             number: of its pass.
         """
         look, users = self._look(loader, index, number), loader.worker_init_fn
-        if look is None:
-            yield
-            return
+        is_set = False
+        if look is not None:
+            with suppress(Exception):  # a class of the user's may guard its attributes
+                loader.worker_init_fn = look
+                is_set = True
         try:
-            loader.worker_init_fn = look
             yield
         finally:
-            loader.worker_init_fn = users
+            if is_set:
+                loader.worker_init_fn = users
 
     def _look(self, loader: Any, index: int, number: int) -> _Look | None:
         """Return what is to look inside the workers, or None where nothing can."""

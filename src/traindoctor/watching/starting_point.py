@@ -74,10 +74,11 @@ def _parts(run: Trace) -> Iterator[tuple[str, str, str, ast.stmt]]:
 def _statement(place: Place) -> ast.stmt | None:
     """Return the innermost statement with a value that a line belongs to."""
     tree = parse(place.file) if place.file else None
-    found = None
+    found: ast.stmt | None = None
     for node in ast.walk(tree) if tree else ():
-        is_one = isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return)
-        if is_one and node.lineno <= (place.line or 0) <= (node.end_lineno or node.lineno):
+        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return):
+            continue
+        if node.lineno <= (place.line or 0) <= (node.end_lineno or node.lineno):
             found = node
     return found
 

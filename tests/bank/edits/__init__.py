@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bank.edits import (
     batch,
     control,
+    data,
     gradients,
     handling,
     labels,
@@ -24,6 +25,7 @@ FAULTS = (
     *handling.FAULTS,
     *learning.FAULTS,
     *control.FAULTS,
+    *data.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -35,4 +37,5 @@ NEAR_MISSES = (
     *handling.NEAR_MISSES,
     *learning.NEAR_MISSES,
     *control.NEAR_MISSES,
+    *data.NEAR_MISSES,
 )
