@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.bank.edits import batch, control, gradients, labels, learning, loss, optimizer, tensors
+from tests.bank.edits import (
+    batch,
+    control,
+    dynamics,
+    gradients,
+    labels,
+    learning,
+    loss,
+    optimizer,
+    tensors,
+)
 
 FAULTS = (
     *batch.FAULTS,
@@ -13,6 +23,7 @@ FAULTS = (
     *optimizer.FAULTS,
     *learning.FAULTS,
     *control.FAULTS,
+    *dynamics.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -23,4 +34,5 @@ NEAR_MISSES = (
     *optimizer.NEAR_MISSES,
     *learning.NEAR_MISSES,
     *control.NEAR_MISSES,
+    *dynamics.NEAR_MISSES,
 )
