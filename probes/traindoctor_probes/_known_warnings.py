@@ -58,8 +58,8 @@ KNOWN = (
     Known(
         "no-sample-in-epoch",
         r"There seems not to be a single sample in your epoch_iterator",
-        ERROR,
-        "The trainer stops because its data has ended",
+        WARNING,
+        "The trainer stops early because its data has ended",
         "The data set yields nothing (any more): an iterator is used up after one pass.",
         Remedy("Let the data set's `__iter__` begin anew each time it is called", True),
         ("TD013", "TD404", "TD502", "TD513"),
@@ -263,8 +263,8 @@ KNOWN = (
         r"`compute_loss_func` is defined but `labels=None`",
         WARNING,
         "The trainer calls the loss function without labels",
-        "Its batches have no key that the trainer knows as labels.",
-        Remedy("Name the key", True, after="TrainingArguments(out, label_names=['targets'])"),
+        "It takes them from the batch's key `labels`, and there is none.",
+        Remedy("Let the collator call them `labels`", True),
     ),
     Known(
         "last-rate-misread",

@@ -59,7 +59,18 @@ NOT_FINITE = Rule(
             after="distance = ((a - b).pow(2).sum(-1) + 1e-12).sqrt()",
         ),
     ),
-    explains=("TD102", "TD103", "TD105", "TD414", "TD418", "TD408", "TD409", "TD6"),
+    explains=(
+        "TD102",
+        "TD103",
+        "TD105",
+        "TD205",
+        "TD408",
+        "TD409",
+        "TD414",
+        "TD418",
+        "TD6",
+        "TD806",
+    ),
 )
 CURES = {
     "Sqrt": ("Add a small number under the root", "x.sqrt()", "(x + 1e-12).sqrt()"),

@@ -150,7 +150,7 @@ def longest_growth(rows: tuple[KeptRow, ...]) -> tuple[KeptRow, ...]:
         if stretch and row.num_kept < stretch[-1].num_kept:
             stretch = []
         stretch.append(row)
-        if not best or row.num_kept - stretch[0].num_kept > best[-1].num_kept - best[0].num_kept:
+        if not best or row.num_kept - stretch[0].num_kept >= best[-1].num_kept - best[0].num_kept:
             best = list(stretch)
     if not best or best[-1].kind == "bounded deque":
         return ()

@@ -73,6 +73,10 @@ def matters(known: Known, row: WarningRow, run: Trace) -> bool:
         return result is not None and math.prod(result) > max(math.prod(given), math.prod(target))
     if known.name == "checkpoint-without-gradient":
         return any(lost_gradients(run))
+    if known.name == "checkpoint-lacks-keys":  # of two names of one tensor, one is saved
+        tied = {name for row in run.parameters for name in (row.name, *row.also_named)
+                if row.also_named}  # fmt: skip
+        return not set(re.findall(r"'([^']+)'", row.message)) <= tied
     return True
 
 

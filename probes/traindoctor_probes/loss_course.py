@@ -104,7 +104,10 @@ def diverges(course: Course, options: Options) -> bool:
     if not math.isfinite(start):
         return False
     last_quarter = course.losses[-max(len(course.losses) // 4, window) :]
-    return end >= options.factor * start and min(last_quarter) >= options.floor_factor * start
+    highest = max(filter(math.isfinite, course.losses))
+    climbs = highest >= options.floor_factor * start  # else it became NaN from one step to the next
+    lowest = min(last_quarter)
+    return climbs and end >= options.factor * start and lowest >= options.floor_factor * start
 
 
 def rises(course: Course, options: Options) -> bool:
@@ -175,7 +178,6 @@ def diverging(
         f"Over {counted(steps, 'step')} the loss went from {figure(start)}, with "
         f"{figure(lowest)} at its lowest, to {_said(end)}{rising}.{cure}",
         confidence=None if healed is not None else Confidence.LIKELY,
-        explains=None if healed is not None else (),
         mechanism="A step is right where the gradient was taken. One that reaches across the "
         "valley ends higher than it began, with a larger gradient, and the next one is larger yet.",
         location=first_location([*schedules, *built, run.setup.factory]),

@@ -60,7 +60,7 @@ LOSS = Rule(
             after="loss = F.cross_entropy(logits, targets)",
         ),
     ),
-    explains=("TD6",),
+    explains=("TD6", "TD806"),
 )
 WHY = {
     "log": "has no value below 0, and is -inf at 0",
@@ -127,7 +127,9 @@ def first_bad_step(run: Trace) -> int | None:
 
 def explained(spoiled: bool) -> tuple[str, ...]:
     """Return what a loss accounts for: less if the weights were ruined before it."""
-    return ("TD6",) if spoiled else ("TD203", "TD405", "TD408", "TD414", "TD418", "TD6")
+    always = ("TD6", "TD806")
+    more = ("TD105", "TD203", "TD205", "TD405", "TD408", "TD414", "TD418")
+    return always if spoiled else (*more, *always)
 
 
 def num_bad(values: list[float]) -> int:

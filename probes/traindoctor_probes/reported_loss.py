@@ -107,11 +107,13 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     series: dict[tuple[Place, str], list[ReportRow]] = {}
     for row in run.reports:
         series.setdefault((row.place, row.name), []).append(row)
+    hiding = [row for row in run.reports if hides_nan(row)]
+    if hiding:  # one is enough: whoever else makes a mean of them does so after this one
+        first = min(hiding, key=lambda row: row.backward)
+        yield filtered(first, series[first.place, first.name])
+        return
     for rows in series.values():
-        hiding = [row for row in rows if hides_nan(row)]
-        if hiding:
-            yield filtered(hiding[0], rows)
-        elif len(rows) >= LEAST_REPORTS and digits(rows) >= LEAST_DIGITS:
+        if len(rows) >= LEAST_REPORTS and digits(rows) >= LEAST_DIGITS:
             yield from compared(ask, run, rows)
 
 

@@ -47,7 +47,7 @@ FLIPS = Rule(
     code="TD216",
     name="trainability-flips",
     severity=Severity.WARNING,
-    title="{num_changed} are {what} after step {step}",
+    title="{num_changed} {what} after step {step}",
     what="The set of parameters that require gradients changes during the run.",
     why="What is frozen by the way is not trained from there on, and nothing says so.",
     known_limits="A schedule is recognised by a condition on the epoch or step, or by a function's "
@@ -94,10 +94,11 @@ def changed(
     names = first.frozen if is_frozen else first.unfrozen
     number = counted(first.num_frozen if is_frozen else first.num_unfrozen, "parameter")
     what = "frozen" if is_frozen else "unfrozen"
+    were = "was" if number.startswith("1 ") else "were"
     steps = [place for place in (row.place for row in run.steps) if place]
     return FLIPS.finding(
         f"Of {first.num_held} parameters that the optimizer holds, {number} "
-        f"{'was' if number.startswith('1 ') else 'were'} {what} between its steps {first.step} and "
+        f"{were} {what} between its steps {first.step} and "
         f"{first.step + 1}: {grouped(names)}. {first.num_trainable} are trained from there on; "
         f"in all, {counted(len(rows), 'change')} in {counted(len(run.steps), 'step')}.",
         severity=Severity.INFO if is_schedule else None,
@@ -113,7 +114,7 @@ def changed(
         ],
         subject=f"{what} {first.optimizer}",
         num_changed=number,
-        what=what,
+        what=f"{'is' if were == 'was' else 'are'} {what}",
         step=first.step,
     )
 

@@ -90,14 +90,24 @@ def is_validation(row: ServedRow) -> bool:
 
 
 def calls_train(source: tuple[SourceRow, ...], row: ServedRow) -> bool:
-    """Tell whether the function that validates, and does not train, sets train mode itself."""
-    function = function_at(source, row.place)
-    called = {
-        node.func.attr: node
-        for node in (ast.walk(function) if function else ())
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    }
-    return "train" in called and bool(called.keys().isdisjoint({"backward", "step", "zero_grad"}))
+    """Tell whether train mode is set for these very calls: no other loop has come in between."""
+    function, line = function_at(source, row.place), row.place.line or 0
+    nodes = list(ast.walk(function)) if function else []
+    setting = [
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "train"
+        and node.lineno < line
+        and not any(isinstance(arg, ast.Constant) and arg.value is False for arg in node.args)
+    ]
+    loops = [
+        node
+        for node in nodes
+        if isinstance(node, ast.For | ast.While) and (node.end_lineno or 0) < line
+    ]
+    return bool(setting) and not any(loop.lineno > max(setting) for loop in loops)
 
 
 def in_train_mode(row: ServedRow) -> Finding:

@@ -48,7 +48,7 @@ WEIGHTS = Rule(
             after="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
         ),
     ),
-    explains=("TD6",),
+    explains=("TD6", "TD806"),
 )
 
 
@@ -95,7 +95,7 @@ def ruined_by(run: Trace, step: int) -> Finding:
             Evidence("gradients not finite at that step", len(bad_gradients), 0),
             Evidence("tensors with zero gradients among them", len(zero)),
         ],
-        explains=("TD102", "TD203", "TD408", "TD6") if by_step and zero else ("TD6",),
+        explains=(*(("TD102", "TD203", "TD408") if by_step and zero else ()), *WEIGHTS.explains),
         num_ruined=len(ruined),
         num_parameters=len({row.parameter for row in run.updates}),
         step=step,

@@ -68,10 +68,14 @@ class Part:
         try:
             return look(*facts)
         except Exception as error:
-            self.is_off = True
-            note = f"{type(self).__name__}: {type(error).__name__}: {error}"
-            self.state.recorder.facts.setdefault("switched_off", []).append(note)
+            self.switch_off(error)
             return None
+
+    def switch_off(self, error: Exception) -> None:
+        """Look at nothing any more, and say why."""
+        self.is_off = True
+        note = f"{type(self).__name__}: {type(error).__name__}: {error}"
+        self.state.recorder.facts.setdefault("switched_off", []).append(note)
 
     def installed(self) -> AbstractContextManager[Any]:
         """Install what this part needs besides being told."""

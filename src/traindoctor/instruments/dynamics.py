@@ -8,7 +8,7 @@ A part that fails is switched off and named in the fact `switched_off`; the run 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,16 @@ from traindoctor.instruments.logged import Logged
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.reported import Reported
 from traindoctor.instruments.served import Served
+
+EVENTS = (
+    "backward_begins",
+    "gradient_begins",
+    "step_begins",
+    "call_begins",
+    "call_ends",
+    "inner_ends",
+    "write",
+)
 
 
 @contextmanager
@@ -66,10 +76,22 @@ class Dynamics:
             Logged(self.state),
         ]
 
+        self.listeners = {name: self._listening(name) for name in EVENTS}
+
+    def _listening(self, event: str) -> list[tuple[Part, Callable[..., Any]]]:
+        """Return the parts that do something at an event, with what they do."""
+        idle = getattr(Part, event)
+        return [(p, getattr(p, event)) for p in self.parts if getattr(type(p), event) is not idle]
+
     def tell(self, event: str, *facts: Any) -> None:
-        """Let every part know; one that raises is not asked again."""
-        for part in self.parts:
-            part.safely(getattr(part, event), *facts)
+        """Let the parts know; one that raises is not asked again."""
+        for part, act in self.listeners[event]:
+            if part.is_off:
+                continue
+            try:
+                act(*facts)
+            except Exception as error:  # an instrument's failure is not the user's
+                part.switch_off(error)
 
     def step_begins(self, optimizer: Any) -> None:
         """Take in a step; the first of an optimizer tells what is trained."""

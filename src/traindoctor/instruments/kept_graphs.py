@@ -63,7 +63,7 @@ class KeptGraphs(Part):
         self.alive: dict[int, int] = {}  # canaries, by the pass they came before
         self.walked: list[_Walked] = []
         self.rows: list[KeptRow] = []
-        self.latest: KeptRow | None = None  # at the last pass
+        self.latest = (-1, 0)  # the last pass, and what was kept then
         self.next_row = 0
         self.asked: list[int] = list(ASKED_AT)
         self.holder: Holder | None = None
@@ -80,9 +80,9 @@ class KeptGraphs(Part):
             self.asked.pop(0)
             oldest = number - NUM_RECENT
             self.holder = holder_of(sys._getframe(1), CANARY, oldest) or self.holder
-        self.latest = self._row(number, kept)
+        self.latest = (number, kept)
         if number >= self.next_row:
-            self.rows.append(self.latest)
+            self.rows.append(self._row(number, kept))
             self.next_row = number + 1 if number < NUM_ROWS else int(number * GROWTH)
 
     def gradient_begins(self, output: Any) -> None:
@@ -102,8 +102,8 @@ class KeptGraphs(Part):
     def write(self) -> None:
         """Write the first graphs, and how many were kept as the run went on."""
         recorder = self.state.recorder
-        latest = [row for row in (self.latest,) if row and row not in self.rows[-1:]]
-        recorder.kept[:] = [*self.rows, *latest]
+        is_told = not self.rows or self.rows[-1].backward == self.latest[0]
+        recorder.kept[:] = [*self.rows, *([] if is_told else [self._row(*self.latest)])]
         recorder.graphs[:] = [
             GraphRow(
                 backward=index,

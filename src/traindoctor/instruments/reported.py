@@ -15,11 +15,11 @@ from typing import Any
 
 from traindoctor.instruments.dynamic import Part, State
 from traindoctor.instruments.said import is_plain, losses_said, resolution
-from traindoctor.instruments.served import Served
+from traindoctor.instruments.served import MOST_SIZES, Served
 from traindoctor.target.usercode import is_user_file, user_place
 from traindoctor.trace import Place, ReportRow, WindowRow
 
-MOST_LOSSES = 8192  # differentiated; what is reported after them is not looked at
+MOST_LOSSES = MOST_SIZES  # differentiated; what is reported after them is not looked at
 MOST_SERIES = 16
 MOST_REPORTS = 64  # of one series
 MOST_TEXT = 2000  # characters of one line

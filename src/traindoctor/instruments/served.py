@@ -19,6 +19,7 @@ from traindoctor.trace import Place, ServedRow
 MOST_DATASETS = 64
 MOST_LOOKS = 3  # calls of one module over one data set in which its layers are looked at
 MOST_NAMES = 50
+MOST_SIZES = 8192  # backward passes after which nobody asks for a batch's size any more
 
 
 @dataclass(slots=True)
@@ -119,7 +120,8 @@ class Served(Part):
         self.close()
         if data is not None:
             data.num_batches += 1
-            self.window = _Window(data, self.state.num_passes, batch_size(batch))
+            size = batch_size(batch) if self.state.num_backwards < MOST_SIZES else None
+            self.window = _Window(data, self.state.num_passes, size)
 
     def close(self) -> None:
         """End the window that is open: it was trained in, or its calls are counted."""

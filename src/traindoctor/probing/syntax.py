@@ -64,6 +64,8 @@ def additions(source: Iterable[SourceRow], name: str) -> list[tuple[Place, ast.e
     for row in source:
         for node in ast.walk(_tree(row.text)):
             target = _added_to(node)
+            while isinstance(target, ast.Subscript):
+                target = target.value
             if target is not None and last_name(target) == name:
                 found.append((at(row, node), target))
     return found
@@ -186,7 +188,7 @@ def _added_to(node: ast.AST) -> ast.expr | None:
     if isinstance(node, ast.Assign) and len(node.targets) == 1:
         target = node.targets[0]
         if isinstance(target, ast.Subscript):
-            return target.value
+            return target
         if isinstance(target, ast.Name | ast.Attribute):
             inside = {ast.unparse(inner) for inner in ast.walk(node.value)}
             return target if ast.unparse(target) in inside else None

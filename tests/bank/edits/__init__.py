@@ -6,6 +6,7 @@ from tests.bank.edits import (
     batch,
     control,
     data,
+    dynamics,
     gradients,
     handling,
     labels,
@@ -26,6 +27,7 @@ FAULTS = (
     *learning.FAULTS,
     *control.FAULTS,
     *data.FAULTS,
+    *dynamics.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -38,4 +40,5 @@ NEAR_MISSES = (
     *learning.NEAR_MISSES,
     *control.NEAR_MISSES,
     *data.NEAR_MISSES,
+    *dynamics.NEAR_MISSES,
 )
