@@ -92,17 +92,15 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 
 def lost(run: Trace, row: HandledRow) -> set[int]:
     """Return the batches in which it was caught that no backward pass, or no step, was taken on."""
-    stepped = {step.batch for step in run.steps}
-    reached = {row.batch for row in run.backwards} | stepped
-    never = {batch for batch in row.batches if batch >= 0} - reached
+    never = run.lost(batch for batch in row.batches if batch >= 0)
     if run.setup.accumulation_steps == 1:
-        never |= set(row.after_backward) - stepped
+        never |= set(row.after_backward) - {step.batch for step in run.steps}
     return never
 
 
 def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
     """Return the finding for one handler; the row that was caught most often leads."""
-    first, num_batches = rows[0], len(run.batches)
+    first, num_batches = rows[0], run.num_batches
     batches = set[int]().union(*(lost(run, row) for row in rows))
     share = len(batches) / num_batches if num_batches else 1.0
     times = sum(row.count for row in rows)
@@ -125,8 +123,8 @@ def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
         evidence=[
             Evidence("batches lost", len(batches), 0),
             Evidence("batches served", num_batches),
-            Evidence("backward passes", len(run.backwards), num_batches),
-            Evidence("optimizer steps", len(run.steps)),
+            Evidence("backward passes", run.num_backwards, num_batches),
+            Evidence("optimizer steps", run.num_steps),
             Evidence("exceptions caught here", times, 0),
             *(Evidence(f"raised at {_at(row)}", _headline(row)) for row in rows[:4]),
         ],

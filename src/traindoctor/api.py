@@ -63,7 +63,7 @@ def check(
         Occasion(
             reference=setup.reference or type(setup.model).__name__,
             command="traindoctor.check(...)",
-            verify=f"traindoctor check {setup.reference}".rstrip(),
+            verify=f"traindoctor check {setup.reference}".rstrip() + " --select CODE",
             duration_seconds=time.perf_counter() - start,
             required=frozenset(probe.name for probe in all_probes() if probe.core),
         ),

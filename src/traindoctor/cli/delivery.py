@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from traindoctor.config import Config
 from traindoctor.errors import UsageError, nearest
@@ -24,8 +25,9 @@ class Delivery:
         UsageError: a file's ending names no format.
     """
 
-    def __init__(self, config: Config, verbosity: int) -> None:
+    def __init__(self, config: Config, verbosity: int, stream: TextIO | None = None) -> None:
         self.verbosity = verbosity
+        self.stream = stream or sys.stdout  # what is not written to a file
         self.form = config.format
         self.files = {path: _form_of(path) for path in config.report}
         self.output = config.output
@@ -57,9 +59,9 @@ class Delivery:
         lost = [form for path, form in self.files.items() if not self._write(report, path, form)]
         form = self.form or "text"
         if self.output is None and not (is_told and form == "text"):
-            _print(report, form, self.verbosity)
+            _print(report, form, self.verbosity, self.stream)
         for unwritten in lost:
-            _print(report, unwritten, self.verbosity)
+            _print(report, unwritten, self.verbosity, self.stream)
         return not lost
 
     def _write(self, report: Report, path: Path, form: str) -> bool:
@@ -81,22 +83,22 @@ def _form_of(path: Path) -> str:
     return form
 
 
-def _print(report: Report, form: str, verbosity: int) -> None:
-    """Write to stdout: text as the terminal can show it, machine formats as UTF-8."""
-    look = _look(verbosity)
-    encoding = (sys.stdout.encoding or "ascii") if form == "text" else "utf-8"
-    sys.stdout.buffer.write(render(report, form, look).encode(encoding, "backslashreplace"))
-    sys.stdout.buffer.flush()
+def _print(report: Report, form: str, verbosity: int, stream: TextIO) -> None:
+    """Write to a stream: text as the terminal can show it, machine formats as UTF-8."""
+    look = _look(verbosity, stream)
+    encoding = (stream.encoding or "ascii") if form == "text" else "utf-8"
+    stream.buffer.write(render(report, form, look).encode(encoding, "backslashreplace"))
+    stream.buffer.flush()
 
 
-def _look(verbosity: int) -> Look:
-    is_terminal = sys.stdout.isatty()
+def _look(verbosity: int, stream: TextIO) -> Look:
+    is_terminal = stream.isatty()
     is_plain = "NO_COLOR" in os.environ or "CI" in os.environ or os.environ.get("TERM") == "dumb"
     columns = min(shutil.get_terminal_size().columns, MOST_COLUMNS) if is_terminal else 80
     return Look(
         width=columns,
         color=is_terminal and not is_plain,
-        unicode=_can_show(sys.stdout.encoding or "ascii"),
+        unicode=_can_show(stream.encoding or "ascii"),
         verbosity=verbosity,
     )
 

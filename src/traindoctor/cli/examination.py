@@ -25,7 +25,7 @@ from traindoctor.report.renderers.page import harmless
 from traindoctor.worker.supervisor import Supervisor
 
 # The flags that the environment and pyproject.toml can set as well.
-_SETTINGS = (
+SETTINGS = (
     "select",
     "extend_select",
     "ignore",
@@ -49,12 +49,12 @@ class Examination:
     """
 
     def __init__(self, command: str, flags: Flags, focus: Focus | None) -> None:
-        given = {name: getattr(flags, name) for name in _SETTINGS}
+        given = {name: getattr(flags, name) for name in SETTINGS}
         self.flags = flags
         self.config = load_config(given, file=flags.config)
         self.delivery = Delivery(self.config, int(flags.verbose) - int(flags.quiet))
         for provider, reason in broken_providers():
-            _say(f"the probes of {provider!r} are left out: {reason}")
+            say(f"the probes of {provider!r} are left out: {reason}")
         self.plan = plan(command, flags, self.config, all_probes(), all_rules(), focus)
 
     def run(self) -> int:
@@ -107,12 +107,12 @@ class Examination:
     def _tell_failure(self, events: list[Event], last_output: str) -> None:
         for event in events:
             if isinstance(event, LoadFailed):
-                _say(_shown(event.message))
+                say(shown(event.message))
                 if event.details:
-                    print(_shown(event.details), file=sys.stderr)
+                    print(shown(event.details), file=sys.stderr)
         if last_output and not (self.flags.verbose or self.flags.quiet):
             print("  before it died it printed:", file=sys.stderr)
-            for line in _shown(last_output).splitlines():
+            for line in shown(last_output).splitlines():
                 print(f"  | {line}", file=sys.stderr)
 
 
@@ -146,12 +146,13 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Return text with paths relative to the working directory, fit for a terminal."""
     return harmless(text.replace(str(Path.cwd()) + os.sep, ""))
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Write a line of our own to stderr."""
     print(f"traindoctor: {message}", file=sys.stderr)
 
 

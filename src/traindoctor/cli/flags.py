@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Optional, get_type_hints
@@ -83,9 +83,15 @@ class Flags:
     quiet: Annotated[bool, _option("-q", "--quiet", help="The verdict alone.")] = False
 
 
-def with_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the shared flags; it takes them as one `Flags`, its own as they are."""
+def with_flags(command: Callable[..., None], without: Sequence[str] = ()) -> Callable[..., None]:
+    """Give a command the shared flags; it takes them as one `Flags`, its own as they are.
+
+    Args:
+        command: takes a `Flags`, then keyword-only parameters of its own.
+        without: flags that mean nothing to it.
+    """
     hints = get_type_hints(Flags, include_extras=True)
+    taken = [item for item in fields(Flags) if item.name not in without]
     shared = [
         inspect.Parameter(
             item.name,
@@ -93,18 +99,18 @@ def with_flags(command: Callable[..., None]) -> Callable[..., None]:
             default=item.default,
             annotation=hints[item.name],
         )
-        for item in fields(Flags)
+        for item in taken
     ]
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
 
     @functools.wraps(command)
     def flat(**values: Any) -> None:
-        flags = Flags(**{item.name: values.pop(item.name) for item in fields(Flags)})
+        flags = Flags(**{item.name: values.pop(item.name) for item in taken})
         command(flags, **values)
 
-    target, *rest = shared
-    parameters = [target, *own, *rest]
+    target = [p for p in shared if p.name == "target"]
+    parameters = [*target, *own, *(p for p in shared if p.name != "target")]
     flat.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {p.name: p.annotation for p in parameters}
     return flat

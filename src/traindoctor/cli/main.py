@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from traindoctor import __version__
-from traindoctor.cli import examine, manual
+from traindoctor.cli import examine, manual, watch
 from traindoctor.errors import TargetError, TrainDoctorError
 
 EXIT_INTERNAL, EXIT_INTERRUPTED = 3, 130
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 examine.register(app)
+watch.register(app)
 manual.register(app)
 
 

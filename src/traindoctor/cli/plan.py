@@ -79,7 +79,7 @@ def plan(
         UsageError: the command line or the configuration asks for what there is not.
     """
     _check_target(command, flags)
-    options = _checked_options(config.probes, probes)
+    options = checked_options(config.probes, probes)
     for name, settings in focus.options.items() if focus else ():
         options[name] = options.get(name, {}) | dict(settings)
     codes = select_rules(
@@ -145,10 +145,10 @@ def _again(command: str, flags: Flags) -> str:
         words += [name, value] if value else []
     for pair in flags.arg or []:
         words += ["--arg", pair]
-    return shlex.join(words)
+    return shlex.join(words) + " --select CODE"
 
 
-def _checked_options(
+def checked_options(
     tables: Mapping[str, Mapping[str, Any]], probes: Sequence[Probe]
 ) -> dict[str, dict[str, Any]]:
     """Return the settings of probes, each of the type that its probe declares."""

@@ -99,6 +99,10 @@ class Lab:
                 )
         return replace(experiment, **settings)
 
+    def refusal(self, experiment: Experiment) -> str | None:  # noqa: ARG002
+        """Return why an experiment cannot be had: here every one can."""
+        return None
+
     def perform(self, experiment: Experiment) -> Trace:
         """Run an experiment from the same seed as any other, then give the setup back."""
         self._give_lazy_parameters_their_shapes()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.recorder import BATCH, Recorder
 from traindoctor.target.usercode import user_place
-from traindoctor.trace import BackwardRow
+from traindoctor.trace import BackwardRow, Place
 
 if TYPE_CHECKING:
     import torch
@@ -29,48 +29,82 @@ def backwards_seen(recorder: Recorder, parameters: Sequence[torch.nn.Parameter])
 
     original, original_grad = torch.autograd.backward, torch.autograd.grad
 
+    def grad(*args: Any, **kwargs: Any) -> Any:
+        # A penalty's gradient is part of a loss to come; one without a graph is a pass of its own.
+        recorder.num_passes += not kwargs.get("create_graph")
+        return original_grad(*args, **kwargs)
+
+    torch.autograd.backward = watched_backward(original, recorder, parameters)
+    torch.autograd.grad = grad
+    try:
+        yield
+    finally:
+        torch.autograd.backward, torch.autograd.grad = original, original_grad
+
+
+def watched_backward(
+    original: Callable[..., Any], recorder: Recorder, parameters: Sequence[torch.nn.Parameter]
+) -> Callable[..., Any]:
+    """Return `torch.autograd.backward` as it is, recorded."""
+    watch = BackwardWatch(recorder, parameters)
+
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-        place = user_place(sys._getframe(1))
-        before = present(parameters)
+        watch.begins(tensors, kwargs, user_place(sys._getframe(1)))
+        start = recorder.clock()
+        result = original(tensors, *args, **kwargs)
+        watch.ends(recorder.clock() - start)
+        return result
+
+    return backward
+
+
+class BackwardWatch:
+    """What is to be called before and after each backward pass; one that raises has no end.
+
+    Args:
+        recorder: takes the rows.
+        parameters: their gradients are counted; without any, neither they nor the graph's nodes.
+    """
+
+    def __init__(self, recorder: Recorder, parameters: Sequence[torch.nn.Parameter]) -> None:
+        self.recorder, self.parameters = recorder, parameters
+        self.facts: dict[str, Any] = {}
+
+    def begins(self, tensors: Any, kwargs: Mapping[str, Any], place: Place) -> None:
+        """Take in what is to be differentiated, with the keywords of the call and its line."""
+        recorder = self.recorder
+        before = present(self.parameters)
         recorder.ledger.backward_begins(before)
         for listener in recorder.on_backward:
             listener()
         loss = _value(tensors)
         recorder.num_passes += 1
         recorder.last_loss = tensors if not isinstance(tensors, list | tuple) else tensors[0]
-        nodes = graph_nodes(recorder.last_loss.grad_fn) if parameters else []
-        start = recorder.clock()
-        result = original(tensors, *args, **kwargs)
-        seconds = recorder.clock() - start
-        after = present(parameters)
+        nodes = graph_nodes(recorder.last_loss.grad_fn) if self.parameters else []
+        self.facts = {
+            "step": recorder.step,
+            "batch": recorder.batch,
+            "loss": loss,
+            "num_present_before": len(before),
+            "retain_graph": bool(kwargs.get("retain_graph")),
+            "num_nodes": len(nodes),
+            "through": tuple(sorted({n.metadata[BATCH] for n in nodes if BATCH in n.metadata})),
+            "place": place,
+        }
+
+    def ends(self, seconds: float) -> None:
+        """Take in that it is over, and how long it took."""
+        recorder = self.recorder
+        after = present(self.parameters)
         recorder.ledger.backward_ends(after)
         recorder.backwards.append(
             BackwardRow(
                 index=len(recorder.backwards),
-                step=recorder.step,
-                batch=recorder.batch,
-                loss=loss,
-                num_present_before=len(before),
                 num_present_after=len(after),
-                retain_graph=bool(kwargs.get("retain_graph")),
-                num_nodes=len(nodes),
-                through=tuple(sorted({n.metadata[BATCH] for n in nodes if BATCH in n.metadata})),
                 seconds=seconds,
-                place=place,
+                **self.facts,
             )
         )
-        return result
-
-    def grad(*args: Any, **kwargs: Any) -> Any:
-        # A penalty's gradient is part of a loss to come; one without a graph is a pass of its own.
-        recorder.num_passes += not kwargs.get("create_graph")
-        return original_grad(*args, **kwargs)
-
-    torch.autograd.backward, torch.autograd.grad = backward, grad
-    try:
-        yield
-    finally:
-        torch.autograd.backward, torch.autograd.grad = original, original_grad
 
 
 @contextmanager

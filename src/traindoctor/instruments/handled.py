@@ -21,18 +21,18 @@ _CALL = os.path.join("nn", "modules", "module.py")  # where torch calls a forwar
 @contextmanager
 def handled_seen(recorder: Recorder) -> Iterator[None]:
     """Record every exception that the user's code catches while inside, and its counted lines."""
-    watch = _Watch(recorder)
+    watch = HandledWatch(recorder)
     try:
         with listening(watch):
             yield
     finally:
         recorder.handled += watch.rows()
-        recorder.counts += [
-            CountRow(place=place, count=watch.counts[key]) for key, place in watch.places.items()
-        ]
+        recorder.counts += watch.count_rows()
 
 
-class _Watch(Caught):
+class HandledWatch(Caught):
+    """Hears woven code, and knows from a recorder where in the run it is."""
+
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
         self.recorder = recorder
@@ -40,11 +40,13 @@ class _Watch(Caught):
         self.places: dict[tuple[CodeType, int], Place] = {}
 
     def where(self) -> tuple[int, bool]:
+        """Return the batch, and whether it waits for a step after its backward pass."""
         recorder, batch = self.recorder, self.recorder.batch
         done = bool(recorder.backwards) and recorder.backwards[-1].batch == batch
         return batch, done and not (recorder.steps and recorder.steps[-1].batch == batch)
 
     def facts(self) -> dict[str, Any]:
+        """Return the phase and the module whose forward runs."""
         running = self.recorder.running[-1] if self.recorder.running else {}
         return {
             "phase": self.recorder.phase or "fetch",
@@ -53,12 +55,14 @@ class _Watch(Caught):
         }
 
     def counted(self, frame: FrameType) -> None:
+        """Count a line that adds to a total."""
         key = (frame.f_code, frame.f_lineno)
         if key not in self.places:
             self.places[key] = place_of(frame)
         self.counts[key] += 1
 
     def caught(self, frame: FrameType, error: BaseException) -> None:
+        """Take it in, and that the forwards which it left will not return."""
         super().caught(frame, error)
         if not _is_inside_forward(frame):
             self.recorder.running.clear()  # those forwards will not return
@@ -66,10 +70,15 @@ class _Watch(Caught):
     def rows(self) -> tuple[HandledRow, ...]:
         """Return the rows without what was caught last and ended the run all the same."""
         ended = self.recorder.exceptions[-1:]
-        if self.order and ended and ended[0].message == self.order[-1][0].facts["message"]:
-            seen, batch = self.order[-1]
-            seen.batches[batch] -= 1
+        if self.last and ended and ended[0].message == self.last[0].facts["message"]:
+            seen, batch = self.last
+            seen.take_back(batch)
+            self.last = None
         return super().rows()
+
+    def count_rows(self) -> list[CountRow]:
+        """Return how often each counted line ran."""
+        return [CountRow(place=place, count=self.counts[key]) for key, place in self.places.items()]
 
 
 def _is_inside_forward(frame: FrameType | None) -> bool:

@@ -60,6 +60,20 @@ class ModuleCalls:
                 handle.remove()
             self.recorder.on_backward.clear()
 
+    def hooks(self) -> dict[int, tuple[Any, Any]]:
+        """Return what to call before and after each module's call, by its `id`.
+
+        For whoever sees the calls by other means than hooks.
+        """
+        self.recorder.on_backward.append(self._note_modes)
+        return {
+            id(self.anatomy.setup.model.get_submodule(row.path)): (
+                self._enter(row),
+                self._leave(row.path),
+            )
+            for row in self.anatomy.modules
+        }
+
     def _note_modes(self) -> None:
         """Keep the mode in which each module was called for the backward pass that begins."""
         for seen in self.seen.values():

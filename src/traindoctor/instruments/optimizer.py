@@ -38,7 +38,7 @@ def steps_seen(
         register_optimizer_step_pre_hook,
     )
 
-    watch = _Watch(recorder, names, orphans, detail, known)
+    watch = StepWatch(recorder, names, orphans, detail, known)
     handles = [
         register_optimizer_step_pre_hook(watch.before),
         register_optimizer_step_post_hook(watch.after),
@@ -50,7 +50,9 @@ def steps_seen(
             handle.remove()
 
 
-class _Watch:
+class StepWatch:
+    """What torch's step hooks call, before and after each step."""
+
     def __init__(
         self,
         recorder: Recorder,
@@ -60,12 +62,17 @@ class _Watch:
         known: Sequence[torch.optim.Optimizer],
     ) -> None:
         self.recorder, self.names, self.orphans, self.detail = recorder, names, orphans, detail
-        self.keep: list[Any] = list(known)  # holds the optimizers, so that ids stay theirs
-        self.numbers = {id(optimizer): number for number, optimizer in enumerate(known)}
+        self.keep: list[Any] = []  # holds the optimizers, so that ids stay theirs
+        self.know(known)
         # By optimizer: the weights' norms before and after its last step.
         self.weights: dict[int, tuple[list[float], list[float]]] = {}
         self.last_backward: dict[int, int] = {}
         self.open: dict[int, dict[str, Any]] = {}
+
+    def know(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Number optimizers in this order, before any of them has stepped."""
+        self.keep[:] = optimizers
+        self.numbers = {id(optimizer): number for number, optimizer in enumerate(optimizers)}
 
     def before(self, optimizer: Any, *_: Any) -> None:
         """Note the state before a step. Re-entry through `super().step()` counts once."""

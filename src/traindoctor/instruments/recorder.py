@@ -88,12 +88,13 @@ class Recorder:
         except Stopped:
             raise
         except Exception as error:  # the user's code may raise anything
-            self.exceptions.append(self._row(error))
+            self.exceptions.append(self.row_of(error))
             raise Stopped from error
         finally:
             self.phase = before
 
-    def _row(self, error: Exception) -> ExceptionRow:
+    def row_of(self, error: BaseException) -> ExceptionRow:
+        """Return an exception as a row, with the module whose forward it left."""
         innermost = self.running[-1] if self.running else {}
         is_refusal = self.refused is not None and self.refused[0] in (error, error.__context__)
         refused = self.refused[1] if self.refused and is_refusal else {}

@@ -6,11 +6,41 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import Place, WarningRow
+
+MOST_KINDS = 200  # of warnings that are told apart
+
+
+@contextmanager
+def warnings_overheard(recorder: Recorder) -> Iterator[None]:
+    """Record the warnings that are shown while inside; they are shown as they would be."""
+    original = warnings.showwarning
+    found: dict[tuple[str, str, Place], int] = {}
+
+    def show(message: Any, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+        key = (category.__name__, str(message), user_place(sys._getframe(1)))
+        if key not in found and len(found) < MOST_KINDS:
+            found[key] = len(recorder.warnings)
+            kind, text, place = key
+            recorder.warnings.append(
+                WarningRow(category=kind, message=text[:1000], place=place, count=0)
+            )
+        if key in found:
+            row = recorder.warnings[found[key]]
+            recorder.warnings[found[key]] = replace(row, count=row.count + 1)
+        original(message, category, *args, **kwargs)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        if warnings.showwarning is show:
+            warnings.showwarning = original
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import linecache
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from traindoctor.errors import CannotJudge, ExperimentFailed
 from traindoctor.probing.events import (
@@ -24,16 +24,37 @@ from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Severity
 
 if TYPE_CHECKING:
-    from traindoctor.experiments import Experiment, Lab
+    from traindoctor.experiments import Experiment
     from traindoctor.trace import Trace
 
 Emit = Callable[[Event], None]
+
+
+class Laboratory(Protocol):
+    """Where traces come from: a lab that runs experiments, or the record of a run."""
+
+    clock: Callable[[], float]
+    on_progress: Callable[[int, int, str], None]
+
+    def adjusted(self, experiment: Experiment) -> Experiment:
+        """Return the experiment with the user's settings."""
+        ...
+
+    def refusal(self, experiment: Experiment) -> str | None:
+        """Return why an experiment cannot be had, or None."""
+        ...
+
+    def perform(self, experiment: Experiment) -> Trace:
+        """Return an experiment's trace."""
+        ...
+
+
 _SUPPRESSION = re.compile(r"#\s*traindoctor:\s*ignore\[([A-Z0-9,\s]+)\]\s*(.*)")
 
 
 def run_probes(
     probes: Sequence[Probe],
-    lab: Lab,
+    lab: Laboratory,
     *,
     rules: frozenset[str],
     emit: Emit,
@@ -105,7 +126,7 @@ def _run_one(
 class _Ask:
     """Performs an experiment once, says so, and remembers what came of it."""
 
-    def __init__(self, lab: Lab, emit: Emit, unavailable: Mapping[str, str]) -> None:
+    def __init__(self, lab: Laboratory, emit: Emit, unavailable: Mapping[str, str]) -> None:
         self.lab, self.emit, self.unavailable = lab, emit, unavailable
         self.outcomes: dict[Experiment, Trace | str] = {}
 
@@ -119,8 +140,9 @@ class _Ask:
         return outcome
 
     def _perform(self, experiment: Experiment) -> Trace | str:
-        if experiment.key in self.unavailable:
-            return self.unavailable[experiment.key]
+        refusal = self.unavailable.get(experiment.key) or self.lab.refusal(experiment)
+        if refusal:
+            return refusal
         self.emit(ExperimentStarted(key=experiment.key, name=experiment.name))
         start = self.lab.clock()
         self.lab.on_progress = lambda done, total, note: self.emit(

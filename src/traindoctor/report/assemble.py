@@ -44,7 +44,7 @@ class Occasion:
     Attributes:
         reference: the target as the user named it.
         command: the command line as typed.
-        verify: a command line that takes ` --select CODE` to look for one fault again.
+        verify: a command line that looks for one fault again; `CODE` in it stands for its code.
         duration_seconds: of the whole examination.
         required: the probes that must have passed for the verdict "healthy".
         folder: the working directory, which places are written relative to.
@@ -115,7 +115,7 @@ def _reported(item: Diagnosed, verify: str, home: str) -> ReportedFinding:
         evidence=finding.evidence,
         series=finding.series,
         remedies=finding.remedies,
-        verify=(f"{verify} --select {finding.code}",),
+        verify=(verify.replace("CODE", finding.code),),
         fingerprint=_fingerprint(finding, home),
         snippet=snippet(finding.location),
     )
@@ -193,7 +193,7 @@ def _measurements(measured: Sequence[ExperimentEnded]) -> dict[str, Any]:
 
 def _target(loaded: TargetLoaded | None, reference: str) -> TargetRecord:
     model = None
-    if loaded is not None:
+    if loaded is not None and loaded.model_class:
         model = ModelRecord(
             class_name=loaded.model_class,
             parameters=loaded.num_parameters,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -22,8 +22,10 @@ def _caller(built: object, frame: FrameType | None) -> FrameType | None:
 
 
 @contextmanager
-def births() -> Iterator[dict[int, Place]]:
+def births(notice: Callable[[Any], None] = lambda _: None) -> Iterator[dict[int, Place]]:
     """Collect places by `id` while inside; the last one built under an `id` counts.
+
+    `notice` is given each object whose constructor begins.
 
     The constructors that every optimizer and every module passes through are replaced, and
     come back afterwards. A few microseconds an object.
@@ -37,6 +39,7 @@ def births() -> Iterator[dict[int, Place]]:
     def noting(original: Any) -> Any:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
             places[id(self)] = user_place(_caller(self, sys._getframe(1)))
+            notice(self)
             original(self, *args, **kwargs)
 
         return init

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
@@ -19,6 +20,7 @@ from traindoctor.trace import HandledRow, Place
 
 # Left on a caught exception, to know it again; holding it would hold every tensor of its frames.
 _MARK = "__traindoctor__"
+MOST_BATCHES = 1000  # that are told apart, for each handler and raising line
 
 
 @dataclass(slots=True)
@@ -28,8 +30,23 @@ class Seen:
     handler: Place
     raised: Place
     facts: dict[str, Any]
+    count: int = 0
     batches: Counter[int] = field(default_factory=Counter)
     after_backward: Counter[int] = field(default_factory=Counter)
+
+    def add(self, batch: int, waits: bool) -> None:
+        """Count one more, in a batch that may wait for a step after its backward pass."""
+        self.count += 1
+        if batch in self.batches or len(self.batches) < MOST_BATCHES:
+            self.batches[batch] += 1
+            self.after_backward[batch] += waits
+
+    def take_back(self, batch: int) -> None:
+        """Uncount one."""
+        self.count -= 1
+        if batch in self.batches:
+            self.batches[batch] -= 1
+            self.after_backward[batch] = 0
 
 
 class Caught:
@@ -37,7 +54,7 @@ class Caught:
 
     def __init__(self) -> None:
         self.seen: dict[tuple[object, ...], Seen] = {}
-        self.order: list[tuple[Seen, int]] = []  # what was caught, and in which batch
+        self.last: tuple[Seen, int] | None = None  # what was caught last, and in which batch
 
     def where(self) -> tuple[int, bool]:
         """Return the batch, and whether it waits for a step after its backward pass."""
@@ -61,18 +78,16 @@ class Caught:
         self._take_back(error)
         self._take_back(error.__cause__)
         batch, waits = self.where()
-        vars(error)[_MARK] = (id(self), len(self.order))
-        self.order.append((seen, batch))
-        seen.batches[batch] += 1
-        seen.after_backward[batch] += waits
+        vars(error)[_MARK] = (id(self), seen, batch)
+        self.last = (seen, batch)
+        seen.add(batch, waits)
 
     def _take_back(self, error: BaseException | None) -> None:
         """Uncount what a handler raised again: the one that keeps it is the one."""
-        who, number = (0, 0) if error is None else vars(error).get(_MARK, (0, 0))
+        who, *what = (0,) if error is None else vars(error).get(_MARK, (0,))
         if who == id(self):
-            seen, batch = self.order[number]
-            seen.batches[batch] -= 1
-            seen.after_backward[batch] = 0
+            seen, batch = what
+            seen.take_back(batch)
 
     def rows(self) -> tuple[HandledRow, ...]:
         """Return one row for each handler and raising line that kept an exception."""
@@ -80,13 +95,13 @@ class Caught:
             HandledRow(
                 handler=seen.handler,
                 raised=seen.raised,
-                count=sum(seen.batches.values()),
+                count=seen.count,
                 batches=tuple(sorted(+seen.batches)),
                 after_backward=tuple(sorted(+seen.after_backward)),
                 **seen.facts,
             )
             for seen in self.seen.values()
-            if any(seen.batches.values())
+            if seen.count > 0
         )
 
 
@@ -103,10 +118,9 @@ def _described(error: BaseException) -> dict[str, Any]:
 
 def _sought(error: BaseException) -> dict[str, Any]:
     """Say which attribute a module lacks that one of the modules in it has."""
-    from torch import nn
-
-    module, name = getattr(error, "obj", None), getattr(error, "name", None)
-    if not isinstance(error, AttributeError) or not isinstance(module, nn.Module) or not name:
+    module: Any = getattr(error, "obj", None)
+    name = getattr(error, "name", None)
+    if not isinstance(error, AttributeError) or not name or not _is_module(module):
         return {}
     facts = {"sought": name, "sought_on": type(module).__name__}
     for path, inner in module.named_modules():
@@ -114,6 +128,11 @@ def _sought(error: BaseException) -> dict[str, Any]:
         if any(name in space for space in spaces):
             return {**facts, "found_on": f"{path} ({type(inner).__name__})"}
     return facts
+
+
+def _is_module(thing: Any) -> bool:
+    torch = sys.modules.get("torch")  # where nobody imported it there are no modules
+    return torch is not None and isinstance(thing, torch.nn.Module)
 
 
 def _innermost(trace: TracebackType | None) -> tuple[str, int]:

@@ -25,6 +25,13 @@ _LIBRARIES = tuple(
 
 
 @lru_cache(maxsize=4096)
+def is_ours(file: str) -> bool:
+    """Tell whether a source file is traindoctor's own."""
+    path = os.path.realpath(file)
+    return path.startswith(_HERE + os.sep) or f"{os.sep}traindoctor_probes{os.sep}" in path
+
+
+@lru_cache(maxsize=4096)
 def is_user_file(file: str) -> bool:
     """Tell whether a source file is the user's: not the library's, not ours, not generated."""
     if not file or file.startswith("<") or not file.endswith((".py", ".ipynb", ".pyw")):
@@ -32,7 +39,7 @@ def is_user_file(file: str) -> bool:
     path = os.path.realpath(file)
     if "site-packages" in path or "dist-packages" in path:
         return False
-    if path.startswith(_HERE + os.sep) or f"{os.sep}traindoctor_probes{os.sep}" in path:
+    if is_ours(file):
         return False
     return not path.startswith(_LIBRARIES)
 

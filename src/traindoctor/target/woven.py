@@ -93,6 +93,19 @@ def _user_functions() -> list[FunctionType]:
     ]
 
 
+def woven_source(source: bytes, file: str) -> CodeType | None:
+    """Return a whole file's code with the calls in it; None where it cannot be woven.
+
+    Such code needs no exchange: it is what an import, or the run of a script, is given.
+    """
+    try:
+        tree = ast.fix_missing_locations(_Weaver().visit(ast.parse(source, file)))
+        code: CodeType = compile(tree, file, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    return code
+
+
 def woven_codes(file: str) -> dict[CodeType, CodeType]:
     """Return a file's code objects with what is to replace them; nothing where it cannot be."""
     return _woven_codes(file, "".join(linecache.getlines(file)))
@@ -122,6 +135,9 @@ def _pairs(plain: CodeType, woven: CodeType) -> Iterator[tuple[CodeType, CodeTyp
 class _Weaver(ast.NodeTransformer):
     def __init__(self) -> None:
         self.is_training = False  # inside a function that differentiates or steps
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        return self._function(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._function(node)

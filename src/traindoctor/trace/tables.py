@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,30 @@ class Trace:
     weights: tuple[WeightRow, ...] = ()
     frozen: tuple[FrozenRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
+
+    @property
+    def num_batches(self) -> int:
+        """How many batches were served; of a watched run the table holds the first ones alone."""
+        return max(int(self.facts.get("num_batches") or 0), len(self.batches))
+
+    @property
+    def num_backwards(self) -> int:
+        """How many backward passes there were; see `num_batches`."""
+        return max(int(self.facts.get("num_passes") or 0), len(self.backwards))
+
+    @property
+    def num_steps(self) -> int:
+        """How many optimizer steps there were; see `num_batches`."""
+        return max(int(self.facts.get("num_steps") or 0), len(self.steps))
+
+    def lost(self, batches: Iterable[int]) -> set[int]:
+        """Return those of the batches that no backward pass and no step belongs to."""
+        seen = {row.batch for row in self.backwards} | {row.batch for row in self.steps}
+        last = max((row.index for row in self.batches), default=-1)
+        later = set(self.facts.get("lost_batches", ()))
+        return {
+            batch for batch in batches if (batch not in seen if batch <= last else batch in later)
+        }
 
     def frame(self, table: str) -> pd.DataFrame:
         """Return a table as a pandas data frame, one row a record."""

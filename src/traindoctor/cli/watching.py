@@ -1,0 +1,252 @@
+"""One watched run from flags to exit code: start, look on, judge, deliver."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from traindoctor.cli.delivery import Delivery
+from traindoctor.cli.examination import SETTINGS, say, shown
+from traindoctor.cli.flags import Flags
+from traindoctor.cli.plan import checked_options
+from traindoctor.config import Config, load_config
+from traindoctor.errors import TargetError, UsageError, nearest
+from traindoctor.probing.events import Event
+from traindoctor.probing.finding import Finding
+from traindoctor.probing.registry import all_probes, all_rules, broken_providers
+from traindoctor.report.assemble import Occasion, assemble
+from traindoctor.report.outcome import FOUND, NOT_OBSERVED, USAGE, exit_code
+from traindoctor.report.record import Report
+from traindoctor.selection import select_rules
+from traindoctor.trace.storage import StoredTraces
+from traindoctor.watching.archive import Archive
+from traindoctor.watching.child import Child, die_of
+from traindoctor.watching.judge import Bench
+from traindoctor.watching.orders import Orders
+from traindoctor.watching.record import RUN
+from traindoctor.watching.shelf import latest, new_trace
+from traindoctor.watching.vigil import Vigil
+from traindoctor.worker.blackbox import signal_name
+
+
+class Watching:
+    """What `traindoctor watch` does.
+
+    Args:
+        flags: the shared flags.
+        script: a path, or a module's name.
+        arguments: the script's own.
+        is_module: the script is a module.
+        budget: share of the run's time for watching.
+        trace: where what is recorded is kept; None: nowhere, if all goes well.
+        stop_on: end the run at the first finding of this severity.
+
+    Raises:
+        UsageError: the command line asks for what there is not.
+    """
+
+    def __init__(
+        self,
+        flags: Flags,
+        script: str,
+        arguments: tuple[str, ...],
+        is_module: bool,
+        *,
+        budget: float,
+        trace: Path | None,
+        stop_on: str | None,
+    ) -> None:
+        _check_script(script, is_module)
+        if stop_on not in (None, "critical"):
+            raise UsageError(f"--stop-on takes critical, not {stop_on!r}")
+        self.flags, self.config = flags, _config(flags)
+        self.stops, self.is_kept = stop_on is not None, trace is not None
+        self.delivery = Delivery(self.config, _verbosity(flags), sys.stderr)
+        self.bench = _bench(self.config)
+        self.reference = script
+        words = [*(["-m"] if is_module else []), script, *arguments]
+        self.command = shlex.join(["traindoctor", "watch", *words])
+        self.verify = f"traindoctor watch --select CODE {shlex.join(words)}"
+        self.delivery.check()
+        self.trace = (trace or new_trace(script)).absolute()
+        if self.trace.exists():
+            raise UsageError(f"there is a file {trace} already; name another for the trace")
+        self.orders = Orders(
+            script=script,
+            arguments=arguments,
+            is_module=is_module,
+            trace=str(self.trace),
+            budget=budget,
+            verify=self.verify,
+        )
+
+    def run(self) -> int:
+        """Run the script to its end, deliver the report, return the exit code."""
+        start = time.monotonic()
+        child = Child(self.orders)
+
+        def announce(finding: Finding, step: int) -> None:
+            if not self.flags.quiet:
+                _announce(finding, step)
+            if self.stops:
+                child.stop()
+
+        vigil = Vigil(self.trace, self.bench, self.reference, announce)
+        status = child.wait(vigil.look)
+        report = self._report(time.monotonic() - start, status)
+        is_delivered = self.delivery.deliver(report)
+        if not self.is_kept:
+            _remove(self.trace)
+        if child.was_stopped:
+            return FOUND
+        return self._code(report, status, is_delivered)
+
+    def _report(self, seconds: float, status: int) -> Report:
+        command = shlex.join(["traindoctor", *sys.argv[1:]])
+        return reported(
+            self.trace, self.bench, self.reference, self.verify, command, seconds, status
+        )
+
+    def _code(self, report: Report, status: int, is_delivered: bool) -> int:
+        if status < 0:
+            die_of(-status)
+            return 128 - status
+        if status:
+            return status
+        if not is_delivered:
+            return USAGE
+        if self.flags.exit_zero:
+            return 0
+        code = exit_code(report, self.config.fail_on)
+        return code or (0 if _num_steps(report) else NOT_OBSERVED)
+
+
+def report_on(flags: Flags, path: Path | None) -> int:
+    """Judge a trace and deliver the report; return the exit code.
+
+    Raises:
+        TargetError: there is no such trace.
+    """
+    found = path or latest()
+    if found is None:
+        raise TargetError("no run has left a trace behind; name one")
+    config = _config(flags)
+    delivery = Delivery(config, _verbosity(flags))
+    delivery.check()
+    facts = StoredTraces(found).facts(RUN)
+    report = reported(
+        found,
+        _bench(config),
+        str(facts.get("reference", found)),
+        str(facts.get("verify", "")),
+        shlex.join(["traindoctor", *sys.argv[1:]]),
+        float((facts.get("overhead") or {}).get("run_seconds", 0.0)),
+        None,
+    )
+    if not delivery.deliver(report):
+        return USAGE
+    return 0 if flags.exit_zero else exit_code(report, config.fail_on)
+
+
+def reported(
+    path: Path,
+    bench: Bench,
+    reference: str,
+    verify: str,
+    command: str,
+    seconds: float,
+    status: int | None,
+) -> Report:
+    """Return the report on what a trace holds; `status` is how the script ended, if known."""
+    events: list[Event] = []
+    required: frozenset[str] = frozenset()
+    try:
+        archive = Archive(StoredTraces(path))
+    except TargetError:  # it ended before anything was written
+        archive = None
+    if archive is not None:
+        archive.lend_source()
+        events = bench.judge(archive, reference)
+        required = bench.required(archive)
+        for trouble in archive.run.facts.get("troubles", ()):
+            say(f"an instrument failed and was left out: {trouble}")
+    report = assemble(
+        events,
+        Occasion(
+            reference=reference,
+            command=command,
+            verify=verify,
+            duration_seconds=seconds,
+            required=required,
+        ),
+    )
+    seen = _seen(archive, status)
+    return replace(report, measurements=report.measurements | {"seen": seen})
+
+
+def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
+    """Return what there was to see, for a run in which that was little."""
+    run = archive.run if archive is not None else None
+    facts = run.facts if run is not None else {}
+    ended = "" if status is None or status >= 0 else f"killed by {signal_name(-status)}"
+    return {
+        "torch": bool(facts.get("environment")),
+        "batches": facts.get("num_batches", 0),
+        "forwards": facts.get("num_forwards", 0),
+        "backwards": facts.get("num_passes", 0),
+        "steps": facts.get("num_steps", 0),
+        "ended": ended or str(facts.get("state", "")),
+    }
+
+
+def _num_steps(report: Report) -> int:
+    return int(report.measurements.get("seen", {}).get("steps", 0))
+
+
+def _announce(finding: Finding, step: int) -> None:
+    """Say at once, on a line of our own, what a look at the run has shown."""
+    place = shown(str(finding.location))
+    where = f" at {place}" if place else ""
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress bar draws itself again
+    text = f"{finding.severity.value.upper()} {finding.code} {finding.name}{where}, step {step}"
+    print(f"{clear}traindoctor: {text}: {shown(finding.title)}", file=sys.stderr, flush=True)
+
+
+def _bench(config: Config) -> Bench:
+    for provider, reason in broken_providers():
+        say(f"the probes of {provider!r} are left out: {reason}")
+    probes, rules = all_probes(), all_rules()
+    codes = select_rules(
+        rules, select=config.select, extend_select=config.extend_select, ignore=config.ignore
+    )
+    chosen = tuple(p for p in probes if any(rule.code in codes for rule in p.rules))
+    return Bench(probes=chosen, rules=codes, options=checked_options(config.probes, probes))
+
+
+def _config(flags: Flags) -> Config:
+    given = {name: getattr(flags, name) for name in SETTINGS}
+    return load_config(given, file=flags.config)
+
+
+def _verbosity(flags: Flags) -> int:
+    return int(flags.verbose) - int(flags.quiet)
+
+
+def _check_script(script: str, is_module: bool) -> None:
+    path = Path(script)
+    if is_module or path.is_file():
+        return
+    if path.is_dir():
+        raise UsageError(f"{script} is a folder; name the script in it")
+    folder = path.parent
+    there = [str(folder / p.name) for p in folder.glob("*.py")] if folder.is_dir() else []
+    raise UsageError(f"there is no script {script}{nearest(script, there)}")
+
+
+def _remove(trace: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{trace}{ending}").unlink(missing_ok=True)

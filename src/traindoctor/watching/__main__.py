@@ -1,0 +1,32 @@
+"""The watched process: `python -m traindoctor.watching ORDERS`, started by `traindoctor watch`."""
+
+from __future__ import annotations
+
+import sys
+
+from traindoctor.codec import loads
+from traindoctor.watching.imports import Imports, compiled
+from traindoctor.watching.orders import Orders
+from traindoctor.watching.script import end_like_python, run_module, run_script
+from traindoctor.watching.session import Session
+
+
+def main() -> None:
+    """Run the script that stands in the orders, watched."""
+    orders = loads(Orders, sys.argv[1])
+    session = Session(orders)
+    Imports({"torch": session.torch_imported}).install()
+    session.begin()
+    try:
+        if orders.is_module:
+            run_module(orders.script, orders.arguments)
+        else:
+            run_script(orders.script, orders.arguments, compiled)
+    except BaseException as error:
+        session.end(error)
+        end_like_python(error)
+    else:
+        session.end()
+
+
+main()

@@ -1,0 +1,117 @@
+"""Answers a probe's experiments from what was recorded of a watched run."""
+
+from __future__ import annotations
+
+import linecache
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from traindoctor.errors import ExperimentFailed
+from traindoctor.experiments import Experiment
+from traindoctor.trace import Trace
+from traindoctor.trace.storage import StoredTraces
+from traindoctor.watching.record import FIRST_STEP, RUN, SOURCE, WEIGHTS
+
+REFUSED = (
+    "a run is watched and not experimented with; hand over a factory, and "
+    "`traindoctor check FILE:FACTORY` examines it"
+)
+NUM_READ = 16  # batches that count as read
+
+
+class Archive:
+    """Stands where a lab stands, for one state of a trace on disk.
+
+    Args:
+        stored: the trace.
+
+    Raises:
+        TargetError: the trace cannot be read.
+    """
+
+    def __init__(
+        self, stored: StoredTraces, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.clock = clock
+        self.on_progress: Callable[[int, int, str], None] = lambda *_: None
+        self.run = stored.trace(RUN) or Trace()
+        self._stored = {name: stored.trace(name) for name in (FIRST_STEP, WEIGHTS, SOURCE)}
+
+    @property
+    def has_training(self) -> bool:
+        """Tell whether anything was seen that belongs to a training run."""
+        facts = self.run.facts
+        counts = ("num_steps", "num_passes", "num_forwards", "num_batches")
+        is_busy = any(facts.get(name, 0) for name in counts) or bool(facts.get("loop_places"))
+        return is_busy or bool(self.run.exceptions)
+
+    def adjusted(self, experiment: Experiment) -> Experiment:
+        """Return the experiment as it is: the run was the script's."""
+        return experiment
+
+    def refusal(self, experiment: Experiment) -> str | None:
+        """Return why an experiment cannot be had, or None."""
+        return REFUSED if self._answer(experiment) is None else None
+
+    def perform(self, experiment: Experiment) -> Trace:
+        """Return what was recorded.
+
+        Raises:
+            ExperimentFailed: it cannot be had.
+        """
+        answer = self._answer(experiment)
+        if answer is None:
+            raise ExperimentFailed(REFUSED)
+        return answer
+
+    def _answer(self, experiment: Experiment) -> Trace | None:
+        name = experiment.name
+        if name in ("short-run", "long-run", "watch-loader"):
+            return self.run
+        if name == "one-step" and getattr(experiment, "batch", 0) == 0:
+            return self._first_step()
+        if name == "read-batches":
+            return self._batches() if self.run.facts.get("loop_places") else None
+        if name == "read-source":
+            return self._source()
+        return self._stored.get(name)
+
+    def _first_step(self) -> Trace | None:
+        """Return the first step; where the run ended in it, what was seen by then."""
+        found = self._stored[FIRST_STEP]
+        if found is not None:
+            return found
+        return self.run if self.run.exceptions and len(self.run.backwards) <= 1 else None
+
+    def _batches(self) -> Trace:
+        run = self.run
+        facts = dict(run.facts.get("loader") or {})
+        is_whole = len(run.batches) < NUM_READ and bool(run.facts.get("ended"))
+        return Trace(
+            setup=run.setup,
+            modules=run.modules,
+            parameters=run.parameters,
+            batches=run.batches[:NUM_READ],
+            exceptions=tuple(row for row in run.exceptions if row.phase == "fetch"),
+            facts=facts | {"ended": is_whole},
+        )
+
+    def _source(self) -> Trace:
+        stored = self._stored[SOURCE] or Trace()
+        return replace(
+            stored,
+            setup=self.run.setup,
+            parameters=self.run.parameters,
+            modules=(*self.run.modules, *stored.modules),
+            optimizers=self.run.optimizers,
+        )
+
+    def lend_source(self) -> None:
+        """Let lines be shown as they were, where a file is gone by now."""
+        stored = self._stored[SOURCE]
+        for row in stored.source if stored else ():
+            if not Path(row.file).exists():
+                lines = row.text.splitlines(keepends=True)
+                linecache.cache[row.file] = (len(row.text), None, lines, row.file)

@@ -1,0 +1,96 @@
+"""Judges a watched run with the probes that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from traindoctor.probing.events import Event, ExperimentEnded, ProbeEnded, TargetLoaded
+from traindoctor.probing.probe import Probe
+from traindoctor.probing.runner import run_probes
+from traindoctor.trace import Trace
+from traindoctor.watching.archive import Archive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Who judges.
+
+    Attributes:
+        probes: what runs.
+        rules: codes that may be reported.
+        options: settings of probes, by their names.
+    """
+
+    probes: tuple[Probe, ...]
+    rules: frozenset[str]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def judge(self, archive: Archive, reference: str) -> list[Event]:
+        """Return what a run of `check` would say, from what was recorded."""
+        events: list[Event] = [loaded(archive.run, reference)]
+        if not archive.has_training:
+            return [*events, *(_unseen(probe) for probe in self.probes)]
+        run_probes(self.probes, archive, rules=self.rules, emit=events.append, options=self.options)
+        return [_as_watched(event, archive.run) for event in events]
+
+    def required(self, archive: Archive) -> frozenset[str]:
+        """Return the core probes that a watched run can be judged by."""
+        return frozenset(probe.name for probe in self._core(archive))
+
+    def _core(self, archive: Archive) -> Iterator[Probe]:
+        for probe in self.probes:
+            asked: Sequence[Any] = probe.experiments(
+                probe.options(**self.options.get(probe.name, {}))
+            )
+            if probe.core and not any(archive.refusal(item) for item in asked):
+                yield probe
+
+
+def loaded(run: Trace, reference: str) -> TargetLoaded:
+    """Return what was watched, as the head of a report tells it."""
+    own = [row for row in run.parameters if row.in_model]
+    first = next((row for row in run.batches if row.size), None)
+    return TargetLoaded(
+        kind="script",
+        reference=reference,
+        model_class=run.setup.model_class,
+        num_parameters=sum(row.num_elements for row in own),
+        num_trainable=sum(row.num_elements for row in own if row.requires_grad),
+        data={
+            "batches": run.setup.num_batches or run.facts.get("num_batches"),
+            "batch_size": first.size if first else None,
+        },
+        environment=dict(run.facts.get("environment") or {}),
+        location_file=run.setup.factory.file,
+    )
+
+
+def _unseen(probe: Probe) -> ProbeEnded:
+    return ProbeEnded(
+        name=probe.name,
+        status="skipped",
+        seconds=0.0,
+        rules=tuple(rule.code for rule in probe.rules),
+        reason="no training was seen",
+        core=probe.core,
+    )
+
+
+def _as_watched(event: Event, run: Trace) -> Event:
+    """Give the run its number of steps and what watching it cost."""
+    if not isinstance(event, ExperimentEnded):
+        return event
+    if event.name != "short-run":
+        return replace(event, steps=0)  # its steps are the run's
+    return ExperimentEnded(
+        key=event.key,
+        name="watched-run",
+        settings={},
+        status=event.status,
+        seconds=run.facts.get("overhead", {}).get("run_seconds", 0.0),
+        steps=run.facts.get("num_steps", len(run.steps)),
+        reason=event.reason,
+        measurements=event.measurements | {"watch": run.facts.get("overhead", {})},
+    )

@@ -1,0 +1,115 @@
+"""What a watched script has built: its modules and optimizers, and which of them train."""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.target.setup import TrainingSetup
+from traindoctor.trace import Place
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_ASSIGNED = re.compile(r"(?:self\.)?(\w+)\s*(?::[^=]+)?=(?!=)")
+
+
+class Scene:
+    """Knows each module and optimizer from its constructor on, and keeps none alive."""
+
+    def __init__(self, script: Place) -> None:
+        self.script = script
+        self.places: Mapping[int, Place] = {}  # where each was built, by `id`
+        self.loader: Any = ()  # the one whose batches were differentiated
+        self.roots: list[weakref.ref[nn.Module]] = []  # called by nobody but the script
+        self._modules: dict[int, weakref.ref[Any]] = {}
+        self._optimizers: dict[int, weakref.ref[Any]] = {}
+
+    def notice(self, built: Any) -> None:
+        """Take in an object whose constructor begins."""
+        import torch
+
+        is_optimizer = isinstance(built, torch.optim.Optimizer)
+        (self._optimizers if is_optimizer else self._modules)[id(built)] = weakref.ref(built)
+
+    def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """Return the optimizers there are, in the order in which they were built."""
+        found = (reference() for reference in self._optimizers.values())
+        return tuple(o for o in found if o is not None and hasattr(o, "param_groups"))
+
+    def enter(self, root: nn.Module) -> bool:
+        """Take in a module that was called for training; False for one that is known."""
+        top = self._top(root)
+        if any(reference() is top for reference in self.roots):
+            return False
+        self.roots.append(weakref.ref(top))
+        return True
+
+    def setup(self) -> TrainingSetup | None:
+        """Return the script as a setup: what was called and can learn, and all optimizers.
+
+        Before any call it is what the optimizers hold; None where there is nothing.
+        """
+        models = [root for reference in self.roots if (root := reference()) is not None]
+        models = [m for m in models if any(p.requires_grad for p in m.parameters())] or models[:1]
+        models = models or list(self._owners())
+        if not models:
+            return None
+        return TrainingSetup(
+            model=models[0] if len(models) == 1 else _together(self._named(models)),
+            loader=self.loader,
+            optimizer=self.optimizers() or None,
+            kind="script",
+            factory=self.script,
+            built_at=self.places,
+            train_loop=_the_script,
+        )
+
+    def _owners(self) -> Iterator[nn.Module]:
+        held = {id(p) for o in self.optimizers() for g in o.param_groups for p in g["params"]}
+        for top in self._tops():
+            if any(id(p) in held for p in top.parameters()):
+                yield top
+
+    def _top(self, module: nn.Module) -> nn.Module:
+        """Return the outermost module that holds one; itself where nothing does."""
+        for top in self._tops():
+            if any(inner is module for inner in top.modules()):
+                return top
+        return module
+
+    def _tops(self) -> list[nn.Module]:
+        alive = [m for reference in self._modules.values() if (m := reference()) is not None]
+        parts = [child for m in alive for child in vars(m).get("_modules", {}).values()]
+        inner = {id(child) for child in parts}
+        return [m for m in alive if id(m) not in inner and "_modules" in vars(m)]
+
+    def _named(self, models: list[nn.Module]) -> dict[str, nn.Module]:
+        """Name several models as the script does, else by their classes."""
+        named: dict[str, nn.Module] = {}
+        for model in models:
+            written = _ASSIGNED.match(self.places.get(id(model), Place()).text)
+            name = written[1] if written else type(model).__name__.lower()
+            while name in named:
+                name += "_"
+            named[name] = model
+        return named
+
+
+def _together(models: Mapping[str, nn.Module]) -> nn.Module:
+    """Return one module that holds several; it is never called."""
+    from torch import nn
+
+    kind = type(" + ".join(type(m).__name__ for m in models.values()), (nn.Module,), {})
+    kind.__module__ = type(next(iter(models.values()))).__module__
+    whole: nn.Module = kind()
+    for name, model in models.items():
+        whole.add_module(name, model)
+    return whole
+
+
+def _the_script() -> None:
+    """Stand for the loop of a setup that is a script; never called."""

@@ -1,0 +1,101 @@
+"""Runs a script as `python script.py …` or `python -m module …` would, in this process."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.machinery
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from types import CodeType, ModuleType, TracebackType
+from typing import Any
+
+from traindoctor.target.usercode import is_ours
+
+INTERRUPTED = 130
+
+
+def run_script(
+    path: str, arguments: tuple[str, ...], compiled: Callable[[bytes, str], CodeType]
+) -> None:
+    """Run a file as `__main__`.
+
+    `sys.argv`, `sys.path[0]`, `__file__` and the working directory are as without us, and
+    classes of the script can be pickled, also for spawned processes.
+
+    Args:
+        path: the script.
+        arguments: what follows it on the command line.
+        compiled: from source and file name to code.
+
+    Raises:
+        BaseException: whatever the script raises.
+    """
+    file = os.path.abspath(path)
+    main = _fresh_main()
+    main.__file__ = file
+    main.__loader__ = importlib.machinery.SourceFileLoader("__main__", file)
+    sys.argv[:] = [path, *arguments]
+    if not _is_path_safe():
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
+    with open(file, "rb") as source:
+        code = compiled(source.read(), file)
+    exec(code, vars(main))
+
+
+def run_module(name: str, arguments: tuple[str, ...]) -> None:
+    """Run a module as `__main__`.
+
+    Raises:
+        BaseException: whatever the module raises.
+    """
+    _fresh_main()
+    sys.argv[:] = ["-m", *arguments]
+    runpy._run_module_as_main(name)  # type: ignore[attr-defined]  # what `python -m` calls
+
+
+def end_like_python(error: BaseException) -> None:
+    """Show an exception that nobody caught as the interpreter does, and end as it does.
+
+    Raises:
+        SystemExit: with the status that the interpreter would end with.
+    """
+    if isinstance(error, SystemExit):
+        raise error
+    error.__traceback__ = without_us(error.__traceback__)
+    sys.excepthook(type(error), error, error.__traceback__)
+    raise SystemExit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def without_us(trace: TracebackType | None) -> TracebackType | None:
+    """Take our own frames out of a traceback, which is changed in place, and return it."""
+    first: TracebackType | None = None
+    last: TracebackType | None = None
+    while trace is not None:
+        if not is_ours(trace.tb_frame.f_code.co_filename):
+            first = first or trace
+            if last is not None and last.tb_next is not trace:
+                last.tb_next = trace
+            last = trace
+        trace = trace.tb_next
+    if last is not None and last.tb_next is not None:
+        last.tb_next = None
+    return first
+
+
+def _fresh_main() -> ModuleType:
+    """Put an empty `__main__` in place of ours, and return it."""
+    main = ModuleType("__main__")
+    attributes: dict[str, Any] = {
+        "__builtins__": builtins,
+        "__annotations__": {},
+        "__cached__": None,
+    }
+    vars(main).update(attributes)
+    sys.modules["__main__"] = main
+    return main
+
+
+def _is_path_safe() -> bool:
+    return bool(getattr(sys.flags, "safe_path", False))

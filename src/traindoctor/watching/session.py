@@ -1,0 +1,324 @@
+"""One watched run, from the import of torch to its end: what is seen, and what is written of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.backward import norms
+from traindoctor.instruments.handled import HandledWatch
+from traindoctor.instruments.recorder import Recorder
+from traindoctor.instruments.warned import warnings_overheard
+from traindoctor.target.batches import batch_size
+from traindoctor.target.births import births
+from traindoctor.target.woven import heard_by
+from traindoctor.trace import LossRow, Place
+from traindoctor.watching.governor import Governor
+from traindoctor.watching.loaders import loaders_tapped
+from traindoctor.watching.meter import Meter
+from traindoctor.watching.opening import Opening
+from traindoctor.watching.record import Record
+from traindoctor.watching.scene import Scene
+from traindoctor.watching.script import without_us
+from traindoctor.watching.taps import tap
+
+if TYPE_CHECKING:
+    from traindoctor.watching.orders import Orders
+
+MOST_BAD_LOSSES = 8  # rows of losses that are not finite, after the opening
+MOST_TROUBLES = 20
+MOST_LOST = 1000  # batches without a backward pass that are told apart
+
+
+class Session:
+    """Takes what the taps see, and keeps the script out of any trouble with that.
+
+    Args:
+        orders: what was asked for.
+        clock: seconds; injected in tests.
+    """
+
+    def __init__(self, orders: Orders, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.orders, self.clock = orders, clock
+        self.process = os.getpid()
+        script = Place() if orders.is_module else Place(os.path.abspath(orders.script))
+        self.recorder, self.scene, self.meter = Recorder(clock=clock), Scene(script), Meter()
+        self.governor = Governor(orders.budget, clock)
+        self.opening: Opening | None = None
+        self.is_off = False  # in a forked child, or after too much trouble
+        self.is_inside = False  # a module of the script's is running
+        self.uncalled: Callable[[], None] = lambda: None  # takes the tap off the modules
+        self.handled = _Handled(self)
+        self.record = Record(self)
+        self.num_forwards = 0  # calls of modules by the script itself
+        self.troubles: list[str] = []
+        self._stack = ExitStack()
+        self._thread = threading.get_ident()
+        self._step_starts: dict[int, tuple[float, int]] = {}
+        self._numbers: dict[int, int] = {}
+        self._has_loader = False
+        self._loss: float | None = None
+        self._norm: float | None = None
+        # The last batch that was differentiated, stepped on, and looked at without gradients.
+        self.reached = self.stepped = self.evaluated = -1
+        self.lost: list[int] = []
+
+    def begin(self) -> None:
+        """Start writing, and hear what the script's handlers catch."""
+        os.register_at_fork(after_in_child=self._forked)
+        self._stack.enter_context(heard_by(self.handled))
+        self.record.begin(Path(self.orders.trace))
+
+    def torch_imported(self) -> None:
+        """Tap torch."""
+        from traindoctor.probing.announce import environment
+
+        self.recorder.facts["environment"] = environment("cpu")
+        self.scene.places = self._stack.enter_context(births(self.scene.notice))
+        self.opening = Opening(self.recorder, self.scene)
+        self._stack.enter_context(warnings_overheard(self.recorder))
+        self._stack.enter_context(loaders_tapped(self))
+        tap(self)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Write what is left. The taps stay: the script's exit handlers may still run."""
+        if error is not None and isinstance(error, Exception):
+            self._safely(lambda: self.recorder.exceptions.append(self.recorder.row_of(error)))
+        self._safely(self._close_opening)
+        self.record.end("exception" if error is not None else "returned")
+
+    # What the taps see
+
+    def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
+        """Take in that the script calls a module."""
+        if not self._is_ours():
+            return
+        start = self.clock()
+        self.num_forwards += 1
+        self._safely(self._root_begins, module, args, kwargs)
+        self.governor.spent(start)
+
+    def _root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
+        import torch
+
+        recorder = self.recorder
+        if not torch.is_grad_enabled():
+            self.evaluated = recorder.batch
+            if self.opening is not None and any(True for _ in module.parameters()):
+                recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
+            return
+        if self.opening is None:
+            return
+        if not self._has_loader and any(True for _ in module.parameters()):
+            recorder.batch = max(recorder.batch, 0)
+            if not any(row.index == recorder.batch for row in recorder.batches):
+                self.opening.batch_given(kwargs or args, 0.0, 0)
+        self.opening.root_called(module)
+
+    def module_begins(self, module: Any, args: Any, kwargs: Any) -> None:
+        """Take in the call of any module, in the opening."""
+        if self.opening is not None and self._is_ours():
+            self._safely(self.opening.begins, module, args, kwargs)
+
+    def module_returns(self, module: Any, args: Any, output: Any) -> None:
+        """Take in what it returned."""
+        if self.opening is not None and self._is_ours():
+            self._safely(self.opening.returns, module, args, output)
+
+    def batch_asked(self) -> None:
+        """Take in that the script asks a loader for a batch."""
+        if self.opening is not None and self._is_ours():
+            self._safely(self._boundary)
+
+    def batch_given(self, batch: Any, seconds: float, epoch: int) -> None:
+        """Take in what the loader gave."""
+        if not self._is_ours():
+            return
+        start = self.clock()
+        self._has_loader = True
+        before = self.recorder.batch
+        if before not in (-1, self.reached, self.evaluated) and len(self.lost) < MOST_LOST:
+            self.lost.append(before)
+        self.recorder.batch += 1
+        if self.opening is not None:
+            self._safely(self.opening.batch_given, batch, seconds, epoch)
+        self.meter.batch(self._safely(batch_size, batch), seconds)
+        self.governor.spent(start)
+
+    def backward_begins(self, tensors: Any, kwargs: Any, place: Place | None) -> None:
+        """Take in that something is differentiated."""
+        if not self._is_ours():
+            return
+        start = self.clock()
+        self._safely(self._backward_begins, tensors, kwargs, place)
+        self.governor.spent(start)
+
+    def _backward_begins(self, tensors: Any, kwargs: Any, place: Place | None) -> None:
+        if self.opening is not None:
+            if self.opening.anatomy is None:
+                self.opening.look()
+            self.opening.backwards.begins(tensors, kwargs, place or Place())
+            self._loss = self.opening.backwards.facts["loss"]
+            return
+        self.recorder.num_passes += 1
+        first = tensors[0] if isinstance(tensors, list | tuple) else tensors
+        self._loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
+        if self._loss is not None and self._loss - self._loss != 0:
+            self._note_bad_loss(self._loss)
+
+    def backward_ended(self, seconds: float) -> None:
+        """Take in that it is over."""
+        if not self._is_ours():
+            return
+        start = self.clock()
+        if self.opening is not None:
+            self._safely(self.opening.backwards.ends, seconds)
+        self.reached = self.recorder.batch
+        self.meter.backward(self._loss, seconds)
+        self.governor.spent(start)
+
+    def step_begins(self, optimizer: Any, *_: Any) -> None:
+        """Take in that an optimizer steps; `super().step()` inside a step is no step."""
+        if self.is_off or not self._is_ours():
+            return
+        start, depth = self._step_starts.get(id(optimizer), (0.0, 0))
+        if depth:
+            self._step_starts[id(optimizer)] = (start, depth + 1)
+            return
+        now = self.clock()
+        if self.opening is not None:
+            self._safely(self.opening.step_begins, optimizer)
+        self._norm = self._safely(self._gradient_norm, optimizer, now)
+        self.governor.spent(now)
+        self._step_starts[id(optimizer)] = (self.clock(), 1)
+
+    def step_ended(self, optimizer: Any, *_: Any) -> None:
+        """Take in that it is over."""
+        if self.is_off or not self._is_ours():
+            return
+        start, depth = self._step_starts.pop(id(optimizer), (0.0, 0))
+        if depth > 1:
+            self._step_starts[id(optimizer)] = (start, depth - 1)
+            return
+        now = self.clock()
+        self._safely(self._step_ended, optimizer, now - start)
+        self.governor.spent(now)
+
+    def _step_ended(self, optimizer: Any, seconds: float) -> None:
+        recorder = self.recorder
+        self.stepped = recorder.batch
+        if self.opening is not None:
+            num_steps = len(recorder.steps)
+            self.opening.steps.after(optimizer)
+            number = self.opening.steps.numbers.get(id(optimizer), 0)
+            self._numbers[id(optimizer)] = number
+            if len(recorder.steps) > num_steps:
+                self._norm = recorder.steps[-1].gradient_norm
+        else:
+            recorder.step += 1
+        number = self._numbers.setdefault(id(optimizer), len(self._numbers))
+        rates = tuple(
+            float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))
+        )
+        self.meter.step(number, self.clock(), rates=rates, norm=self._norm, seconds=seconds)
+        self.governor.stepped()
+        if not self._has_loader and self.opening is not None:
+            self._boundary()
+            recorder.batch += 1
+
+    def compiles(self) -> None:
+        """Take in that the script compiles: what is traced must be as it was."""
+        self.uncalled()
+        if self.opening is not None:
+            self.opening.is_compiled = True
+
+    # Within
+
+    def _gradient_norm(self, optimizer: Any, now: float) -> float | None:
+        if self.opening is not None or not self.governor.may("gradient-norm"):
+            return None
+        grads = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+        found = sum(size * size for size in norms(grads)) ** 0.5 if grads else None
+        self.governor.cost("gradient-norm", self.clock() - now)
+        return found
+
+    def _note_bad_loss(self, loss: float) -> None:
+        recorder = self.recorder
+        if sum(row.value - row.value != 0 for row in recorder.losses) >= MOST_BAD_LOSSES:
+            return
+        recorder.losses.append(
+            LossRow(
+                step=recorder.step,
+                batch=recorder.batch,
+                value=loss,
+                source="backward",
+            )
+        )
+
+    def _boundary(self) -> None:
+        if self.opening is not None and not self.opening.boundary():
+            self._close_opening()
+
+    def _close_opening(self) -> None:
+        opening, self.opening = self.opening, None
+        if opening is not None:
+            self.record.opening_closed(opening)
+            self.governor.begin()
+
+    def _is_ours(self) -> bool:
+        return threading.get_ident() == self._thread and not self.is_off
+
+    def _safely(self, act: Callable[..., Any], *args: Any) -> Any:
+        """Call what is ours; what it raises is noted and is not the script's business."""
+        try:
+            return act(*args)
+        except Exception as error:
+            self.trouble(getattr(act, "__qualname__", "an instrument"), error)
+            return None
+
+    def trouble(self, what: str, error: BaseException) -> None:
+        """Note that an instrument failed; after too many of them everything is switched off."""
+        import traceback
+
+        place = traceback.extract_tb(error.__traceback__)[-1:]
+        where = f" at {os.path.basename(place[0].filename)}:{place[0].lineno}" if place else ""
+        text = f"{what} failed with {type(error).__name__}{where}: {str(error)[:200]}"
+        if text not in self.troubles:
+            self.troubles.append(text)
+        if len(self.troubles) >= MOST_TROUBLES:
+            self.is_off = True
+
+    def _forked(self) -> None:
+        """Leave a forked child alone: the trace and its thread are its parent's."""
+        self.is_off = True
+        self.record.forget()
+
+
+def _is_known(rate: Any) -> bool:
+    """Tell a rate that can be read without waiting for a device."""
+    return isinstance(rate, int | float) or getattr(getattr(rate, "device", None), "type", "") == (
+        "cpu"
+    )
+
+
+class _Handled(HandledWatch):
+    """Takes our own frames out of what a handler of the script's is about to see."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.recorder)
+        self.session = session
+
+    def where(self) -> tuple[int, bool]:
+        batch, session = self.recorder.batch, self.session
+        return batch, session.reached == batch and session.stepped != batch
+
+    def caught(self, frame: FrameType, error: BaseException) -> None:
+        error.__traceback__ = without_us(error.__traceback__)
+        with suppress(Exception):  # a script's exception may be any object; counting it is ours
+            super().caught(frame, error)

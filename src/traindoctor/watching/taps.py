@@ -1,0 +1,127 @@
+"""Where a watched process is tapped: the few names of torch that every training run goes through.
+
+Installed once, when torch has been imported, and only passing on to a `Session`. What is tapped
+is a class or a module of torch, never an object of the script's: nothing of ours is copied,
+pickled or saved with a model.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.target.usercode import user_place
+
+if TYPE_CHECKING:
+    from traindoctor.watching.session import Session
+
+
+def tap(session: Session) -> None:
+    """Tap modules, backward passes, optimizer steps and compilation."""
+    import torch
+    from torch.optim.optimizer import (
+        register_optimizer_step_post_hook,
+        register_optimizer_step_pre_hook,
+    )
+
+    _modules(session)
+    torch.autograd.backward = _backward(session, torch.autograd.backward)
+    torch.autograd.grad = _grad(session, torch.autograd.grad)
+    register_optimizer_step_pre_hook(session.step_begins)
+    register_optimizer_step_post_hook(session.step_ended)
+    _compilation(session)
+
+
+def _modules(session: Session) -> None:
+    from torch import nn
+
+    original: Callable[..., Any] = nn.Module.__call__
+    clock = session.clock
+
+    @functools.wraps(original)
+    def call(module: Any, *args: Any, **kwargs: Any) -> Any:
+        if session.is_off:
+            return original(module, *args, **kwargs)
+        if session.opening is not None:
+            return _closely(session, original, module, args, kwargs)
+        if session.is_inside:
+            return original(module, *args, **kwargs)
+        session.is_inside, start = True, clock()
+        try:
+            session.root_begins(module, args, kwargs)
+            return original(module, *args, **kwargs)
+        finally:
+            session.is_inside = False
+            session.meter.forward_seconds += clock() - start
+
+    nn.Module.__call__ = call  # type: ignore[method-assign]
+    session.uncalled = lambda: setattr(nn.Module, "__call__", original)
+
+
+def _closely(
+    session: Session, original: Callable[..., Any], module: Any, args: Any, kwargs: Any
+) -> Any:
+    """Call a module while its inner modules are seen as well."""
+    is_root, start = not session.is_inside, session.clock()
+    session.is_inside = True
+    try:
+        if is_root:
+            session.root_begins(module, args, kwargs)
+        session.module_begins(module, args, kwargs)
+        output = original(module, *args, **kwargs)
+        session.module_returns(module, args, output)
+    finally:
+        if is_root:
+            session.is_inside = False
+            session.meter.forward_seconds += session.clock() - start
+    return output
+
+
+def _backward(session: Session, original: Callable[..., Any]) -> Callable[..., Any]:
+    clock = session.clock
+
+    @functools.wraps(original)
+    def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        if session.is_off:
+            return original(tensors, *args, **kwargs)
+        place = user_place(sys._getframe(1)) if session.opening is not None else None
+        session.backward_begins(tensors, kwargs, place)
+        start = clock()
+        result = original(tensors, *args, **kwargs)
+        session.backward_ended(clock() - start)
+        return result
+
+    return backward
+
+
+def _grad(session: Session, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def grad(*args: Any, **kwargs: Any) -> Any:
+        # A penalty's gradient is part of a loss to come; one without a graph is a pass of its own.
+        session.recorder.num_passes += not kwargs.get("create_graph")
+        return original(*args, **kwargs)
+
+    return grad
+
+
+def _compilation(session: Session) -> None:
+    """Leave modules alone from the moment on that something is compiled."""
+    import torch
+    from torch import nn
+
+    compile_function, compile_module = torch.compile, nn.Module.compile
+
+    @functools.wraps(compile_function)
+    def compiled(*args: Any, **kwargs: Any) -> Any:
+        session.compiles()
+        return compile_function(*args, **kwargs)
+
+    @functools.wraps(compile_module)
+    def compiled_module(self: Any, *args: Any, **kwargs: Any) -> None:
+        session.compiles()
+        compile_module(self, *args, **kwargs)
+
+    torch.compile = compiled
+    nn.Module.compile = compiled_module  # type: ignore[method-assign]
