@@ -61,6 +61,7 @@ if __name__ == "__main__":
         history = train_fold(model, train_loader, epochs=8)
         scores.append(score(model, test_loader))
         print(
-            f"fold {fold}: first loss {history[0]:.4f} last loss {history[-1]:.4f} test {scores[-1]:.4f}"
+            f"fold {fold}: first loss {history[0]:.4f} last loss {history[-1]:.4f} "
+            f"test {scores[-1]:.4f}"
         )
     print(f"cross-validated error {np.mean(scores):.4f} +- {np.std(scores):.4f}")

@@ -7,20 +7,24 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 
-def mlp(*sizes):
-    layers = []
-    for a, b in zip(sizes, sizes[1:]):
-        layers += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers[:-1])
+def block(inputs, outputs, normalise):
+    layers = [nn.Linear(inputs, outputs)]
+    if normalise:
+        layers.append(nn.BatchNorm1d(outputs))
+    return [*layers, nn.LeakyReLU(0.2)]
 
 
 class GAN(pl.LightningModule):
-    def __init__(self, latent_dim=8, lr=1e-3):
+    def __init__(self, latent_dim=4, lr=1e-3):
         super().__init__()
         self.save_hyperparameters()
         self.automatic_optimization = False
-        self.generator = mlp(latent_dim, 96, 96, 2)
-        self.discriminator = mlp(2, 96, 96, 1)
+        self.generator = nn.Sequential(
+            *block(latent_dim, 128, True), *block(128, 128, True), nn.Linear(128, 2)
+        )
+        self.discriminator = nn.Sequential(
+            *block(2, 128, False), *block(128, 128, False), nn.Linear(128, 1)
+        )
 
     def forward(self, z):
         return self.generator(z)
@@ -72,7 +76,7 @@ if __name__ == "__main__":
     angle = 6.2832 * torch.rand(2560)
     points = torch.stack([angle.cos(), angle.sin()], dim=1) + 0.03 * torch.randn(2560, 2)
     trainer = pl.Trainer(
-        max_epochs=8,
+        max_epochs=12,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,

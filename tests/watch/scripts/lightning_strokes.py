@@ -59,9 +59,8 @@ class StrokeClassifier(L.LightningModule):
 
     def on_validation_epoch_end(self):
         if not self.trainer.sanity_checking:
-            print(
-                f"epoch {self.current_epoch} val_loss {self.trainer.callback_metrics['val_loss']:.4f}"
-            )
+            val_loss = self.trainer.callback_metrics["val_loss"]
+            print(f"epoch {self.current_epoch} val_loss {val_loss:.4f}")
 
     def configure_optimizers(self):
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.hparams.lr)

@@ -36,7 +36,8 @@ def print_trainable_parameters(model):
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
     print(
-        f"trainable params: {trainable:,} || all params: {total:,} || {100 * trainable / total:.2f}%"
+        f"trainable params: {trainable:,} || all params: {total:,} || "
+        f"{100 * trainable / total:.2f}%"
     )
 
 
@@ -106,9 +107,8 @@ def main():
             optimizer.zero_grad()
             step += 1
             if step % 8 == 0:
-                print(
-                    f"{step}/{total_steps} loss={outputs.loss.item():.4f} lr={scheduler.get_last_lr()[0]:.5f}"
-                )
+                lr = scheduler.get_last_lr()[0]
+                print(f"{step}/{total_steps} loss={outputs.loss.item():.4f} lr={lr:.5f}")
 
 
 if __name__ == "__main__":

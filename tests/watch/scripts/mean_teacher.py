@@ -82,7 +82,8 @@ def main():
         n = len(unlabelled_loader)
         print(
             f"epoch {epoch}: supervised {sup_total / n:.4f} consistency {con_total / n:.4f} "
-            f"student {accuracy(student, test_x, test_y):.3f} teacher {accuracy(teacher, test_x, test_y):.3f}"
+            f"student {accuracy(student, test_x, test_y):.3f} "
+            f"teacher {accuracy(teacher, test_x, test_y):.3f}"
         )
 
 

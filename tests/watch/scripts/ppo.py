@@ -167,5 +167,6 @@ if __name__ == "__main__":
 
         sps = int(update * batch_size / (time.time() - start_time))
         print(
-            f"update={update} mean_reward={rewards.mean().item():.3f} v_loss={v_loss.item():.3f} SPS={sps}"
+            f"update={update} mean_reward={rewards.mean().item():.3f} "
+            f"v_loss={v_loss.item():.3f} SPS={sps}"
         )

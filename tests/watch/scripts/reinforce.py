@@ -85,9 +85,8 @@ def main():
         running_reward = 0.05 * sum(rewards) + 0.95 * running_reward
         finish_episode(log_probs, rewards)
         if i_episode % 15 == 0:
-            print(
-                f"Episode {i_episode}\tLast reward: {sum(rewards):.0f}\tAverage: {running_reward:.2f}"
-            )
+            total = sum(rewards)
+            print(f"Episode {i_episode}\tLast reward: {total:.0f}\tAverage: {running_reward:.2f}")
 
 
 if __name__ == "__main__":

@@ -81,10 +81,8 @@ def train(args, model, device, train_loader, optimizer, epoch):
         loss.backward()
         optimizer.step()
         if batch_idx % args.log_interval == 0:
-            done = batch_idx * len(data)
-            print(
-                f"Train Epoch: {epoch} [{done}/{len(train_loader.dataset)}]\tLoss: {loss.item():.6f}"
-            )
+            done = f"{batch_idx * len(data)}/{len(train_loader.dataset)}"
+            print(f"Train Epoch: {epoch} [{done}]\tLoss: {loss.item():.6f}")
 
 
 def test(model, device, test_loader):
@@ -99,9 +97,8 @@ def test(model, device, test_loader):
             pred = output.argmax(dim=1, keepdim=True)
             correct += pred.eq(target.view_as(pred)).sum().item()
     test_loss /= len(test_loader.dataset)
-    print(
-        f"\nTest set: Average loss: {test_loss:.4f}, Accuracy: {correct}/{len(test_loader.dataset)}\n"
-    )
+    total = len(test_loader.dataset)
+    print(f"\nTest set: Average loss: {test_loss:.4f}, Accuracy: {correct}/{total}\n")
 
 
 def main():

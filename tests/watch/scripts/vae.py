@@ -77,9 +77,8 @@ def train(epoch):
         train_loss += loss.item()
         optimizer.step()
         if batch_idx % args.log_interval == 0:
-            print(
-                f"Train Epoch: {epoch} [{batch_idx}/{len(train_loader)}] Loss: {loss.item() / len(data):.4f}"
-            )
+            done = f"{batch_idx}/{len(train_loader)}"
+            print(f"Train Epoch: {epoch} [{done}] Loss: {loss.item() / len(data):.4f}")
     print(f"====> Epoch: {epoch} Average loss: {train_loss / len(train_loader.dataset):.4f}")
 
 
@@ -99,6 +98,5 @@ if __name__ == "__main__":
         test(epoch)
         with torch.no_grad():
             sample = model.decode(torch.randn(64, 16))
-            print(
-                f"share of clear pixels in samples: {((sample - 0.5).abs() > 0.4).float().mean():.3f}"
-            )
+            clear = ((sample - 0.5).abs() > 0.4).float().mean()
+            print(f"share of clear pixels in samples: {clear:.3f}")

@@ -70,7 +70,8 @@ for i in range(1000):
         optimizer_G.step()
         if batches_done % 25 == 0:
             print(
-                f"[Batch {i}/1000] D {loss_D.item():.4f} G {loss_G.item():.4f} distance {earth_mover(generator):.4f}"
+                f"[Batch {i}/1000] D {loss_D.item():.4f} G {loss_G.item():.4f} "
+                f"distance {earth_mover(generator):.4f}"
             )
         batches_done += 1
 print(f"final distance {earth_mover(generator):.4f}")
