@@ -18,7 +18,7 @@ class Breakage:
         script: name of the script in the catalog.
         replace: pairs of text, old and new; each old one stands exactly once in the file.
         lines: text of the lines that a finding may point at, each on one line of the edited file;
-            empty where no line is the culprit.
+            "text @2" is the second line that has it; empty where no line is the culprit.
         shows: what one sees when the broken script is simply run.
         status: exit status of the broken script.
         learns: whether its own numbers still pass as learning.
@@ -76,7 +76,9 @@ def edited(breakage: Breakage) -> str:
 
 def build(breakage: Breakage, folder: Path) -> Built:
     """Write the broken script into a folder, with the modules beside it."""
-    shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        SCRIPTS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
     text = edited(breakage)
     (folder / breakage.edited_file).write_text(text)
     lines = tuple(_number(text, line, breakage.name) for line in breakage.lines)
@@ -84,6 +86,7 @@ def build(breakage: Breakage, folder: Path) -> Built:
 
 
 def _number(text: str, line: str, name: str) -> int:
+    line, _, nth = line.partition(" @")
     found = [index for index, row in enumerate(text.splitlines(), start=1) if line in row]
-    assert len(found) == 1, f"{name}: {line!r} stands on lines {found}"
-    return found[0]
+    assert nth or len(found) == 1, f"{name}: {line!r} stands on lines {found}"
+    return found[int(nth or 1) - 1]

@@ -52,7 +52,8 @@ class Script:
             return False
         if self.rises:
             return numbers[-1] >= self.at_most and numbers[-1] > numbers[0]
-        return numbers[-1] <= self.at_most and numbers[-1] < numbers[0]
+        is_sane = numbers[-1] >= 0 or self.at_most < 0  # what is bounded by zero stays above it
+        return is_sane and numbers[-1] <= self.at_most and numbers[-1] < numbers[0]
 
 
 HF_ARGUMENTS = (

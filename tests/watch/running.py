@@ -1,4 +1,4 @@
-"""Runs a script as its author would: a fresh interpreter, one thread, an empty folder to work in."""
+"""Runs a script as its author would: a fresh interpreter, one thread, an empty workplace."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def run(script: Script, folder: Path, workplace: Path, prefix: Sequence[str] = (
     `prefix` goes between the interpreter and the script: `-m traindoctor watch`.
     """
     workplace.mkdir(parents=True, exist_ok=True)
-    words = ["-m", script.name] if script.is_module else [str(folder / script.file)]
+    words = [script.name] if script.is_module else [str(folder / script.file)]
+    if script.is_module and not prefix:
+        words = ["-m", *words]
     paths = [str(folder)] if script.is_module else []
     paths += [path for path in (os.environ.get("PYTHONPATH", "") if prefix else "",) if path]
     environment = {

@@ -74,9 +74,8 @@ def main():
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 losses.append(loss.item())
-            print(
-                f"up to {max_digits:2d} digits, pass {epoch}: loss {sum(losses) / len(losses):.4f}"
-            )
+            mean = sum(losses) / max(len(losses), 1)
+            print(f"up to {max_digits:2d} digits, pass {epoch}: loss {mean:.4f}")
 
 
 if __name__ == "__main__":
