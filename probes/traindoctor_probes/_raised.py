@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from traindoctor.experiments import OneStep, ShortRun
+from traindoctor.experiments import OneStep, ShortRun, TraceBatch
 from traindoctor.probing import Ask, Location
 from traindoctor.probing.wording import location
 from traindoctor.trace import BatchRow, ExceptionRow, LeafRow, Place, Trace
@@ -17,6 +17,22 @@ _DEVICES = re.compile(
     r"is on CPU, but expected|is on GPU, but expected|indices should be either on|"
     r"Placeholder storage has not been allocated"
 )
+# What a message says a batch of a class of its own lacks; `{}` stands for the class.
+_ASKED = (
+    (r"object of type '{}' has no len\(\)", "length"),
+    (r"argument after \*\* must be a mapping, not {}\b", "mapping protocol"),
+    (r"argument after \* must be an iterable, not {}\b", "iteration"),
+    (r"'{}' object is not a mapping", "mapping protocol"),
+    (r"'{}' object is not iterable", "iteration"),
+    (r"cannot unpack non-iterable {} object", "iteration"),
+    (r"'{}' object is not subscriptable", "indexing"),
+    (r"'{}' object does not support item assignment", "item assignment"),
+    (r"'{}' object has no attribute '(\w+)'", "attribute {}"),
+    (r"must be Tensor, not {}\b", "tensor in it that could be passed on alone"),
+    (r"combination of arguments - got \({}\b", "tensor in it that could be passed on alone"),
+    (r"argument of type '{}' is not", "membership test"),
+)
+_MISSING_ARGUMENT = re.compile(r"forward\(\) missing \d+ required positional argument")
 # What else becomes true where no batch comes as far as an optimizer step.
 DOWNSTREAM = ("TD101", "TD102", "TD103", "TD403", "TD404", "TD405", "TD6")
 
@@ -43,12 +59,57 @@ def stopped(ask: Ask) -> tuple[Trace, ExceptionRow] | None:
     return run, found
 
 
+def failures(ask: Ask) -> list[tuple[Trace, ExceptionRow]]:
+    """Return what ended training, and what would end it if the batch were a plain dict."""
+    first, mapped = stopped(ask), as_dict(ask)
+    second = _first(mapped) if mapped else None
+    found = [first] if first else []
+    return [*found, (mapped, second)] if mapped and second else found
+
+
+def as_dict(ask: Ask) -> Trace | None:
+    """Return a step that got its batch as a plain dict, if only the batch's class forbade one.
+
+    Not where the batch goes to a loop of the user's, which may count on that class.
+    """
+    first = stopped(ask)
+    if first is None or first[0].setup.has_train_loop:
+        return None
+    batch = batch_of(first[1], first[0])
+    if batch is None or not lacking(first[1], batch):
+        return None
+    return ask(OneStep(batch=first[1].batch, as_mapping=True))
+
+
+def lacking(row: ExceptionRow, batch: BatchRow) -> str:
+    """Return what a batch of a class of its own was asked for in vain, or nothing."""
+    if batch.kind not in ("other", "dataclass"):
+        return ""
+    for pattern, name in _ASKED:
+        name_there = rf"(?:[\w.]+\.)?{re.escape(batch.class_name)}"
+        match = re.search(pattern.replace("{}", name_there), row.message)
+        if match:
+            return name.format(*match.groups())
+    if batch.kind == "other" and not row.module and _MISSING_ARGUMENT.search(row.message):
+        return "mapping protocol"
+    return ""
+
+
+def made(ask: Ask, what: str, key: str) -> Place:
+    """Return where the batch's tensor of a key is `made`, or its `largest` value is."""
+    found = ask(TraceBatch()).facts.get(what, {}).get(key)
+    return found or Place()
+
+
 def _first(trace: Trace) -> ExceptionRow | None:
     return next((row for row in trace.exceptions if row.phase != "fetch"), None)
 
 
-def where(row: ExceptionRow, trace: Trace) -> Location:
-    """Return the user's line that raised, else where the user built what raised."""
+def where(row: ExceptionRow, trace: Trace, origin: Place = Place()) -> Location:
+    """Return the user's line that raised, else where the user built what raised.
+
+    `origin` is where what was refused is made: better than where a library's model is built.
+    """
     module = next((m for m in trace.modules if m.path == row.module), None)
     setup = trace.setup
     if row.phase == "transfer":
@@ -57,6 +118,7 @@ def where(row: ExceptionRow, trace: Trace) -> Location:
         row.place,
         Place() if row.module else setup.forward_place,
         module.place if module else Place(),
+        origin,
         setup.model_place,
         setup.factory,
     )
@@ -111,6 +173,12 @@ def headline(message: str, most: int = 300) -> str:
     """Return a message's first line, cut where it is long."""
     first = message.strip().splitlines()[0] if message.strip() else ""
     return first if len(first) <= most else f"{first[:most]} …"
+
+
+def quoted(row: ExceptionRow) -> str:
+    """Return an exception as Python prints it, on one line; our own of a missing loss without."""
+    said = headline(row.message)
+    return said if row.type_name == "NoLoss" else f"{row.type_name}: {said}"
 
 
 def shape_text(shape: tuple[int, ...]) -> str:

@@ -18,14 +18,14 @@ Python data model, "Emulating container types". transformers.Trainer._prepare_in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.wording import first_location
+from traindoctor.probing.wording import first_location, location
 from traindoctor.trace import BatchRow, ExceptionRow, Trace
-from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, stopped
+from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, lacking, stopped
 
 NOT_A_MAPPING = Rule(
     code="TD004",
@@ -54,22 +54,6 @@ NOT_A_MAPPING = Rule(
     ),
     explains=(*DOWNSTREAM, "TD011"),
 )
-# What a message says was missing; `{}` stands for the batch's class.
-_ASKED = (
-    (r"object of type '{}' has no len\(\)", "length"),
-    (r"argument after \*\* must be a mapping, not {}\b", "mapping protocol"),
-    (r"argument after \* must be an iterable, not {}\b", "iteration"),
-    (r"'{}' object is not a mapping", "mapping protocol"),
-    (r"'{}' object is not iterable", "iteration"),
-    (r"cannot unpack non-iterable {} object", "iteration"),
-    (r"'{}' object is not subscriptable", "indexing"),
-    (r"'{}' object does not support item assignment", "item assignment"),
-    (r"'{}' object has no attribute '(\w+)'", "attribute {}"),
-    (r"must be Tensor, not {}\b", "tensor in it that could be passed on alone"),
-    (r"combination of arguments - got \({}\b", "tensor in it that could be passed on alone"),
-    (r"argument of type '{}' is not", "membership test"),
-)
-_MISSING_ARGUMENT = re.compile(r"forward\(\) missing \d+ required positional argument")
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
@@ -82,41 +66,52 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
             yield from unfit(trace, row, batch)
 
 
-def missing(row: ExceptionRow, batch: BatchRow) -> str:
-    """Return what the batch was asked for in vain, or nothing."""
-    if batch.kind not in ("other", "dataclass"):
-        return ""
-    for pattern, name in _ASKED:
-        name_there = rf"(?:[\w.]+\.)?{re.escape(batch.class_name)}"
-        match = re.search(pattern.replace("{}", name_there), row.message)
-        if match:
-            return name.format(*match.groups())
-    if batch.kind == "other" and not row.module and _MISSING_ARGUMENT.search(row.message):
-        return "mapping protocol"
-    return ""
-
-
 def unfit(trace: Trace, row: ExceptionRow, batch: BatchRow) -> Iterator[Finding]:
     """Yield the finding where the exception names the batch's class."""
-    lacking = missing(row, batch)
-    if not lacking:
+    missing = lacking(row, batch)
+    if not missing:
         return
     has = ", ".join(batch.protocols) or "none of them"
+    asking = row.place.text or row.raising_text
     yield NOT_A_MAPPING.finding(
         f"The loader yields a {batch.class_name}, and {row.phase.replace('_', ' ')} asked it for "
-        f"its {lacking} in vain. Of len, mapping, iteration, index and to it provides: {has}.",
-        mechanism="A batch that is no mapping and no sequence can only be passed on whole. "
-        "Whoever then measures, unpacks or moves it fails.",
-        location=first_location([row.place, trace.setup.loader_place, trace.setup.factory]),
+        f"its {missing} in vain. Of len, mapping, iteration, index and to it provides: {has}.",
+        mechanism="Who measures, unpacks or moves a batch calls a method of its class. A dict, a "
+        "tuple and a tensor have them all; a class of one's own has those that it was given.",
+        location=first_location(
+            [row.place, batch.class_place, trace.setup.loader_place, trace.setup.factory]
+        ),
+        also_at=[location(batch.class_place)] if row.place and batch.class_place else [],
         evidence=[
             Evidence("class of the batch", batch.class_name, "dict, tuple or tensor"),
             Evidence("what it provides", has, "len, mapping, iteration, index, to"),
-            Evidence("what was asked for", lacking),
+            Evidence("what was asked for", missing),
+            *([Evidence("by the line", asking)] if asking else []),
         ],
-        quote=headline(row.message if len(row.message) < 300 else row.message[-200:]),
+        remedies=remedies(batch, missing),
+        quote=f"{row.type_name}: "
+        + headline(row.message if len(row.message) < 300 else row.message[-200:]),
         batch=batch.class_name,
-        missing=lacking,
+        missing=missing,
     )
+
+
+def remedies(batch: BatchRow, missing: str) -> list[Remedy] | None:
+    """Return the rule's own, unless a length is all that a mapping lacks: that is one line."""
+    leaf = next((leaf.key.partition(".")[0] for leaf in batch.leaves if leaf.shape), "")
+    if missing != "length" or not leaf or "mapping" not in batch.protocols:
+        return None
+    length = Remedy(
+        f"Give {batch.class_name} a length: the number of its samples",
+        recommended=True,
+        pros="One method; callers that use its attributes stay as they are.",
+        cons="A batch of no samples is false in an `if`.",
+        before=batch.class_place.text,
+        after=f"{batch.class_place.text}\n    def __len__(self):\n"
+        f"        return len(self.{leaf})".lstrip("\n"),
+    )
+    as_dict = NOT_A_MAPPING.remedies[0]
+    return [length, replace(as_dict, recommended=False, before=f"return {batch.class_name}(...)")]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

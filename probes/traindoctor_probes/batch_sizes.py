@@ -28,7 +28,7 @@ from traindoctor_probes._raised import (
     DOWNSTREAM,
     ROWS,
     batch_of,
-    headline,
+    quoted,
     sizes_differ,
     stopped,
     where,
@@ -103,7 +103,7 @@ def unpaired(trace: Trace, row: ExceptionRow) -> Finding:
             Evidence("rows of the outputs", int(rows[1]), int(rows[2])),
             *(Evidence(f"leading size of {key}", size, batch.size) for key, size in sizes.items()),
         ],
-        quote=headline(row.message),
+        quote=quoted(row),
         outputs=outputs,
         targets=targets,
     )

@@ -2,7 +2,8 @@
 
 ## What it measures
 The losses of a short run over different batches: whether they are one number, to four units in
-the last place, and whether every gradient at every step was exactly zero.
+the last place, and whether every gradient at every step was exactly zero. Where no batch came to
+a loss at all: whether the user's own loop reports a total that nothing was ever added to.
 
 ## Why it matters
 A loss that is the same for every batch and every state of the weights has no slope: nothing can
@@ -19,9 +20,10 @@ Karpathy, "A Recipe for Training Neural Networks": the loss at initialisation is
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
-from traindoctor.experiments import Experiment, OneStep, ShortRun
+from traindoctor.experiments import Experiment, OneStep, ReadSource, ShortRun
 from traindoctor.experiments.floors import floor_of
 from traindoctor.probing import (
     Ask,
@@ -34,8 +36,10 @@ from traindoctor.probing import (
     Series,
     Severity,
 )
-from traindoctor.probing.wording import counted, figure, first_location
-from traindoctor.trace import Trace
+from traindoctor.probing.syntax import Function, function_at
+from traindoctor.probing.wording import counted, figure, first_location, location
+from traindoctor.trace import Place, Trace
+from traindoctor_probes.loss_accounting import additions
 
 NUM_BATCHES = 5  # fewer equal losses may be chance
 ULP = 4 * 2.0**-23  # four units in the last place of a float32, relative
@@ -44,7 +48,7 @@ CONSTANT = Rule(
     code="TD103",
     name="constant-loss",
     severity=Severity.CRITICAL,
-    title="The loss is {value} for each of {num_batches} different batches",
+    title="{what} for each of {num_batches} different batches",
     what="The loss is the same number whatever the batch and the weights are.",
     why="A constant has no gradient: every step changes nothing.",
     known_limits="Needs five different batches. A loss at its known floor is left alone.",
@@ -68,6 +72,10 @@ CONSTANT = Rule(
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Compare the losses of different batches."""
     run = ask(ShortRun())
+    empty = empty_total(ask, run)
+    if empty is not None:
+        yield empty
+        return
     values = [row.value for row in run.losses]
     if len(values) < NUM_BATCHES:
         run.require(losses=NUM_BATCHES)
@@ -107,9 +115,59 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
             Evidence("largest gradient norm", largest_norm(run), "> 0"),
         ],
         series=[Series("loss", tuple(range(len(values))), tuple(values))],
-        value=value,
+        what=f"The loss is {value}",
         num_batches=num_different,
     )
+
+
+def empty_total(ask: Ask, run: Trace) -> Finding | None:
+    """Return the finding for a total of losses that a loop without any backward pass reports."""
+    is_idle = run.setup.trains_by_hand and not (run.losses or run.backwards or run.exceptions)
+    num_different = len({row.digest for row in run.batches if row.digest})
+    if not is_idle or run.facts.get("moved") or num_different < NUM_BATCHES:
+        return None
+    loop = next((place for place in run.facts.get("loop_places", ()) if place), Place())
+    source = ask(ReadSource()).source
+    function = function_at(source, loop)
+    for node in additions(function) if function else ():
+        ran = any(row.place.line == node.lineno for row in run.counts)
+        start = initial_value(function, node) if function else None
+        if ran or start is None or "loss" not in ast.unparse(node.value).lower():
+            continue
+        total = ast.unparse(node.target)
+        place = Place(loop.file, node.lineno, loop.function, ast.unparse(node))
+        return CONSTANT.finding(
+            f"`{place.text}` did not run once in {counted(len(run.batches), 'batch')}, and "
+            f"`{total}` starts at {start}: that is the loss which the loop reports.",
+            mechanism="A total that nothing is added to keeps the value that it starts with, and "
+            "a mean of no losses is as good as perfect.",
+            location=location(place),
+            evidence=[
+                Evidence("times the line ran", 0, len(run.batches)),
+                Evidence("loss that is reported", start, "different for each batch"),
+                Evidence("backward passes", 0, len(run.batches)),
+            ],
+            what=f"`{total}` stays at {start}",
+            num_batches=num_different,
+        )
+    return None
+
+
+def initial_value(function: Function, added: ast.AugAssign) -> float | None:
+    """Return the number that a total is set to before a line adds to it, if it is one."""
+    names = ast.unparse(added.target)
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Assign) or node.lineno >= added.lineno:
+            continue
+        pairs = zip(_parts(node.targets[0]), _parts(node.value), strict=False)
+        for target, value in pairs:
+            if ast.unparse(target) == names and isinstance(value, ast.Constant):
+                return float(value.value) if isinstance(value.value, int | float) else None
+    return None
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.Tuple) else [node]
 
 
 def is_constant(values: list[float]) -> bool:

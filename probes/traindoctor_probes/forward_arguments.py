@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, ForwardKeys, OneStep
 from traindoctor.probing import (
@@ -33,18 +34,22 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.wording import first_location
-from traindoctor.trace import ExceptionRow, Trace
+from traindoctor.probing.wording import first_location, location
+from traindoctor.trace import ExceptionRow, ModuleRow, Place, SetupRow, Trace
 from traindoctor_probes._raised import (
     DOWNSTREAM,
+    as_dict,
     batch_of,
-    headline,
+    failures,
     keys_of,
+    made,
     named,
-    stopped,
+    quoted,
     where,
 )
+from traindoctor_probes.tensor_shapes import is_shape
 
+MOST_NAMED = 3  # keys in a title
 _UNEXPECTED = re.compile(r"forward\(\) got an unexpected keyword argument '([^']+)'")
 TARGETS = frozenset({"labels", "label", "targets", "target", "y"})
 
@@ -103,16 +108,17 @@ IGNORED = Rule(
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
-    """Judge the exception if there is one, else the keys that went into `**kwargs`."""
-    found = stopped(ask)
-    if found is not None:
-        yield from rejected(*found, ask)
+    """Judge the exceptions if there are any, and the keys that went into `**kwargs`."""
+    found = failures(ask)
+    for trace, row in found:
+        yield from rejected(trace, row, ask)
+    step = as_dict(ask) or (found[-1][0] if found else ask(OneStep()))
+    if step.exceptions and not is_shape(step.exceptions[0]):
         return
-    step = ask(OneStep())
     root = next((row for row in step.modules if row.path == ""), None)
     extra = set(root.keywords if root else ()) - set(step.setup.forward_parameters)
-    if extra:
-        yield from ignored(step, ask(ForwardKeys()), extra)
+    if root and extra:
+        yield from ignored(ask, step, root, extra)
 
 
 def rejected(trace: Trace, row: ExceptionRow, ask: Ask) -> Iterator[Finding]:
@@ -139,7 +145,7 @@ def rejected(trace: Trace, row: ExceptionRow, ask: Ask) -> Iterator[Finding]:
             Evidence("keys that the forward refuses", names, "none"),
             Evidence("parameters of the forward", ", ".join(taken) or "unknown"),
         ],
-        quote=headline(row.message),
+        quote=quoted(row),
         subject=names,
         keys=names,
         model=model,
@@ -170,34 +176,56 @@ def lacks_loss(trace: Trace, keys: Sequence[str]) -> bool:
     return is_ours and set(keys) <= TARGETS
 
 
-def ignored(step: Trace, tried: Trace, extra: set[str]) -> Iterator[Finding]:
+def ignored(ask: Ask, step: Trace, root: ModuleRow, extra: set[str]) -> Iterator[Finding]:
     """Yield keys that were passed, have no parameter and change nothing."""
+    tried = ask(ForwardKeys()).facts
     leaves = {leaf.key: leaf for batch in step.batches[:1] for leaf in batch.leaves}
-    keys = [
-        key
-        for key in tried.facts.get("ignored", ())
-        if key in extra and key in leaves and leaves[key].minimum != leaves[key].maximum
-    ]
-    if not keys:
+    keys = [key for key in tried.get("ignored", ()) if key in extra]
+    varied = [key for key in keys if key in leaves and leaves[key].minimum != leaves[key].maximum]
+    if not varied:
         return
-    setup, names = step.setup, ", ".join(keys)
+    setup, names, left_out = step.setup, ", ".join(keys), tried.get("left_out", "")
+    how = f", tried without {left_out}, which it refuses," if left_out else ""
+    origin = next((place for key in varied if (place := made(ask, "made", key))), Place())
+    call = root.call_place
     yield IGNORED.finding(
         f"{setup.model_class} is called with {names}; its forward names "
-        f"{', '.join(setup.forward_parameters)} and takes the rest as **kwargs. Without {names} "
-        "the loss and every gradient are bit for bit the same.",
+        f"{', '.join(setup.forward_parameters)} and takes the rest as **kwargs. Without any one of "
+        f"them the loss and every gradient{how} are bit for bit the same.",
         mechanism="`**kwargs` accepts any keyword. What no line reads from it is lost silently.",
-        location=first_location([setup.forward_place, setup.model_place, setup.factory]),
+        location=first_location(
+            [setup.forward_place, call, origin, setup.model_place, setup.factory]
+        ),
+        also_at=[location(place) for place in (call, origin) if place],
         evidence=[
-            Evidence("keys without effect", names, "none"),
+            Evidence("keys without effect", len(keys), 0),
+            Evidence("which", names),
             *(
                 Evidence(f"values of {key}", f"{leaves[key].minimum:g} to {leaves[key].maximum:g}")
-                for key in keys
+                for key in varied
             ),
         ],
+        remedies=_reading(setup, call, keys),
         subject=names,
-        keys=names,
+        keys=names if len(keys) <= MOST_NAMED else f"{keys[0]} and {len(keys) - 1} other keys",
         model=setup.model_class,
     )
+
+
+def _reading(setup: SetupRow, call: Place, keys: Sequence[str]) -> list[Remedy]:
+    """Return the ways out: a forward of the user's can be mended, a library's is left as it is."""
+    names = ", ".join(f'"{key}"' for key in keys)
+    found = re.search(r"\*\*(\w+)", call.text)
+    batch = found[1] if found else "inputs"
+    lines = f"for key in ({names}{',' if len(keys) == 1 else ''}):\n    {batch}.pop(key, None)"
+    taken = replace(
+        IGNORED.remedies[1],
+        recommended=not setup.forward_place,
+        before=call.text if found else "",
+        after=f"{lines}\n{call.text if found else ''}".rstrip(),
+    )
+    read = replace(IGNORED.remedies[0], recommended=bool(setup.forward_place))
+    return [read, taken] if setup.forward_place else [taken]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -22,12 +22,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, FrozenGraphs, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.syntax import calls, subtrees
-from traindoctor.probing.wording import first_location
-from traindoctor.trace import FrozenRow, ModuleRow, SourceRow, Trace
+from traindoctor.probing.syntax import calls, function_at, subtrees
+from traindoctor.probing.wording import first_location, location
+from traindoctor.trace import FrozenRow, ModuleRow, Place, SourceRow, Trace
 
 LEAST_SHARE = 0.1  # of the memory that a step keeps for backward
 _PARAMETERS = ("p", "q", "param", "parameter", "weight", "bias", "w", "b")
@@ -70,7 +71,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     weighed = ask(FrozenGraphs(modules=chosen))
     for row in weighed.frozen:
         if not row.learns and row.num_bytes >= LEAST_SHARE * row.step_bytes > 0:
-            yield with_graph(run, row)
+            yield with_graph(run, row, ask(ReadSource()).source)
 
 
 def candidates(modules: tuple[ModuleRow, ...]) -> list[ModuleRow]:
@@ -98,7 +99,7 @@ def reads_gradients(source: tuple[SourceRow, ...]) -> bool:
     )
 
 
-def with_graph(run: Trace, row: FrozenRow) -> Finding:
+def with_graph(run: Trace, row: FrozenRow, source: tuple[SourceRow, ...]) -> Finding:
     """Return the finding for one module, under the name of the outermost that is frozen."""
     known = {module.path: module for module in run.modules}
     outer = known[row.module]
@@ -107,26 +108,67 @@ def with_graph(run: Trace, row: FrozenRow) -> Finding:
     share, saved = row.num_bytes / row.step_bytes, row.seconds_with_graph - row.seconds_without
     seconds = run.facts.get("seconds", 0.0) / max(len(run.losses), 1)
     part = f", {saved / seconds:.0%} of a step" if 0 < saved < seconds else ""
+    place = known[row.module].call_place
+    asked = [] if not place else asking(source, place)
+    because = f" `{asked[0].text}` at line {asked[0].line} asks for it." if asked else ""
     return WITH_GRAPH.finding(
         f"None of the {outer.num_parameters:,} parameters of {outer.path} is trained, and nothing "
         f"trainable stands in front of it. Its forward keeps {row.num_bytes / 1e6:.3g} MB of the "
         f"{row.step_bytes / 1e6:.3g} MB that a step keeps for backward, and takes "
         f"{1e3 * row.seconds_with_graph:.3g} ms with backward instead of "
-        f"{1e3 * row.seconds_without:.3g} ms without gradients{part}.",
+        f"{1e3 * row.seconds_without:.3g} ms without gradients{part}.{because}",
         mechanism="Autograd records an operation as soon as one of its operands requires a "
         "gradient. Here an input does, and so every layer of the frozen module is recorded, and "
         "backward runs through it down to an input whose gradient nobody reads.",
-        location=first_location([known[row.module].call_place, outer.place], module=outer.path),
+        location=first_location([place, outer.place], module=outer.path),
+        also_at=[location(line) for line in asked],
         evidence=[
             Evidence("memory kept for backward by it", row.num_bytes, 0, "B"),
             Evidence("memory kept for backward by the step", row.step_bytes, None, "B"),
-            Evidence("forward and backward", row.seconds_with_graph, row.seconds_without, "s"),
+            Evidence(
+                "its forward and backward",
+                1e3 * row.seconds_with_graph,
+                1e3 * row.seconds_without,
+                "ms",
+            ),
             Evidence("its trainable parameters", 0),
         ],
+        remedies=remedies(row, place),
         module=outer.path,
         share=share,
         subject=outer.path,
     )
+
+
+def asking(source: tuple[SourceRow, ...], place: Place) -> list[Place]:
+    """Return the lines around a call that make something require a gradient."""
+    function = function_at(source, place)
+    first, last = (function.lineno, function.end_lineno or 0) if function else (0, 0)
+    return [
+        line
+        for line, call in calls(source, "requires_grad_")
+        if line.file == place.file and first <= (line.line or 0) <= last and not call.args
+    ]
+
+
+def remedies(row: FrozenRow, place: Place) -> list[Remedy]:
+    """Return the ways out, made of the user's own call, with what each was measured to save."""
+    graph = 1e3 * (row.seconds_with_graph - row.seconds_without)
+    whole = 1e3 * row.seconds_with_graph
+    saved = f"{row.num_bytes / 1e6:.3g} MB and {graph:.3g} ms of each step"
+    once, before = WITH_GRAPH.remedies[0], place.text or WITH_GRAPH.remedies[0].before
+    return [
+        replace(
+            once,
+            pros=f"One line; saves {saved}.",
+            before=before,
+            after=f"with torch.no_grad():\n    {before}",
+        ),
+        replace(
+            WITH_GRAPH.remedies[1],
+            pros=f"Saves the forward too, {whole:.3g} ms in all of each step, in every epoch.",
+        ),
+    ]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -2,15 +2,19 @@
 
 ## What it measures
 NaN and infinity in the gradients of a short run, at the first step that has any, while the loss
-of that step is finite. A follow-up replays the run and finds the operation that was handed finite
-gradients and handed on others, its line, and the range of its input.
+of that step is finite; where a guard lets no step use them, those of the backward passes. A
+follow-up replays the run and finds the operation that was handed finite gradients and handed on
+others, its line, and the range of its input. Behind an eigendecomposition it is tried whether a
+small diagonal parts the eigenvalues.
 
 ## Why it matters
-One step on a NaN gradient turns every weight that it touches into NaN, for good.
+One step on a NaN gradient turns every weight that it touches into NaN, for good. A guard that
+skips such steps keeps the weights, and with them the state that they were initialised in.
 
 ## Known limits
-With a gradient scaler, steps that later ones do not repeat are its warm-up and silent. An
-operation inside a library is reported at the user's line that called it.
+With a gradient scaler, steps that later ones do not repeat are its warm-up and silent, and so is
+an overflow that no step uses. A guard that skips fewer than half of the backward passes does its
+work. An operation inside a library is reported at the user's line that called it.
 
 ## References
 torch.autograd documentation, "Gradients for non-differentiable functions".
@@ -19,18 +23,30 @@ torch.autograd documentation, "Gradients for non-differentiable functions".
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from traindoctor.experiments import Experiment, LocateNonFinite, ShortRun
+from traindoctor.experiments import (
+    Experiment,
+    LocateNonFinite,
+    PartEigenvalues,
+    ReadSource,
+    ShortRun,
+)
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.wording import figure, first_location, grouped
-from traindoctor.trace import GradientRow, OperationRow, Trace
+from traindoctor.probing.syntax import guards
+from traindoctor.probing.wording import counted, figure, first_location, grouped
+from traindoctor.trace import BackwardRow, OperationRow, Place, Trace
+from traindoctor_probes.optimizer_steps import step_lines
+
+LEAST_PASSES = 3  # of a run without steps
 
 NOT_FINITE = Rule(
     code="TD203",
     name="gradient-not-finite",
     severity=Severity.CRITICAL,
-    title="{num_bad} of {num_seen} gradients are {kind} at step {step}, with a finite loss",
+    title="{num_bad} of {num_seen} gradients are {kind} {when}, with a finite loss",
     what="A finite loss has a gradient that is NaN or infinite.",
     why="The next optimizer step makes the weights NaN, and everything after it too.",
     known_limits="Losses that are themselves not finite are another rule's (TD102).",
@@ -43,7 +59,7 @@ NOT_FINITE = Rule(
             after="distance = ((a - b).pow(2).sum(-1) + 1e-12).sqrt()",
         ),
     ),
-    explains=("TD102", "TD103", "TD105", "TD418", "TD408", "TD409", "TD6"),
+    explains=("TD102", "TD103", "TD105", "TD414", "TD418", "TD408", "TD409", "TD6"),
 )
 CURES = {
     "Sqrt": ("Add a small number under the root", "x.sqrt()", "(x + 1e-12).sqrt()"),
@@ -70,11 +86,6 @@ CURES = {
         "torch.atan2(y, x)",
         "torch.atan2(y, x + 1e-12)",
     ),
-    "LinalgEigh": (
-        "Separate equal eigenvalues",
-        "torch.linalg.eigh(a)",
-        "a = (a + a.mT) / 2 + 1e-6 * torch.diag(torch.arange(len(a)))\ntorch.linalg.eigh(a)",
-    ),
     "LinalgSvd": (
         "Use the singular values alone, or separate equal ones",
         "torch.linalg.svd(a)",
@@ -87,22 +98,93 @@ WHERE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where gradients were not finite: at a step, or in backward passes that no step used."""
+
+    batch: int
+    when: str
+    num_bad: int
+    num_seen: int
+    names: str  # of their parameters, where they are known
+    loss: float | None
+    places: tuple[Place, ...]  # of the backward pass
+    evidence: tuple[Evidence, ...]
+    explains: tuple[str, ...] = NOT_FINITE.explains
+
+
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
-    """Find the first step with such gradients, and the operation that makes them."""
+    """Find the first gradients that are not finite, and the operation that makes them."""
     run = ask(ShortRun())
+    seen = at_step(run) if run.gradients else unused(run, ask)
+    if seen is None:
+        return
+    located = ask(LocateNonFinite(batch=seen.batch))
+    origin = next((op for op in located.operations if op.direction == "backward"), None)
+    is_overflow = origin is None or origin.kind == "inf"
+    if run.setup.has_scaler and not run.steps and is_overflow:
+        return  # the scaler goes on to halve its scale
+    yield not_finite(seen, origin, tried(ask, seen, origin))
+
+
+def at_step(run: Trace) -> Seen | None:
+    """Return the first step that was handed such gradients, if it is where they begin."""
     bad = [row for row in run.gradients if row.num_not_finite]
     if not bad:
-        return
+        return None
     step = min(row.step for row in bad)
     batch = next((row.batch for row in run.steps if row.index == step), run.steps[-1].batch)
     if not loss_is_finite(run, batch) or weights_were_broken(run, step):
-        return
+        return None
     last = max(row.step for row in run.gradients)
     if run.setup.has_scaler and not any(row.step == last for row in bad):
-        return
-    located = ask(LocateNonFinite(batch=batch))
-    origin = next((op for op in located.operations if op.direction == "backward"), None)
-    yield not_finite(run, step, [row for row in bad if row.step == step], origin)
+        return None
+    bad = [row for row in bad if row.step == step]
+    elements = sum(row.num_not_finite for row in bad)
+    return Seen(
+        batch=batch,
+        when=f"at step {step}",
+        num_bad=len(bad),
+        num_seen=sum(row.step == step and not row.is_none for row in run.gradients),
+        names=grouped(row.parameter for row in bad),
+        loss=next((row.value for row in run.losses if row.step == step), None),
+        places=tuple(row.place for row in run.backwards if row.step == step),
+        evidence=(Evidence("their elements that are not", elements, 0),),
+    )
+
+
+def unused(run: Trace, ask: Ask) -> Seen | None:
+    """Return the backward passes that no step used, if most of them left such gradients."""
+    bad = [row for row in run.backwards if row.num_not_finite]
+    if run.steps or len(bad) < max(LEAST_PASSES, len(run.backwards) / 2) or not ends_so(run):
+        return None
+    first = bad[0]
+    if not loss_is_finite(run, first.batch):
+        return None
+    source = ask(ReadSource()).source
+    steps = step_lines(source, first.place)
+    is_guarded = any(guard.kind == "if" for place in steps for guard in guards(source, place))
+    passes = f"{len(bad)} of {counted(len(run.backwards), 'backward pass')}"
+    return Seen(
+        batch=first.batch,
+        when=f"after {passes}",
+        num_bad=first.num_not_finite,
+        num_seen=first.num_present_after,
+        names="",
+        loss=first.loss,
+        places=(first.place,),
+        evidence=(
+            Evidence("backward passes that end so", len(bad), 0),
+            Evidence("optimizer steps", 0),
+        ),
+        explains=(*NOT_FINITE.explains, *(("TD403", "TD404") if is_guarded else ())),
+    )
+
+
+def ends_so(run: Trace) -> bool:
+    """Tell whether the last backward passes are no better than the first."""
+    rows: tuple[BackwardRow, ...] = run.backwards[-LEAST_PASSES:]
+    return all(row.num_not_finite for row in rows)
 
 
 def loss_is_finite(run: Trace, batch: int) -> bool:
@@ -117,51 +199,81 @@ def weights_were_broken(run: Trace, step: int) -> bool:
     return any(row.num_not_finite for row in run.updates if row.step < step)
 
 
+def tried(ask: Ask, seen: Seen, origin: OperationRow | None) -> dict[str, tuple[int, int]]:
+    """Return how many gradients stay broken, of how many, with each diagonal that was added."""
+    if origin is None or origin.operation != "LinalgEigh":
+        return {}
+    last = {
+        shift: ask(PartEigenvalues(batch=seen.batch, shift=shift)).backwards[-1:]
+        for shift in ("identity", "ramp")
+    }
+    return {
+        shift: (rows[0].num_not_finite, rows[0].num_present_after)
+        for shift, rows in last.items()
+        if rows
+    }
+
+
 def not_finite(
-    run: Trace, step: int, bad: list[GradientRow], origin: OperationRow | None
+    seen: Seen, origin: OperationRow | None, parted: dict[str, tuple[int, int]]
 ) -> Finding:
     """Return the finding, at the operation's line where it was found."""
-    num_seen = sum(row.step == step and not row.is_none for row in run.gradients)
-    names = grouped(row.parameter for row in bad)
-    loss = next((row.value for row in run.losses if row.step == step), None)
-    evidence = [
-        Evidence("gradients not finite", len(bad), 0),
-        Evidence("their elements that are not", sum(row.num_not_finite for row in bad), 0),
-        Evidence("loss of that step", loss),
-    ]
-    message = (
-        f"At step {step} the loss is {figure(loss)}, and the gradients of {names} are not finite"
-    )
-    backward = [row.place for row in run.backwards if row.step == step]
-    if origin is None:
-        return NOT_FINITE.finding(
-            f"{message}. The operation could not be found: the replay did not show it.",
-            location=first_location(backward, module=bad[0].parameter.rpartition(".")[0]),
-            evidence=evidence,
-            num_bad=len(bad),
-            num_seen=num_seen,
-            kind="not finite",
-            step=step,
+    when = seen.when[:1].upper() + seen.when[1:]
+    if seen.names:
+        message = (
+            f"{when} the loss is {figure(seen.loss)}, and the gradients of {seen.names} are not "
+            "finite"
         )
-    kind = "NaN" if origin.kind == "nan" else "infinite"
-    if origin.input_minimum is not None:
-        what = origin.note or "input"
-        evidence += [
-            Evidence(f"smallest {what} of {origin.operation}", origin.input_minimum),
-            Evidence(f"largest {what} of {origin.operation}", origin.input_maximum),
-        ]
+    else:
+        message = (
+            f"{when}, each of a finite loss, {seen.num_bad} of "
+            f"{counted(seen.num_seen, 'gradient')} were not finite, and no step was taken"
+        )
+    evidence = [
+        Evidence("gradients not finite", seen.num_bad, 0),
+        *seen.evidence,
+        Evidence("loss that was differentiated", seen.loss),
+    ]
+    kind = "not finite"
+    if origin is None:
+        message += ". The operation could not be found: the replay did not show it."
+    else:
+        kind = "NaN" if origin.kind == "nan" else "infinite"
+        message += (
+            f": the backward pass of {origin.operation} was handed finite gradients and "
+            f"made {kind} ones."
+        )
+        evidence += _input(origin)
+    evidence += [
+        Evidence(f"gradients not finite with {_ADDED[shift]}", number)
+        for shift, (number, _) in parted.items()
+    ]
+    names = seen.names.partition(" ")[0]
     return NOT_FINITE.finding(
-        f"{message}: the backward pass of {origin.operation} was handed finite gradients and "
-        f"made {kind} ones.",
-        mechanism=_mechanism(origin),
-        location=first_location([origin.place, *backward], module=origin.module or None),
+        message,
+        mechanism=_mechanism(origin) if origin else "",
+        location=first_location(
+            [*([origin.place] if origin else []), *seen.places],
+            module=(origin.module if origin else names.rpartition(".")[0]) or None,
+        ),
         evidence=evidence,
-        remedies=_remedies(origin),
-        num_bad=len(bad),
-        num_seen=num_seen,
+        remedies=_remedies(origin, parted) if origin else None,
+        explains=seen.explains,
+        num_bad=seen.num_bad,
+        num_seen=seen.num_seen,
         kind=kind,
-        step=step,
+        when=seen.when,
     )
+
+
+def _input(origin: OperationRow) -> list[Evidence]:
+    if origin.input_minimum is None:
+        return []
+    what = origin.note or "input"
+    return [
+        Evidence(f"smallest {what} of {origin.operation}", origin.input_minimum),
+        Evidence(f"largest {what} of {origin.operation}", origin.input_maximum),
+    ]
 
 
 def _mechanism(origin: OperationRow) -> str:
@@ -170,15 +282,56 @@ def _mechanism(origin: OperationRow) -> str:
         "multiplied by zero where it is infinite. Clipping does not help: the norm is not finite "
         "either."
     )
+    if origin.operation == "LinalgEigh":
+        text = (
+            "The derivative of an eigenvector divides by the distance of its eigenvalue to every "
+            "other one. Equal eigenvalues make that a division by zero: whole rows and columns of "
+            "zeros in a matrix are enough for it."
+        )
     return text + (WHERE if "where" in origin.place.text else "")
 
 
-def _remedies(origin: OperationRow) -> list[Remedy]:
+_ADDED = {"identity": "a multiple of the identity added", "ramp": "a ramp added"}
+
+
+def _remedies(origin: OperationRow, parted: dict[str, tuple[int, int]]) -> list[Remedy]:
+    if origin.operation == "LinalgEigh":
+        return _parting(origin, parted)
     cure = CURES.get(origin.operation)
     if cure is None:
         return list(NOT_FINITE.remedies)
     title, before, after = cure
     return [Remedy(title, recommended=True, before=before, after=after)]
+
+
+def _parting(origin: OperationRow, parted: dict[str, tuple[int, int]]) -> list[Remedy]:
+    """Return the two diagonals as remedies, with what they did when they were tried."""
+    line = origin.place.text
+    call = re.search(r"\beigh\(\s*(\w+)", line)
+    name = call[1] if call else "a"
+    hermitian = f"{name} = 0.5 * ({name} + {name}.mH)\n"
+    result = {
+        shift: f"Tried: {number} of {counted(of, 'gradient')} not finite with it."
+        for shift, (number, of) in parted.items()
+    }
+    heals = {shift: number == 0 for shift, (number, _) in parted.items()}
+    ramp = Remedy(
+        "Make the matrix Hermitian and add a ramp: a different amount to each diagonal element",
+        recommended=heals.get("ramp", True),
+        pros=f"It parts eigenvalues that are equal. {result.get('ramp', '')}".strip(),
+        cons="Eigenvalues closer than the ramp's step are moved by as much as they are apart.",
+        before=line,
+        after=f"{hermitian}ramp = torch.arange(1.0, {name}.shape[-1] + 1, device={name}.device)\n"
+        f"{name} = {name} + torch.diag(1e-5 * ramp)\n{line}",
+    )
+    identity = Remedy(
+        "Make the matrix Hermitian and add a small multiple of the identity",
+        recommended=heals.get("identity", False) and not ramp.recommended,
+        cons="It moves equal eigenvalues by the same amount and leaves them equal. "
+        f"{result.get('identity', '')}".strip(),
+        after=f"{hermitian}{name} = {name} + 1e-6 * torch.eye({name}.shape[-1])\n{line}",
+    )
+    return [ramp, identity]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

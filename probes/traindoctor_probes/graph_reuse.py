@@ -1,20 +1,18 @@
 """Do two backward passes go through the same graph?
 
 ## What it measures
-The graph nodes behind each of a few backward passes, compared pass by pass: how many nodes there
-are, how many an earlier pass went through already, and on which line the shared value was made.
-For "modified by an inplace operation" it watches which operations overwrite a tensor with a
-history.
+Where a backward pass fails: the graph nodes behind each of a few passes, compared pass by pass,
+on which line the value was made that two of them share, and who keeps it. Parameters that were
+handed over with a graph behind them are put in their places for this alone. For "modified by an
+inplace operation" it watches which operations overwrite a tensor with a history.
 
 ## Why it matters
 What a node saved for its derivative is freed when a backward pass has gone through it. The next
-pass that reaches it fails; with `retain_graph=True` it does not fail, and the graph, its memory
-and the time of a step grow without end.
+pass that reaches it fails. What fails for that reason cannot be trained at all.
 
 ## Known limits
-Two optimizers that share a forward on purpose (one backward each, `retain_graph` on the first)
-share nodes within a batch; only sharing across batches is called growth. The line of a value that
-was computed before traindoctor started to watch (in an imported module) is not known.
+The line of a value that an imported module computed, before the factory was called, is not known.
+A graph that is shared and retained, so that nothing fails, is the matter of TD302.
 
 ## References
 torch.autograd, "Automatic differentiation package"; `Node.metadata` under anomaly detection.
@@ -22,24 +20,25 @@ torch.autograd, "Automatic differentiation package"; `Node.metadata` under anoma
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, ShortRun, WatchGraph
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.wording import first_location, location
+from traindoctor.probing.syntax import last_name
+from traindoctor.probing.wording import first_location, grouped, location
 from traindoctor.trace import ExceptionRow, GraphRow, OperationRow, Trace
-
-WINDOW = 4  # backward passes
 
 TWICE = Rule(
     code="TD301",
     name="backward-twice",
     severity=Severity.CRITICAL,
-    title="Backward reaches {num_stale} graph nodes that an earlier backward has used up",
+    title="Backward goes again through {num_stale} graph nodes{kept}",
     what="A value computed for one step is part of the graph of the next.",
     why="The second backward pass fails, because what the first one needed is freed.",
-    known_limits="A value from before the watch began has no line; its module is named instead.",
+    known_limits="A value that importing a module computed has no line; who keeps it is named.",
     remedies=(
         Remedy(
             "Detach what is kept from one step to the next",
@@ -54,28 +53,11 @@ TWICE = Rule(
         ),
         Remedy(
             "backward(retain_graph=True)",
-            cons="Hides the fault: the graph grows with every step until memory ends.",
+            cons="Hides the fault: every step goes through the old graph as well, and the memory "
+            "of that is never freed.",
         ),
     ),
-    explains=("TD1", "TD2", "TD302", "TD403", "TD404", "TD501", "TD502", "TD6"),
-)
-GROWS = Rule(
-    code="TD302",
-    name="graph-grows",
-    severity=Severity.ERROR,
-    title="The graph grows with every step: {first} nodes, then {last}",
-    what="Each backward pass goes through the graphs of the steps before it as well.",
-    why="Time and memory of a step grow without end, and old steps get gradients again.",
-    known_limits="Judged over a few steps; a cache that fills up and stops is not told apart.",
-    remedies=(
-        Remedy(
-            "Detach what is carried over, or keep its number",
-            recommended=True,
-            before="total = total + loss",
-            after="total += loss.item()",
-        ),
-    ),
-    explains=("TD301", "TD305", "TD205"),
+    explains=("TD101", "TD103", "TD2", "TD302", "TD403", "TD404", "TD501", "TD502", "TD6"),
 )
 INPLACE = Rule(
     code="TD303",
@@ -103,12 +85,11 @@ INPLACE = Rule(
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
-    """Look closer where a short run met one of the errors, or its graph grew."""
+    """Look closer where a short run met one of the errors, or began with a graph behind it."""
     run = ask(ShortRun())
-    twice = next((row for row in run.exceptions if "second time" in row.message), None)
     written = next((row for row in run.exceptions if "inplace operation" in row.message), None)
-    grown = grows(run)
-    if twice is None and written is None and not grown:
+    is_suspicious = written or any(map(is_second_time, run.exceptions))
+    if not is_suspicious and not run.setup.inherited:
         run.require(backwards=1)
         return
     watched = ask(WatchGraph())
@@ -117,73 +98,146 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         yield overwritten(written, watched)
         return
     # An optimizer writes to the weights in place: a graph that outlives its step fails at that.
+    twice = next(filter(is_second_time, (*watched.exceptions, *run.exceptions)), None)
     raised = twice or written
     if raised is not None:
-        yield backward_twice(raised, shared[0] if shared else None)
-    elif shared:
-        yield growing(watched, shared[-1])
+        last = [row for row in shared if row.backward == shared[-1].backward]
+        for number, row in enumerate(last or [None]):
+            yield backward_twice(raised, row, watched, is_first=not number)
 
 
-def grows(run: Trace) -> bool:
-    """Tell whether a few backward passes in a row each went through more nodes than the last.
-
-    Texts of different lengths do that too, by chance: it is reason to look closer, no more.
-    """
-    sizes = [row.num_nodes for row in run.backwards]
-    windows = (sizes[start : start + WINDOW] for start in range(len(sizes) - WINDOW + 1))
-    return any(w[0] > 0 and sorted(set(w)) == w for w in windows)
+def is_second_time(row: ExceptionRow) -> bool:
+    """Tell autograd's complaint of a graph that is used up."""
+    return "second time" in row.message
 
 
-def backward_twice(raised: ExceptionRow, shared: GraphRow | None) -> Finding:
-    """Return the finding that names the value which two steps share."""
+def backward_twice(
+    raised: ExceptionRow, shared: GraphRow | None, watched: Trace, is_first: bool
+) -> Finding:
+    """Return the finding that names one value which two steps share."""
     row = shared or GraphRow(backward=0)
-    return TWICE.finding(
+    kind, sentence = cause(row, is_frozen(row, watched))
+    counts = (
         f"Backward number {row.backward + 1} goes through {row.num_nodes} nodes, and "
-        f"{row.num_stale} of them belong to an earlier pass. {cause(row)}",
+        f"{row.num_behind} of them lie behind one value that is older than its step. "
+        if shared
+        else "The nodes that two steps share were not seen again. "
+    )
+    others = (row.module_place, row.consumer_place, raised.place)
+    return TWICE.finding(
+        counts + sentence,
         mechanism="Each operation keeps for its derivative what it was computed from, until a "
         "backward pass has gone through it. A tensor that outlives its step carries the "
         "operations behind it into the next step, where their values are gone.",
         location=first_location([row.place, row.consumer_place, raised.place], module=row.module),
-        also_at=[location(place) for place in (row.consumer_place, raised.place) if place],
+        also_at=[location(place) for place in others if place],
         evidence=[
-            Evidence("nodes shared with an earlier backward", row.num_stale, 0),
-            Evidence("nodes of this backward", row.num_nodes),
+            Evidence("graph nodes behind this value", row.num_behind, 0),
+            Evidence("graph nodes of this backward pass", row.num_nodes),
+            Evidence("kind", kind),
             Evidence("made by", row.operation or "unknown"),
-            Evidence("kept in", f"{row.holder}.{row.attribute}" if row.holder else "unknown"),
+            *([Evidence("kept in", keeper(row))] if keeper(row) else []),
+            *origin(row, watched),
         ],
-        quote=raised.message.splitlines()[0],
-        num_stale=row.num_stale,
+        remedies=remedies(row),
+        quote=f"{raised.type_name}: {raised.message.partition('. ')[0].splitlines()[0]}"
+        if is_first
+        else "",
+        subject=keeper(row),
+        num_stale=row.num_behind,
+        kept=f", kept in {keeper(row)}" if keeper(row) else " that an earlier one has used up",
     )
 
 
-def cause(row: GraphRow) -> str:
-    """Say which kind of sharing it is."""
+def origin(row: GraphRow, watched: Trace) -> list[Evidence]:
+    """Return from which module's output it was computed, and whether that had gradients on."""
+    module = next((m for m in watched.modules if row.module and m.path == row.module), None)
+    if module is None:
+        return []
+    with_gradients = module.num_calls - module.num_calls_without_grad
+    return [
+        Evidence("computed from the output of", row.module),
+        Evidence("its calls with gradients on", f"{with_gradients} of {module.num_calls}"),
+    ]
+
+
+def keeper(row: GraphRow) -> str:
+    """Name who keeps the shared value."""
+    if row.parameters:
+        return grouped(row.parameters)
+    return f"{row.holder}.{row.attribute}" if row.holder else row.attribute
+
+
+def is_frozen(row: GraphRow, watched: Trace) -> bool:
+    """Tell whether nothing is trained in the module that the shared value comes from."""
+    module = next((m for m in watched.modules if m.path == row.module), None)
+    return bool(row.module) and module is not None and not module.num_trainable
+
+
+def cause(row: GraphRow, is_frozen: bool = False) -> tuple[str, str]:
+    """Return which kind of sharing it is, and a sentence that says so."""
     if row.is_same_loss:
-        return "It is the same loss, differentiated a second time."
+        kind = "one loss, twice"
+        return kind, "It is the same loss, differentiated a second time."
     if row.is_earlier_loss:
-        return "An earlier step's loss is part of this one: losses are added up as tensors."
-    if row.holder:
-        return f"`{row.holder}.{row.attribute}` keeps a tensor of the earlier step."
-    whose = f" by `{row.module}`" if row.module else ""
+        kind = "losses accumulated"
+        return kind, "An earlier step's loss is part of this one: losses are added up as tensors."
+    if row.parameters:
+        names, how = grouped(row.parameters), "outside `no_grad`, before the first step"
+        return (
+            "weights copied with their graph",
+            f"{names}: written to {how}. They carry the operations that made the values, and "
+            "every step goes through those.",
+        )
+    whose = f", made by `{row.module}`" if row.module else ""
+    whose += ", in which nothing is trained" if is_frozen else ""
     if row.is_from_before:
-        return f"It was computed{whose} once, before the first step, and every step uses it."
-    return f"It was computed{whose} in an earlier step and kept."
+        made = f" by `{row.module}`" if row.module else ""
+        kind = "computed outside the loop"
+        return kind, f"It was computed{made} once, before the first step, and every step uses it."
+    if row.attribute:
+        kind = "output of a frozen module kept" if is_frozen else "state kept"
+        return kind, f"`{keeper(row)}` keeps a tensor of an earlier step{whose}."
+    made = f" by `{row.module}`" if row.module else ""
+    return "state kept", f"It was computed{made} in an earlier step and kept."
 
 
-def growing(watched: Trace, row: GraphRow) -> Finding:
-    """Return the finding for sharing that does not raise."""
-    sizes = [graph.num_nodes for graph in watched.graphs]
-    return GROWS.finding(
-        f"{len(sizes)} backward passes went through {', '.join(map(str, sizes))} nodes; "
-        f"{row.num_stale} of the last are from earlier steps. {cause(row)}",
-        location=first_location([row.consumer_place, row.place], module=row.module),
-        evidence=[
-            Evidence("nodes at the last backward", sizes[-1], sizes[0]),
-            Evidence("nodes from earlier steps", row.num_stale, 0),
-        ],
-        first=sizes[0],
-        last=sizes[-1],
-    )
+def remedies(row: GraphRow) -> list[Remedy] | None:
+    """Return the ways out, the first one made of the user's own line where that can be done."""
+    if row.parameters:
+        return [
+            Remedy(
+                "Copy the weights without their graph",
+                recommended=True,
+                pros="The values are the same; nothing is remembered of where they came from.",
+                before=row.place.text,
+                after=f"with torch.no_grad():\n    {row.place.text}",
+            ),
+            TWICE.remedies[2],
+        ]
+    after = detached(row.place.text, row.operation)
+    if not after:
+        return None
+    first = replace(TWICE.remedies[0], before=row.place.text, after=after)
+    return [first, *TWICE.remedies[1:]]
+
+
+def detached(line: str, operation: str) -> str:
+    """Return a line with the one call in it that made a node detached; nothing if it is unclear."""
+    try:
+        tree = ast.parse(line)
+    except SyntaxError:  # a statement over several lines
+        return ""
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and last_name(node.func).strip("_") == operation.lower()
+    ]
+    if len(found) != 1:
+        return ""
+    end = found[0].end_col_offset or 0
+    octets = line.encode()
+    return (octets[:end] + b".detach()" + octets[end:]).decode()
 
 
 def overwritten(raised: ExceptionRow, watched: Trace) -> Finding:
@@ -219,7 +273,7 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
 probe = Probe(
     name="graph-reuse",
     doc=__doc__,
-    rules=(TWICE, GROWS, INPLACE),
+    rules=(TWICE, INPLACE),
     examine=examine,
     experiments=experiments,
 )

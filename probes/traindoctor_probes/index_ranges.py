@@ -26,8 +26,9 @@ from dataclasses import dataclass
 
 from traindoctor.experiments import Experiment, OneStep, ReadBatches
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
-from traindoctor.trace import BatchRow, ExceptionRow, LeafRow, Trace
-from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, named, stopped, where
+from traindoctor.probing.wording import location
+from traindoctor.trace import BatchRow, ExceptionRow, LeafRow, Place, Trace
+from traindoctor_probes._raised import DOWNSTREAM, batch_of, made, named, quoted, stopped, where
 
 OUT_OF_RANGE = Rule(
     code="TD007",
@@ -88,11 +89,11 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
             closer = ask(OneStep(batch=index))
             for row in closer.exceptions[:1]:
                 if is_index(row):
-                    yield finding(closer, row, read)
+                    yield finding(ask, closer, row, read)
                     return
     found = stopped(ask)
     if found is not None and is_index(found[1]):
-        yield finding(*found, read)
+        yield finding(ask, *found, read)
 
 
 def beyond(batch: BatchRow, first: BatchRow, step: Trace) -> bool:
@@ -125,7 +126,7 @@ def is_index(row: ExceptionRow) -> bool:
     return bool(said) or "device-side assert" in message
 
 
-def finding(trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
+def finding(ask: Ask, trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
     """Return the finding, with tensor, value, sample and the range that is allowed."""
     limit, extremes = _limit(row), _extremes(row)
     leaf = _leaf(trace, row, extremes)
@@ -138,6 +139,7 @@ def finding(trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
     allowed = f"0 to {limit - 1}" if limit else "smaller indices"
     batches = [r for r in read.batches if leaf and _outside(r, leaf.key, limit)]
     source = f"The batch's `{leaf.key}`" if leaf else "A tensor computed in the forward"
+    origin = made(ask, "largest", leaf.key) if leaf and value == leaf.maximum else Place()
     position = f" in sample {sample} of batch {row.batch}" if leaf and sample is not None else ""
     return OUT_OF_RANGE.finding(
         f"{source} holds {value}{position}; {what} has "
@@ -146,17 +148,19 @@ def finding(trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
             f". Such values are in {len(batches)} of the {len(read.batches)} batches read."
             if leaf and limit
             else "."
-        ),
+        )
+        + (f" Values so large begin at `{origin.text}` (line {origin.line})." if origin else ""),
         mechanism="An index selects a row by its position. Nothing checks it before the kernel "
         "runs, and a position beyond the last row is memory that belongs to something else.",
-        location=where(row, trace),
+        location=where(row, trace, origin),
+        also_at=[location(origin)] if origin and origin != row.place else [],
         evidence=[
             Evidence("index", value, allowed),
             Evidence("tensor of the batch", leaf.key if leaf else "computed in the forward"),
             Evidence(room, limit),
             Evidence("batches that hold such values", len(batches), 0),
         ],
-        quote=headline(row.message),
+        quote=quoted(row),
         subject=leaf.key if leaf else row.module,
         what=what,
         allowed=allowed,

@@ -23,7 +23,9 @@ between units. Hewitt, Initializing New Word Embeddings for Pretrained Language 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import (
     Experiment,
@@ -35,7 +37,7 @@ from traindoctor.experiments import (
 )
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import counted, figure, first_location, grouped
-from traindoctor.trace import WeightRow
+from traindoctor.trace import Place, WeightRow
 from traindoctor_probes._tables import filled_at, is_out_of_scale, places, used
 
 STILL_EQUAL = 1e-3  # of how far the elements moved: the rows did not part
@@ -81,11 +83,9 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     equal = [row for row in watched.weights if starts_equal(row, rows)]
     blocks = used(ask, [row for row in watched.weights if is_out_of_scale(row)])
     harmful = equal + [row for row in blocks if row.block_value is not None]
-    outcome = None
-    if harmful and _heals(ask, harmful):
-        outcome = "the first loss is NaN"
-        yield constant(ask, harmful, outcome)
-    if outcome is not None:
+    healed = _healed(ask, harmful) if harmful else None
+    if healed is not None:
+        yield constant(ask, harmful, "the first loss is NaN", healed)
         return
     still = written_by_the_user(ask, [row for row in equal if did_not_part(row)])
     unreached = [r for r in equal if r.num_passes >= FEWEST_PASSES and not r.num_rows_reached]
@@ -121,13 +121,13 @@ def _revived(ask: Ask, rows: list[WeightRow]) -> list[WeightRow]:
     return [row for row in rows if row.name in reached]
 
 
-def _heals(ask: Ask, rows: list[WeightRow]) -> bool:
-    """Tell whether the first loss is no number, and is one with noise on these matrices."""
+def _healed(ask: Ask, rows: list[WeightRow]) -> float | None:
+    """Return the first loss with noise on these matrices, if it is a number only then."""
     losses = ask(ShortRun()).losses
     if not losses or math.isfinite(losses[0].value):
-        return False
+        return None
     drawn = ask(LossWithNoise(parameters=tuple(row.name for row in rows))).losses
-    return bool(drawn) and math.isfinite(drawn[0].value)
+    return drawn[0].value if drawn and math.isfinite(drawn[0].value) else None
 
 
 _WHY = {
@@ -141,7 +141,7 @@ _WHY = {
 }
 
 
-def constant(ask: Ask, rows: list[WeightRow], outcome: str) -> Finding:
+def constant(ask: Ask, rows: list[WeightRow], outcome: str, healed: float | None = None) -> Finding:
     """Return the finding for matrices whose rows start equal."""
     names = grouped(row.name for row in rows)
     num_rows = sum(_block_size(row) for row in rows)
@@ -150,22 +150,38 @@ def constant(ask: Ask, rows: list[WeightRow], outcome: str) -> Finding:
     spread, moved = max(row.row_spread for row in rows), max(row.moved for row in rows)
     start = f"start at {figure(value)}" if value is not None else "start equal"
     where = [f"rows {r.block_start} to {r.num_rows - 1}" for r in rows if r.block_start is not None]
+    filled = filled_at(ask, rows)
+    first = [Evidence("first loss", math.nan, healed)] if healed is not None else []
+    parted = [
+        Evidence("largest difference between two rows after the steps", spread, "not 0"),
+        Evidence("farthest that an element moved", moved),
+    ]
     return CONSTANT.finding(
         f"{names}: {where[0] if where else counted(num_rows, 'row')} {start}; {outcome}.",
         mechanism=_WHY[outcome],
-        location=first_location([filled_at(ask, rows), *places(ask, rows)]),
+        location=first_location([filled, *places(ask, rows)]),
         evidence=[
             Evidence("rows that start equal", num_rows, 0),
             Evidence("their value", value, "drawn at random"),
-            Evidence("largest difference between two rows after the steps", spread, "not 0"),
-            Evidence("farthest that an element moved", moved),
+            *first,
+            *(parted if math.isfinite(spread) else []),
             Evidence("backward passes watched", max(row.num_passes for row in rows)),
         ],
-        remedies=[*CONSTANT.remedies[1:], *CONSTANT.remedies[:1]] if where else None,
+        remedies=[_drawn(rows[0], filled)] if where else None,
         subject=names,
         matrices=f"{len(rows)} weight matri{'x' if len(rows) == 1 else 'ces'}",
         outcome=outcome,
     )
+
+
+def _drawn(row: WeightRow, filled: Place) -> Remedy:
+    """Return the remedy for new rows, made of the line that fills them if there is one."""
+    scaled = replace(CONSTANT.remedies[1], recommended=True)
+    zeroed = re.match(r"(\w+(?:\[.*\])?)\.(?:zero_\(\)|fill_\(.*\))$", filled.text)
+    if zeroed is None:
+        return scaled
+    drawn = f"{zeroed[1]}.normal_(std={figure(row.rms)})  # the RMS of the rows before them"
+    return replace(scaled, before=filled.text, after=drawn)
 
 
 def _block_size(row: WeightRow) -> int:

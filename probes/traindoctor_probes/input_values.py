@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, OneStep, ReadBatches
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.wording import counted, location
+from traindoctor.probing.wording import counted, first_location
 from traindoctor.trace import BatchRow, LeafRow, Trace
 
 NOT_FINITE = Rule(
@@ -82,7 +82,7 @@ def finding(read: Trace, bad: list[tuple[BatchRow, LeafRow]], step: Trace) -> Fi
         sum(getattr(row, name) for _, row in bad) for name in ("num_nan", "num_infinite")
     )
     kinds = " and ".join(name for name, count in (("NaN", nan), ("infinities", infinite)) if count)
-    harm = harmed(step)
+    harm, of_factory = harmed(step), read.setup.kind != "script"
     sample = (
         f", first in sample {leaf.first_bad_sample}" if leaf.first_bad_sample is not None else ""
     )
@@ -94,7 +94,7 @@ def finding(read: Trace, bad: list[tuple[BatchRow, LeafRow]], step: Trace) -> Fi
         severity=None if harm else Severity.INFO,
         mechanism="A NaN passes through every operation it meets; an infinity becomes one in the "
         "first difference or product with zero. The mean over the batch holds it.",
-        location=location(read.setup.factory),
+        location=first_location([read.setup.factory if of_factory else read.setup.loader_place]),
         evidence=[
             Evidence("NaN values", nan, 0),
             Evidence("infinite values", infinite, 0),

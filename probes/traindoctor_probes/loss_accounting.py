@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
@@ -44,7 +45,7 @@ ON_STEP_ONLY = Rule(
     "taken as meant. Lists that losses are appended to are not looked at.",
     remedies=(
         Remedy(
-            "Add the loss in the batch loop, before the branch",
+            "Add the loss in the batch loop, outside the branch",
             recommended=True,
             pros="One line moved; every batch counts once.",
             before="if (i + 1) % accumulation == 0:\n    optimizer.step()\n"
@@ -79,7 +80,7 @@ def uncounted(run: Trace, source: Source, row: CountRow) -> Guard | None:
     function, line = function_at(source, row.place), row.place.line or 0
     if function is None or row.count >= len(run.backwards):
         return None
-    added = next((n for n in _additions(function) if n.lineno <= line <= (n.end_lineno or 0)), None)
+    added = next((n for n in additions(function) if n.lineno <= line <= (n.end_lineno or 0)), None)
     if added is None or not _names(added.value) & _loss_names(function):
         return None
     branch = _branch(run, source, row.place)
@@ -101,9 +102,18 @@ def on_step_only(run: Trace, row: CountRow, branch: Guard) -> Finding:
         also_at=[location(branch.place)],
         evidence=[
             Evidence("times the total was added to", row.count, len(run.backwards)),
+            Evidence("share of the batches in it", row.count / len(run.backwards), 1.0),
             Evidence("backward passes", len(run.backwards)),
             Evidence("optimizer steps", len(run.steps)),
-            Evidence("condition", branch.test or branch.place.text, "none"),
+            Evidence("condition", branch.test or branch.place.text),
+        ],
+        remedies=[
+            replace(
+                ON_STEP_ONLY.remedies[0],
+                before=f"{branch.place.text}\n    ...\n    {row.place.text}",
+                after=f"{branch.place.text}\n    ...\n{row.place.text}",
+            ),
+            ON_STEP_ONLY.remedies[1],
         ],
         subject=total,
         total=total,
@@ -130,7 +140,7 @@ def _is_honest(
     total = ast.unparse(added.target)
     counters = {
         ast.unparse(node.target)
-        for node in _additions(function)
+        for node in additions(function)
         if node is not added
         and _is_count(node.value)
         and branch.place in {g.place for g in guards(source, _at(place, node.lineno))}
@@ -169,7 +179,7 @@ def _loss_names(function: Function) -> set[str]:
         for name in _names(node.func.value)
     } - {"self", "scaler", "scale"}
     made = {name for name in _names(function) if "loss" in name.lower()}
-    totals = {name for node in _additions(function) for name in _names(node.target)}
+    totals = {name for node in additions(function) for name in _names(node.target)}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign) and _names(node.value) & (found | made):
             targets = {name for target in node.targets for name in _names(target)}
@@ -187,7 +197,8 @@ def _names(node: ast.AST) -> set[str]:
     }
 
 
-def _additions(function: Function) -> list[ast.AugAssign]:
+def additions(function: Function) -> list[ast.AugAssign]:
+    """Return the lines of a function that add to something."""
     return [
         node
         for node in ast.walk(function)

@@ -127,7 +127,7 @@ def first_bad_step(run: Trace) -> int | None:
 
 def explained(spoiled: bool) -> tuple[str, ...]:
     """Return what a loss accounts for: less if the weights were ruined before it."""
-    return ("TD6",) if spoiled else ("TD203", "TD405", "TD408", "TD418", "TD6")
+    return ("TD6",) if spoiled else ("TD203", "TD405", "TD408", "TD414", "TD418", "TD6")
 
 
 def num_bad(values: list[float]) -> int:

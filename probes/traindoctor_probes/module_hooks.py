@@ -3,7 +3,8 @@
 ## What it measures
 Every forward, backward and pre-hook that the user's code registered: what it was given and
 raised in a short run. Each forward hook is then called again, outside training, with the
-kinds of output it has not met: tensor, tuple, ModelOutput, dict.
+kinds of output it has not met: tensor, tuple, ModelOutput, dict. What a module of the user's
+returns that is only entered past its forward is tried with the arguments it was entered with.
 
 ## Why it matters
 A hook runs inside the forward pass. An observer that raises ends the training that it only
@@ -21,22 +22,29 @@ torch.nn.Module.register_forward_hook; transformers.utils.ModelOutput, which is 
 
 from __future__ import annotations
 
+import ast
+import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from traindoctor.experiments import Experiment, ShortRun, TryHooks
+from traindoctor.experiments import Experiment, ReadSource, ShortRun, TryHooks
+from traindoctor.experiments.hook_table import RISKY, fails_on, has_crashed, hook_rows
 from traindoctor.probing import (
     Ask,
     Confidence,
     Evidence,
     Finding,
+    Location,
     NoOptions,
     Probe,
     Remedy,
     Rule,
     Severity,
+    Table,
 )
+from traindoctor.probing.syntax import function_at, last_name
 from traindoctor.probing.wording import grouped, location
-from traindoctor.trace import HookRow, Trace
+from traindoctor.trace import HookRow, Place, SourceRow, Trace
 
 EXTRACT = """def tensor_of(output):
     if isinstance(output, torch.Tensor):
@@ -98,14 +106,18 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if not run.hooks:
         return
     tried = ask(TryHooks()).hooks
-    yield from crashes(run, tried)
-    yield from fragile(tried)
+    helper = f"{EXTRACT}\n\n"  # stands in the first of several findings
+    for finding in (*crashes(run, tried), *fragile(tried)):
+        places = (finding.location, *finding.also_at)
+        ways = remedies(ask(ReadSource()).source, places, helper)
+        yield replace(finding, remedies=tuple(ways))
+        helper = ""
 
 
 def crashes(run: Trace, tried: Sequence[HookRow]) -> Iterator[Finding]:
     """Yield one finding a hook function that raised, with the table of all hooks."""
-    seen = [row for row in run.hooks if _crashed(row)]
-    for rows in _by_function([*seen, *(row for row in tried if _crashed(row))]):
+    seen = [row for row in run.hooks if has_crashed(row)]
+    for rows in _by_function([*seen, *(row for row in tried if has_crashed(row))]):
         first = rows[0]
         modules = grouped(dict.fromkeys(row.module or row.module_class for row in rows))
         yield CRASHES.finding(
@@ -116,8 +128,14 @@ def crashes(run: Trace, tried: Sequence[HookRow]) -> Iterator[Finding]:
             "for something else, and its exception ends the step.",
             location=location(first.error_place or first.place, module=first.module),
             also_at=[location(first.place)],
-            evidence=_table(tried or run.hooks),
-            quote=first.traceback,
+            evidence=[
+                Evidence("type that it was given", first.error_given),
+                Evidence("calls that raised", 1, 0),
+                Evidence("hooks on modules", len(tried)),
+                Evidence("of them risky, see the table", _num_risky(tried), 0),
+            ],
+            tables=[_table(tried or run.hooks)],
+            quote=_traceback(run, first),
             subject=first.hook,
             kind=first.kind,
             module=modules,
@@ -126,51 +144,82 @@ def crashes(run: Trace, tried: Sequence[HookRow]) -> Iterator[Finding]:
         )
 
 
+def _traceback(run: Trace, row: HookRow) -> str:
+    """Return the way from the user's loop to the hook, where the crash ended the run."""
+    ended = (raised for raised in run.exceptions if raised.message == row.error_message)
+    return next((raised.traceback for raised in ended if raised.traceback), row.traceback)
+
+
 def fragile(tried: Sequence[HookRow]) -> Iterator[Finding]:
     """Yield one finding a hook function that did not crash and fails on a kind it may meet."""
-    crashing = [row for row in tried if _crashed(row)]
-    risky = [row for row in tried if not _crashed(row) and _fails_on(row, crashing)]
+    crashing = [row for row in tried if has_crashed(row)]
+    risky = [row for row in tried if not has_crashed(row) and fails_on(row, crashing)]
     for rows in _by_function(risky):
         first = rows[0]
-        kinds = _fails_on(first, crashing)
+        kinds = fails_on(first, crashing)
         own = [kind for kind in kinds if kind in first.possible]
         module, met = first.module or first.module_class, (own or kinds)[0]
-        why = (
-            f"{first.module_class}.forward has a `return` that makes {' and '.join(own)}"
-            if own
-            else f"`{crashing[0].hook}`, written alike in the same file, crashes on it already"
-        )
         yield FRAGILE.finding(
-            f"`{first.hook}` on {module} was given {_given(first)}. Called with {met} it "
-            f"raises {dict(first.tried)[met]}; {why}.",
+            f"`{first.hook}` on {module} {_was_given(first)}. Called with {met} it "
+            f"raises {dict(first.tried)[met]}; {_why(first, own, crashing)}.",
             confidence=None if own else Confidence.LIKELY,
             mechanism="A forward hook gets whatever the module returns. This one handles "
             f"{_handled(first)} only; the first call that returns something else ends the run.",
             location=location(first.tried_place or first.place, module=first.module),
             also_at=[location(first.place)],
-            evidence=_table(rows),
+            evidence=[
+                Evidence("kinds of output that it fails on", ", ".join(kinds), "none"),
+                Evidence("kinds that its module can return", ", ".join(first.possible)),
+                Evidence("times it was called", first.num_calls),
+            ],
+            tables=[] if crashing else [_table(tried)],
             subject=first.hook,
             module=grouped(dict.fromkeys(row.module or row.module_class for row in rows)),
-            kinds=" and ".join(kinds),
+            kinds=" and ".join(own or kinds),
         )
 
 
-def _crashed(row: HookRow) -> bool:
-    return bool(row.error_type) and not row.is_users_error
+def remedies(source: Sequence[SourceRow], places: Sequence[Location], helper: str) -> list[Remedy]:
+    """Return the ways out, the first one made of the hook's own lines where it has such."""
+    first = places[-1]  # where the hook is defined
+    row = next((row for row in source if row.file == first.file), None)
+    function = function_at(source, Place(first.file, first.line)) if row else None
+    for node in ast.walk(function) if function else ():
+        if isinstance(node, ast.If) and row and (name := _unpacked(node)):
+            lines = row.text.splitlines()[node.lineno - 1 : node.end_lineno]
+            after = f"{helper}{name} = tensor_of({ast.unparse(node.test.args[0])})"  # type: ignore[attr-defined]  # a call, as just seen
+            own = replace(REMEDIES[0], before=textwrap.dedent("\n".join(lines)), after=after)
+            return [own, *REMEDIES[1:]]
+    return list(REMEDIES)
 
 
-def _fails_on(row: HookRow, crashing: Sequence[HookRow]) -> list[str]:
-    """Return the kinds it fails on, if it may meet one of them."""
-    failed = [kind for kind, error in row.tried if error]
-    own = row.is_users_module and set(failed) & set(row.possible)
-    shared = {
-        kind
-        for other in crashing
-        if other.place.file == row.place.file and other.place != row.place
-        for kind, error in other.tried
-        if error and kind in other.possible
-    }
-    return failed if own or shared & set(failed) else []
+def _unpacked(node: ast.If) -> str:
+    """Return the name that `if isinstance(x, tuple): name = x[0] else: name = x` sets."""
+    is_kind = isinstance(node.test, ast.Call) and last_name(node.test.func) == "isinstance"
+    branches = (node.body, node.orelse)
+    if not is_kind or any(len(b) != 1 or not isinstance(b[0], ast.Assign) for b in branches):
+        return ""
+    names = {ast.unparse(branch[0].targets[0]) for branch in branches}  # type: ignore[attr-defined]  # assignments both
+    return names.pop() if len(names) == 1 else ""
+
+
+def _was_given(row: HookRow) -> str:
+    if row.given:
+        return f"was given {' and '.join(row.given)}"
+    if row.entered_by:
+        return (
+            f"was never called: `{row.entered_by}` was, and that fires no forward hook. With the "
+            f"same arguments the forward of {row.module_class} returns {row.would_give}"
+        )
+    return "was never called, and nor was its module"
+
+
+def _why(row: HookRow, own: Sequence[str], crashing: Sequence[HookRow]) -> str:
+    if not own:
+        return f"`{crashing[0].hook}`, written alike in the same file, crashes on it already"
+    if row.entered_by:
+        return f"the first call of {row.module or row.module_class} itself ends the run"
+    return f"{row.module_class}.forward has a `return` that makes {' and '.join(own)}"
 
 
 def _by_function(rows: Sequence[HookRow]) -> list[list[HookRow]]:
@@ -181,29 +230,27 @@ def _by_function(rows: Sequence[HookRow]) -> list[list[HookRow]]:
     return list(groups.values())
 
 
-def _table(rows: Sequence[HookRow]) -> list[Evidence]:
-    """Return hook, module, what it was given, what it may be given, and what came of it."""
-    return [
-        Evidence(
-            f"{row.hook} on {row.module or row.module_class}",
-            f"{_status(row)}; was given {_given(row)}; its module can return "
-            f"{', '.join(row.possible) or 'unknown'}",
-            "safe",
-        )
-        for row in rows[:12]
-        if row.kind == "forward" or _crashed(row)
-    ]
+def _table(rows: Sequence[HookRow]) -> Table:
+    """Return all hooks: module, what each was given, what it may be given, what came of it."""
+    return Table(
+        "Hooks on modules",
+        ("hook", "module", "type seen", "types possible", "fails on", "status"),
+        tuple(
+            (
+                row["hook"],
+                row["module"],
+                ", ".join(row["given"]) or "never called",
+                ", ".join(row["possible"]) or "unknown",
+                ", ".join(row["fails_on"]) or "–",
+                row["status"],
+            )
+            for row in hook_rows(rows)
+        ),
+    )
 
 
-def _status(row: HookRow) -> str:
-    if _crashed(row):
-        return f"crashing: {row.error_type} on {row.error_given}"
-    failed = [kind for kind, error in row.tried if error]
-    return f"risky: fails on {', '.join(failed)}" if failed else "safe"
-
-
-def _given(row: HookRow) -> str:
-    return " and ".join(row.given) if row.given else "nothing yet (its module was never called)"
+def _num_risky(rows: Sequence[HookRow]) -> int:
+    return sum(row["status"] == RISKY for row in hook_rows(rows))
 
 
 def _handled(row: HookRow) -> str:

@@ -12,7 +12,8 @@ A backward pass without a step costs what training costs and teaches nothing.
 Judged only where the user's own `train_step` or `train_loop` runs. Gradients that wait are not
 lost: accumulation, declared or not, is silent, and where its window is longer than the run nothing
 is said. Weights that a loop moves by hand are trained. Batches that never reach backward are
-another rule's. With a gradient scaler, skipped steps are its business.
+another rule's. With a gradient scaler, steps skipped over gradients that are not finite are its
+business.
 
 ## References
 torch.optim documentation, "Taking an optimization step".
@@ -20,6 +21,7 @@ torch.optim documentation, "Taking an optimization step".
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -38,7 +40,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.syntax import Function, Guard, calls, function_at, guards
 from traindoctor.probing.wording import counted, first_location, location
-from traindoctor.trace import Place, SourceRow, Trace
+from traindoctor.trace import BackwardRow, Place, SourceRow, Trace
 
 NEVER = Rule(
     code="TD403",
@@ -103,24 +105,40 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         if not run.facts.get("moved"):
             yield never(run, source)
         return
-    lost = lost_batches(run)
-    followed = {row.batch for row in run.backwards}
-    if len(lost) >= max(2, LOST_SHARE * len(followed)) and not run.setup.has_scaler:
-        yield fewer(run, lost, len(followed), source)
+    lost = lost_passes(run)
+    num_lost = len({row.batch for row in lost})
+    num_batches = len({row.batch for row in run.backwards})
+    if num_lost >= max(2, LOST_SHARE * num_batches):
+        yield fewer(run, lost, num_batches, source)
 
 
-def lost_batches(run: Trace) -> list[int]:
-    """Return the batches without a step whose gradients none used, but for an epoch's last."""
+def lost_passes(run: Trace) -> list[BackwardRow]:
+    """Return the backward passes of batches whose gradients no step used.
+
+    The last of an epoch is none of them, and with a scaler those are not whose gradients, or
+    whose window's, were not finite.
+    """
     discarded = set(run.facts.get("discarded_backwards", ()))
     epochs = {row.index: row.epoch for row in run.batches}
     used = {row.batch for row in run.backwards if row.index not in discarded}
     used |= {row.batch for row in run.steps}
-    lost = [
-        row.batch
+    return [
+        row
         for row, after in pairwise(run.backwards)
-        if row.batch not in used and epochs.get(after.batch) == epochs.get(row.batch)
+        if row.batch not in used
+        and epochs.get(after.batch) == epochs.get(row.batch)
+        and not (run.setup.has_scaler and is_broken(run, row))
     ]
-    return list(dict.fromkeys(lost))
+
+
+def is_broken(run: Trace, row: BackwardRow) -> bool:
+    """Tell whether gradients stop to be finite before they are cleared."""
+    for after in run.backwards[row.index :]:
+        if after.index > row.index and not after.num_present_before:
+            return False
+        if after.num_not_finite:
+            return True
+    return False
 
 
 def never(run: Trace, source: Sequence[SourceRow]) -> Finding:
@@ -133,9 +151,14 @@ def never(run: Trace, source: Sequence[SourceRow]) -> Finding:
     function = function_at(source, backward)
     taken = {item.arg for item in function.args.args} if function else set()
     steps = step_lines(source, backward)
+    if run.setup.has_scaler and all(row.num_not_finite for row in run.backwards[-1:]):
+        raise CannotJudge(
+            f"{counted(len(run.backwards), 'backward pass')} ended with gradients that are not "
+            "finite, and a gradient scaler skips the step then"
+        )
     for place in steps:
         counts = [guard for guard in guards(source, place) if "%" in guard.test]
-        if counts:
+        if counts and not run.facts.get("discarded_backwards"):
             raise CannotJudge(
                 f"{len(run.backwards)} backward passes were observed, and `if {counts[-1].test}` "
                 "let none of them step; it may be accumulation over more batches"
@@ -164,38 +187,91 @@ def never(run: Trace, source: Sequence[SourceRow]) -> Finding:
 
 
 def fewer(
-    run: Trace, lost: Sequence[int], num_batches: int, source: Sequence[SourceRow]
+    run: Trace, lost: Sequence[BackwardRow], num_batches: int, source: Sequence[SourceRow]
 ) -> Finding:
-    """Return the finding for gradients that the next batch clears."""
+    """Return the finding for gradients that are cleared before a step uses them."""
     step = run.steps[0].place
     around = [guard for guard in guards(source, step) if guard.kind in ("if", "else", "try")]
     where = around[-1].place if around else step
+    decided = decision(source, around[-1]) if around else Place()
+    num_lost = len({row.batch for row in lost})
+    num_skipped = sum(not row.num_present_before for row in lost)
     return FEWER.finding(
         f"{num_batches} batches were differentiated and {counted(len(run.steps), 'step')} taken; "
-        f"the gradients of {counted(len(lost), 'batch')} were cleared before a step used them"
-        f"{_said_by(around)}.",
-        mechanism="Each batch clears the gradients before its own backward pass. Where no step "
-        "came in between, what the batch before had computed is thrown away: this is no "
-        "accumulation, it is skipping.",
+        f"the gradients of {counted(num_lost, 'batch')} were cleared before a step used them"
+        f"{_said_by(around, decided)}.",
+        mechanism="The gradients are cleared before, or although, no step has used them. What "
+        "these batches computed is thrown away: this is no accumulation, it is skipping.",
         location=first_location([where, step, run.setup.factory]),
-        also_at=[location(step)] if step != where else [],
+        also_at=[location(place) for place in (decided, step) if place and place != where],
         evidence=[
             Evidence("batches differentiated", num_batches),
-            Evidence("optimizer steps", len(run.steps), num_batches),
-            Evidence("batches whose gradients were lost", len(lost), 0),
+            Evidence("optimizer steps", len(run.steps), len(run.steps) + num_skipped),
+            Evidence("batches whose gradients were lost", num_lost, 0),
+            Evidence("of those, with gradients that were not finite", num_not_finite(lost)),
         ],
-        num_lost=len(lost),
+        remedies=_undoing(around, decided),
+        num_lost=num_lost,
         num_batches=num_batches,
     )
 
 
-def _said_by(around: Sequence[Guard]) -> str:
+def num_not_finite(lost: Sequence[BackwardRow]) -> int:
+    """Count the batches that a guard would have been right to skip."""
+    return len({row.batch for row in lost if row.num_not_finite})
+
+
+def decision(source: Sequence[SourceRow], guard: Guard) -> Place:
+    """Return the line that last sets the one name that a condition tests, if it tests but one."""
+    function = function_at(source, guard.place)
+    if function is None or not guard.test.isidentifier():
+        return Place()
+    found = [
+        Place(guard.place.file, node.lineno, function.name, ast.unparse(node))
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and node.lineno < (guard.place.line or 0)
+        if guard.test in {ast.unparse(target) for target in node.targets}
+    ]
+    return max(found, key=lambda place: place.line or 0, default=Place())
+
+
+def _said_by(around: Sequence[Guard], decided: Place) -> str:
     if not around:
         return ": the step stands outside the loop over the batches"
     guard = around[-1]
     if guard.kind == "try":
         return f": the step stands in a `try` at line {guard.place.line}"
-    return f": the step stands under `{guard.kind} {guard.test}`"
+    how = f", which line {decided.line} decides: `{decided.text}`" if decided else ""
+    return f": the step stands under `{guard.kind} {guard.test}`{how}"
+
+
+def _undoing(around: Sequence[Guard], decided: Place) -> list[Remedy] | None:
+    """Return the ways out where a condition skips steps and clears all the same."""
+    if not decided:
+        return None
+    return [
+        Remedy(
+            "Skip only what must be skipped",
+            recommended=True,
+            pros="A step with gradients that are not finite is all that a guard has to prevent.",
+            before=decided.text,
+            after=_first_term(decided.text),
+        ),
+        Remedy(
+            "Keep the gradients where no step is taken",
+            pros="What was computed is used by the next step.",
+            before="optimizer.zero_grad()",
+            after=f"if {around[-1].test}:\n    optimizer.zero_grad()",
+        ),
+    ]
+
+
+def _first_term(line: str) -> str:
+    """Return an assignment of `a and b` as one of `a`; anything else as it is."""
+    node = ast.parse(line).body[0]
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.BoolOp):
+        return ast.unparse(ast.Assign(node.targets, node.value.values[0], lineno=1))
+    return ""
 
 
 def step_lines(source: Sequence[SourceRow], near: Place) -> list[Place]:
@@ -205,7 +281,8 @@ def step_lines(source: Sequence[SourceRow], near: Place) -> list[Place]:
     for place, call in calls(source, "step"):
         owner = getattr(call.func, "value", None)
         name = str(getattr(owner, "attr", getattr(owner, "id", ""))).lower()
-        if place.file == near.file and not name.startswith(NOT_OPTIMIZERS):
+        is_scaled = name.startswith("scaler") and bool(call.args)  # scaler.step(optimizer)
+        if place.file == near.file and (is_scaled or not name.startswith(NOT_OPTIMIZERS)):
             found.append(place)
     inside = [place for place in found if function and _holds(function, place)]
     return inside or found

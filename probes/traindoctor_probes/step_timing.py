@@ -3,7 +3,8 @@
 ## What it measures
 The median time of a real training step, the floating-point operations of a sample, and the
 device's speed at a large matrix product; beside them the speed of a run that is told of
-(`--samples`, `--epochs`, `--seconds`), or of the batches in which the loop does not train.
+(`--samples`, `--epochs`, `--seconds`), or of the batches in which the loop does not train. For a
+claim the forward alone is timed too, in batches up to 64 times as large.
 
 ## Why it matters
 Five epochs over 42,139 samples in a minute are not good news. A run that is faster than its own
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from traindoctor.experiments import Experiment, MeasureStep, ShortRun
-from traindoctor.experiments.measure_step import timing
+from traindoctor.experiments.speed import timing
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -42,6 +43,7 @@ from traindoctor_probes._coverage import missing_batches
 
 OVER_STEP = 5.0  # a claim from a larger batch may be this much faster than the measured step
 OVER_PEAK = 1.5  # the matrix product may have been disturbed
+OVER_FORWARD = 2.0  # a step takes about three forwards, so that a disturbed one is no matter
 LEAST_SECONDS = 2e-3  # a step that is shorter is not told from the loop around it
 IDLE_SHARE = 0.5  # of the batches of the user's own loop that come to no backward pass
 
@@ -49,15 +51,20 @@ TOO_FAST = Rule(
     code="TD501",
     name="faster-than-possible",
     severity=Severity.CRITICAL,
-    title="{claimed} samples/s is {times} times what a {what} on this device allows",
+    title="{judgement}: {claimed} samples/s is {times} times what a {what} on this device allows",
     what="A run is faster than one of its steps, or than the device's arithmetic.",
     why="Whatever took that little time was not training on all of the data.",
-    known_limits=f"Speaks from {OVER_STEP:.0f} times the measured step, or {OVER_PEAK} times the "
-    "device's measured peak, on the device where it is run.",
+    known_limits=f"Speaks from {OVER_STEP:.0f} times the measured step, {OVER_FORWARD:.0f} times "
+    f"the forward of larger batches, or {OVER_PEAK} times the device's measured peak. All that is "
+    "about the device where it is run.",
     remedies=(
         Remedy(
-            "Count what reaches the optimizer",
+            "Find where the batches are lost: `traindoctor check` names the line",
             recommended=True,
+            pros="A swallowed exception, an empty loader and a skipped step look alike here.",
+        ),
+        Remedy(
+            "Count what reaches the optimizer",
             pros="`traindoctor steps` does it for a few batches.",
             after="num_trained += len(batch)\nassert num_trained == epochs * len(dataset)",
         ),
@@ -74,7 +81,7 @@ class Options:
     """A run that is told of; `always` measures the step even if nobody tells of one."""
 
     num_samples: int | None = None
-    epochs: int = 1
+    epochs: int | None = None
     seconds: float | None = None
     always: bool = False
 
@@ -121,7 +128,8 @@ def _judged(
     figures: dict[str, Any], claim: dict[str, Any], who: str, place: Place
 ) -> Iterator[Finding]:
     by_step, by_peak = claim["times_too_fast"] or 0.0, claim["times_the_bound"] or 0.0
-    if by_peak <= OVER_PEAK and by_step <= OVER_STEP:
+    is_impossible = by_peak > OVER_PEAK or (claim["times_the_forward"] or 0.0) > OVER_FORWARD
+    if not is_impossible and by_step <= OVER_STEP:
         return
     rate, bound = figures["samples_per_second"], figures["most_samples_per_second"]
     what, size = figures["what"], figures["batch_size"]
@@ -133,12 +141,18 @@ def _judged(
             f"the device's {figure(figures['peak_flops_per_second'])} a second no more than "
             f"{bound:,.0f} samples/s are possible at all."
         )
+    forward = figures["forward_samples_per_second"]
+    if forward:
+        peak += (
+            f" The forward alone makes {forward:,.0f} samples/s at most, in batches of "
+            f"{figures['forward_batch_size']}."
+        )
     yield TOO_FAST.finding(
         f"{who} {duration(claim['seconds'])} for {claim['samples']:,} samples, "
         f"{claim['samples_per_second']:,.0f} a second. One {what} on {size} samples takes "
         f"{duration(figures['seconds'])}, which makes {rate:,.0f} a second: "
         f"{least}{duration(claim['plausible_seconds'])} would be plausible.{peak}",
-        confidence=Confidence.CERTAIN if by_peak > OVER_PEAK else Confidence.LIKELY,
+        confidence=Confidence.CERTAIN if is_impossible else Confidence.LIKELY,
         mechanism="A step cannot take less time than its arithmetic. A run that does has left "
         "steps out: batches that were skipped, swallowed, empty, or never fetched.",
         location=location(place),
@@ -149,8 +163,10 @@ def _judged(
             Evidence("FLOPs of a sample", figures["flops_per_sample"]),
             Evidence("the device's peak", figures["peak_flops_per_second"], None, "FLOP/s"),
             Evidence("most samples a second at that peak", bound),
+            *([Evidence("most samples a second of the forward alone", forward)] if forward else []),
         ],
         claimed=f"{claim['samples_per_second']:,.0f}",
+        judgement="Impossible" if is_impossible else "Not plausible",
         times=f"{by_step:,.0f}" if by_step >= 10 else figure(by_step, 2),
         what=what,
     )

@@ -22,7 +22,10 @@ PEP 8, "Programming Recommendations": a bare `except` hides other errors.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import (
@@ -83,11 +86,14 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     for rows in by_handler.values():
         guilty = [row for row in rows if lost(run, row)]
         if guilty:
-            yield swallowed(run, sorted(guilty, key=lambda row: -row.count))
+            ranked = sorted(guilty, key=lambda row: -row.count)
+            yield replace(
+                swallowed(run, ranked), remedies=remedies(ask(ReadSource()).source, ranked[0])
+            )
             continue
         misplaced = [row for row in rows if row.found_on]
         if misplaced and is_idle(ask(ReadSource()).source, misplaced[0].handler):
-            yield hidden(misplaced[0])
+            yield hidden(ask, misplaced[0])
 
 
 def lost(run: Trace, row: HandledRow) -> set[int]:
@@ -135,6 +141,36 @@ def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
     )
 
 
+def remedies(source: Sequence[SourceRow], row: HandledRow) -> tuple[Remedy, ...]:
+    """Return the ways out, made of the user's own handler."""
+    found = next(
+        (
+            (file, node)
+            for file in source
+            if file.file == row.handler.file
+            for node in subtrees(file, ast.ExceptHandler)
+            if node.lineno == row.handler.line
+        ),
+        None,
+    )
+    if found is None:
+        return SWALLOWED.remedies
+    file, node = found
+    lines = file.text.splitlines()[node.lineno - 1 : node.body[-1].end_lineno]
+    before = textwrap.dedent("\n".join(lines))
+    head, body = before.splitlines()[0], "\n".join(before.splitlines()[1:])
+    named = (
+        head if node.name else re.sub(r"except(\s*:| Exception:)$", "except Exception as e:", head)
+    )
+    error = node.name or "e"
+    counting = f"{named}\n    num_failed += 1\n    if num_failed <= 10:\n"
+    counting += f'        print(f"batch failed: {{{error}!r}}")'
+    return (
+        replace(SWALLOWED.remedies[0], before=before, after=f"{head}\n    raise"),
+        replace(SWALLOWED.remedies[1], before=before, after=f"{counting}\n{body}"),
+    )
+
+
 def is_idle(source: Iterable[SourceRow], handler: Place) -> bool:
     """Tell whether a handler only passes or continues: it neither mends nor tells."""
     return any(
@@ -146,7 +182,7 @@ def is_idle(source: Iterable[SourceRow], handler: Place) -> bool:
     )
 
 
-def hidden(row: HandledRow) -> Finding:
+def hidden(ask: Ask, row: HandledRow) -> Finding:
     """Return the finding for code that never runs, because it looks in the wrong module."""
     when = "while the setup was made" if row.phase == "setup" else "in the run"
     return SWALLOWED.finding(
@@ -164,10 +200,25 @@ def hidden(row: HandledRow) -> Finding:
             Evidence("attribute found on", row.found_on),
         ],
         explains=(),
+        remedies=[_where_it_is(row), remedies(ask(ReadSource()).source, row)[0]],
         quote=row.traceback,
         subject=row.type_name,
         what=f"Line {row.raised.line} fails",
         type_name=row.type_name,
+    )
+
+
+def _where_it_is(row: HandledRow) -> Remedy:
+    """Return the line that raised with the module in it that has the attribute."""
+    inside = row.found_on.partition(" ")[0]
+    mended = re.sub(rf"\.{row.sought}\b", f".{inside}.{row.sought}", row.raised.text, count=1)
+    return Remedy(
+        f"Look for `{row.sought}` in `{inside}`",
+        recommended=True,
+        pros="What was meant to happen happens.",
+        cons="The lines after it need the same.",
+        before=row.raised.text,
+        after=mended,
     )
 
 

@@ -38,7 +38,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import counted, first_location, grouped, location
 from traindoctor.trace import ExceptionRow, Trace
-from traindoctor_probes._raised import DOWNSTREAM, batch_of, headline, is_device, stopped, where
+from traindoctor_probes._raised import DOWNSTREAM, batch_of, is_device, quoted, stopped, where
 
 DEVICE = Rule(
     code="TD006",
@@ -112,7 +112,7 @@ def wrong_device(trace: Trace, row: ExceptionRow) -> Finding:
             Evidence("parameters elsewhere", grouped(p.name for p in strays) or "none", "none"),
             Evidence("tensors of the batch elsewhere", grouped(x.key for x in leaves) or "none"),
         ],
-        quote=headline(row.message),
+        quote=quoted(row),
         devices=" and ".join(devices),
     )
 

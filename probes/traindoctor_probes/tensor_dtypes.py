@@ -27,9 +27,9 @@ from traindoctor.trace import ExceptionRow, LeafRow, Trace
 from traindoctor_probes._raised import (
     DOWNSTREAM,
     batch_of,
-    headline,
     is_device,
     named,
+    quoted,
     stopped,
     where,
 )
@@ -106,7 +106,7 @@ def wrong_dtype(trace: Trace, row: ExceptionRow) -> Finding:
             *([Evidence("tensor of the batch", leaf.key)] if leaf else []),
             Evidence("dtypes of the operands", ", ".join(row.operand_dtypes) or "unknown"),
         ],
-        quote=headline(row.message),
+        quote=quoted(row),
         subject=leaf.key if leaf else "",
         what=what or "An operation",
         given=given,

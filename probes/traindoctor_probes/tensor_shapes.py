@@ -24,16 +24,18 @@ from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.trace import ExceptionRow, Trace
+from traindoctor.probing.wording import location
+from traindoctor.trace import ExceptionRow, Place, Trace
 from traindoctor_probes._raised import (
     DOWNSTREAM,
     ROWS,
     batch_of,
-    headline,
+    failures,
     leaf_of_shape,
+    made,
     named,
+    quoted,
     sizes_differ,
-    stopped,
     where,
 )
 from traindoctor_probes._takes import takes
@@ -83,9 +85,9 @@ _UNPACK = re.compile(r"(?:too many|not enough) values to unpack \(expected (\d+)
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Judge the exception that stopped training, unless samples are what is missing."""
-    found = stopped(ask)
-    if found is not None and is_shape(found[1]) and not sizes_differ(*found):
-        yield wrong_shape(*found)
+    for trace, row in failures(ask)[-1:]:
+        if is_shape(row) and not sizes_differ(trace, row):
+            yield wrong_shape(ask, trace, row)
 
 
 def is_shape(row: ExceptionRow) -> bool:
@@ -96,34 +98,68 @@ def is_shape(row: ExceptionRow) -> bool:
     return bool(unpacks or _SHAPES.search(row.message) or ROWS.search(row.message))
 
 
-def wrong_shape(trace: Trace, row: ExceptionRow) -> Finding:
+def wrong_shape(ask: Ask, trace: Trace, row: ExceptionRow) -> Finding:
     """Return the finding for a shape that was refused."""
     what, given, wanted = _refused(trace, row)
     batch = batch_of(row, trace)
     leaf = leaf_of_shape(batch, given) if given else None
     source = f" It is the batch's `{leaf.key}`." if leaf else ""
     shown = str(given) if given else "a shape that it does not take"
+    origin = made(ask, "made", leaf.key) if leaf else Place()
+    if origin:
+        source += f" `{origin.text}` at line {origin.line} makes it."
+    axes = int(wanted.split()[0]) if wanted.endswith(" axes") else None
     operands = ", ".join(str(shape) for shape in row.operand_shapes)
     return RANK.finding(
         f"{what} was given {shown}" + (f"; it takes {wanted}." if wanted else ".") + source,
         mechanism="Layers read a meaning from each axis: the number of axes and the size of one "
         "of them are fixed when the layer is built. This tensor has another layout.",
-        location=where(row, trace),
+        location=where(row, trace, origin),
+        also_at=[location(origin)] if origin and row.place else [],
         evidence=[
             Evidence("shape given", shown, wanted or None),
+            *([Evidence("its axes", len(given), axes)] if given and axes else []),
             *([Evidence("tensor of the batch", leaf.key)] if leaf else []),
             *([Evidence(f"operands of {row.operation}", operands)] if operands else []),
             *(
                 Evidence(f"shape of {part.key}", str(part.shape))
-                for part in (batch.leaves[:6] if batch else ())
+                for part in (batch.leaves[:6] if batch and not leaf else ())
             ),
         ],
-        quote=headline(row.message),
+        remedies=reshaping(leaf.key if leaf else "x", given, axes) if given and axes else None,
+        quote=quoted(row),
         subject=leaf.key if leaf else row.module,
         what=what,
         given=shown,
         wanted=f" where it takes {wanted}" if wanted else "",
     )
+
+
+def reshaping(name: str, given: tuple[int, ...], axes: int) -> list[Remedy]:
+    """Return a way to bring a tensor to a number of axes, made of the shape that it has."""
+    lines, shape = [], list(given)
+    while len(shape) != axes:
+        if len(shape) < axes:
+            act = "unsqueeze(1)"
+            shape.insert(1, 1)
+        elif len(shape) > axes + 1:
+            last = shape.pop()
+            act = f"select(-1, {last // 2})"
+        elif shape[1] == 1:
+            act = "squeeze(1)"
+            del shape[1]
+        else:
+            act = "flatten(0, 1)"
+            shape[:2] = [shape[0] * shape[1]]
+        lines.append(f"{name} = {name}.{act}  # -> {tuple(shape)}")
+    first = Remedy(
+        f"Bring `{name}` from {len(given)} axes to {axes}, for example so",
+        recommended=True,
+        pros="The model stays as it is.",
+        cons="Which axis may go, and what of it is kept, only you can say.",
+        after="\n".join(lines),
+    )
+    return [first, RANK.remedies[1]]
 
 
 def _refused(trace: Trace, row: ExceptionRow) -> tuple[str, tuple[int, ...], str]:

@@ -154,13 +154,14 @@ def wrong_class(ask: Ask, setup: SetupRow, written: Subclass) -> Finding:
         evidence=[
             Evidence("class that runs", setup.trainer_class, written.name),
             Evidence("method that does not", f"{written.name}.{written.method}"),
-            Evidence("places that name it", 0, "at least 1"),
+            Evidence("places that make one", 0, 1),
             Evidence("batch keys that it reads", ", ".join(handled) or "none"),
         ],
         remedies=[
             Remedy(
                 f"Instantiate {written.name}",
                 recommended=True,
+                pros="The loss that the project defines is the one that trains.",
                 before=setup.trainer_place.text or f"{setup.trainer_class}(...)",
                 after=(setup.trainer_place.text or f"{setup.trainer_class}(...)").replace(
                     f"{setup.trainer_class}(", f"{written.name}("

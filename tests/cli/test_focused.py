@@ -30,6 +30,7 @@ def doctor(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         (("batch",), "A list of 8 for Patient"),
         (("timing",), "samples/s is the bound"),
         (("timing", "--samples", "64", "--seconds", "60"), "64 samples in 60 s"),
+        (("timing", "--seconds", "60"), "60 s suffice for"),
     ],
 )
 def test_a_healthy_target_is_shown_and_ends_with_zero(
@@ -46,4 +47,12 @@ def test_a_log_that_is_too_good_ends_with_one_and_says_what_is_plausible(tmp_pat
     done = doctor(tmp_path, "timing", f"{PATIENTS}:setup", *claim)
     assert done.returncode == 1
     assert "TD501 faster-than-possible" in done.stdout
-    assert "would be plausible" in " ".join(done.stdout.split())
+    text = " ".join(done.stdout.split())
+    assert "would be plausible" in text
+    assert "--samples 1000000000 --epochs 5 --seconds 1.0 --select TD501" in text
+
+
+def test_a_run_of_no_time_is_no_claim(tmp_path: Path) -> None:
+    done = doctor(tmp_path, "timing", f"{PATIENTS}:setup", "--seconds", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no run takes no time" in done.stderr

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from traindoctor.experiments.accounts import backward_account, step_account
 from traindoctor.experiments.contract import contract
 from traindoctor.trace import (
     BackwardRow,
     BatchRow,
+    GradientRow,
     HandledRow,
     LeafRow,
     OptimizerRow,
+    ParameterRow,
     Place,
     SetupRow,
     StepRow,
@@ -43,9 +47,26 @@ def test_steps_are_counted_with_accumulation_and_the_rates_of_each_group() -> No
     assert (account["batches"], account["backward_passes"], account["steps"]) == (4, 4, 2)
     assert account["passes_per_step"] == [2]
     (optimizer,) = account["optimizers"]
-    assert optimizer["first_learning_rates"] == [1e-3, 1e-4]
-    assert optimizer["last_learning_rates"] == [5e-4, 1e-4]
+    assert [g["learning_rates"] for g in optimizer["groups"]] == [[1e-3, 5e-4], [1e-4, 1e-4]]
     assert account["skipped"] == []
+
+
+def test_groups_are_named_for_what_they_hold_with_the_norms_of_its_gradients() -> None:
+    names = {"backbone.0.weight": 0, "backbone.1.weight": 0, "head.a.bias": 1}
+    parameters = tuple(
+        ParameterRow(name=name, num_elements=4, group=(0, group)) for name, group in names.items()
+    )
+    gradients = tuple(
+        GradientRow(step=step, parameter=name, rms=3.0 / (step + 1))
+        for step in range(2)
+        for name in list(names)[:2]
+    )
+    account = step_account(run(parameters=parameters, gradients=gradients))
+    backbone, head = account["optimizers"][0]["groups"]
+    assert (backbone["name"], head["name"]) == ("backbone", "head.a")
+    # Two tensors of four elements of 3 each: the root of 72.
+    assert backbone["gradient_norms"] == [pytest.approx(72**0.5), pytest.approx(18**0.5)]
+    assert head["gradient_norms"] == [None, None]
 
 
 def test_who_skipped_is_the_handler_that_caught() -> None:
@@ -60,8 +81,8 @@ def test_batches_without_backward_and_gradients_without_a_step_are_counted() -> 
     backwards = (BackwardRow(index=0, step=0, batch=0, through=(0, 1)),)
     skipped = step_account(run(backwards=backwards, facts={"discarded_backwards": (0,)}))["skipped"]
     assert [(item["number"], item["what"]) for item in skipped] == [
-        (2, "batches that came to no backward pass"),
-        (1, "backward passes whose gradients no step used"),
+        (2, "a batch came to no backward pass"),
+        (1, "the gradients of a backward pass were used by no step"),
     ]
 
 

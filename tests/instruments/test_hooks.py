@@ -200,6 +200,35 @@ def test_a_layer_of_torch_is_tried_with_what_it_returned_alone() -> None:
     assert row.tried == (("tensor", ""),)
 
 
+class Codec(nn.Module):
+    def encode(self, audio: torch.Tensor, rate: int) -> torch.Tensor:
+        return audio * rate
+
+    def forward(self, audio: torch.Tensor, rate: int = 1) -> tuple[int, torch.Tensor]:
+        return rate, self.encode(audio, rate)
+
+
+class Coded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.codec, self.head = Codec(), nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.codec.encode(x, rate=2))
+
+
+def test_a_module_that_is_entered_past_its_forward_has_that_called() -> None:
+    model = Coded()
+    model.codec.register_forward_hook(only_tensors)
+    batches = [(torch.ones(2, 4), torch.ones(2, 1))] * 3
+    setup = TrainingSetup(model=model, loader=batches, loss_fn=nn.MSELoss())
+    (row,) = Lab(setup).perform(TryHooks()).hooks
+    assert (row.entered_by, row.would_give) == ("encode", "(int, Tensor)")
+    assert (row.num_calls, row.possible) == (0, ("tuple",))
+    assert "'int' object has no attribute 'mean'" in dict(row.tried)["tuple"]
+    assert "encode" not in vars(model.codec)
+
+
 def test_without_hooks_nothing_is_run() -> None:
     trace = Lab(a_setup()).perform(TryHooks())
     assert (trace.hooks, trace.batches, trace.losses) == ((), (), ())

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from traindoctor.instruments.finite import tracebacks_kept
 from traindoctor.instruments.zeros import OTHER_FACTOR_IS_TRAINED, watch_for_zeros
+from traindoctor.target.history import lines_kept
 from traindoctor.trace import OperationRow
 
 NEVER = -1e6
@@ -18,7 +18,7 @@ def located(kind: str) -> list[OperationRow]:
     torch.manual_seed(0)
     first, second = nn.Linear(3, 4), nn.Linear(4, 1)
     gain = nn.Parameter(torch.zeros(()))
-    with tracebacks_kept():
+    with lines_kept():
         x = first(torch.randn(5, 3))
         x = {
             "Mul": lambda: 0 * x,

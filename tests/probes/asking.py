@@ -19,14 +19,19 @@ SETUP = SetupRow(
 def asks(step: Trace | None = None, **others: Trace) -> Any:
     """Answer `OneStep` with `step`, others by name (`short_run`, `read_batches_3`).
 
-    A number at the end of a name is the batch of `OneStep`. A short run repeats the step unless
-    it is given; what is not given cannot be had.
+    A number at the end of a name is the batch of `OneStep`, `one_step_as_mapping` the one with a
+    dict; it ends no worse than before unless given. A short run repeats the step unless it is
+    given, and batches are not traced; what else is not given cannot be had.
     """
 
     def ask(experiment: Any) -> Trace:
         name = experiment.name.replace("-", "_")
         if name == "one_step":
             found = others.get(f"one_step_{experiment.batch}", step)
+            if experiment.as_mapping:
+                found = others.get("one_step_as_mapping", Trace())
+        elif name == "trace_batch":
+            found = others.get(name, Trace())
         else:
             found = others.get(name, step if name == "short_run" else None)
         if found is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.probes.asking import asks, batch, leaf, raised, stopped
 
@@ -60,6 +62,15 @@ def test_complaints_about_something_else_are_left_alone(message: str) -> None:
 def test_a_dict_is_never_to_blame() -> None:
     row = batch(leaf("x", 4, 3), class_name="dict")
     assert found("'dict' object has no attribute 'x'", row, "AttributeError") == []
+
+
+def test_the_class_is_where_it_can_be_mended() -> None:
+    defined = replace(OWN, class_place=Place("/user/data.py", 5, "Points", "class Points:"))
+    trainers = raised("TypeError", "object of type 'Points' has no len()", place=Place())
+    (finding,) = examine(asks(stopped(trainers, defined)), NoOptions())
+    assert (finding.location.line, finding.also_at) == (5, ())
+    (finding,) = found("object of type 'Points' has no len()", defined)
+    assert (finding.location.line, finding.also_at[0].line) == (14, 5)
 
 
 def test_without_a_line_of_the_users_the_loader_is_pointed_at() -> None:

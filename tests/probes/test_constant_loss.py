@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from tests.probes.asking import LINE, SETUP, asks, batch
+from tests.probes.asking import LINE, SETUP, asks, batch, raised
 
 from traindoctor.errors import CannotJudge
 from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import CriterionRow, GradientRow, LossRow, StepRow, Trace
+from traindoctor.trace import (
+    CountRow,
+    CriterionRow,
+    GradientRow,
+    LossRow,
+    Place,
+    SourceRow,
+    StepRow,
+    Trace,
+)
 from traindoctor_probes.constant_loss import examine
 
 ENTROPY = CriterionRow(function="cross_entropy", place=LINE, value=1.1, target_dtype="int64")
@@ -55,3 +65,63 @@ def test_a_loss_at_its_floor_is_healthy() -> None:
 def test_few_losses_are_not_judged() -> None:
     with pytest.raises(CannotJudge):
         found(run(1.0, 1.0))
+
+
+LOOP = """def train(loader):
+    total, num = 0.0, 0
+    for batch in loader:
+        try:
+            loss = step(batch)
+            total += loss.item()
+            num += 1
+        except Exception:
+            continue
+    return total / max(num, 1)
+"""
+
+
+def idle(**facts: Any) -> Trace:
+    """Return a run in which no batch came to a backward pass."""
+    given = {
+        "losses": (),
+        "steps": (),
+        "gradients": (),
+        "setup": replace(SETUP, trains_by_hand=True),
+        "facts": {"loop_places": [Place("/user/train.py", 3, "train")]},
+    }
+    return replace(run(), **{**given, **facts})
+
+
+def reported(trace: Trace, text: str = LOOP) -> list[Finding]:
+    source = Trace(source=(SourceRow(file="/user/train.py", text=text),))
+    return list(examine(asks(short_run=trace, read_source=source), NoOptions()))
+
+
+def test_a_total_that_nothing_is_added_to_is_the_loss_that_is_reported() -> None:
+    (finding,) = reported(idle())
+    assert (finding.code, finding.location.line) == ("TD103", 6)
+    assert finding.title == "`total` stays at 0.0 for each of 6 different batches"
+
+
+def test_a_total_that_was_added_to_is_another_matter() -> None:
+    count = CountRow(place=Place("/user/train.py", 6, "train"), count=1)
+    with pytest.raises(CannotJudge):
+        reported(idle(counts=(count,)))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"setup": SETUP},  # the doctor's own loop
+        {"facts": {"moved": ("w",), "loop_places": [Place("/user/train.py", 3)]}},  # by hand
+        {"exceptions": (raised("ValueError", "no"),)},  # it ended early
+    ],
+)
+def test_a_loop_that_trains_otherwise_or_broke_off_reports_nothing(facts: dict[str, Any]) -> None:
+    with pytest.raises(CannotJudge):
+        reported(idle(**facts))
+
+
+def test_a_total_without_a_known_start_is_left_alone() -> None:
+    with pytest.raises(CannotJudge):
+        reported(idle(), LOOP.replace("total, num = 0.0, 0", "total, num = start, 0"))

@@ -66,6 +66,42 @@ def test_a_key_that_changes_nothing_is_ignored() -> None:
     assert "mask" in finding.title
 
 
+def test_what_holds_no_tensor_is_listed_with_what_does() -> None:
+    step = passed("mask", minimum=0.0, maximum=1.0)
+    root = replace(step.modules[0], keywords=("x", "mask", "names"))
+    step, ignored = replace(step, modules=(root,)), ("mask", "names")
+    (finding,) = found(step, forward_keys=Trace(facts={"ignored": ignored}))
+    assert "mask, names" in finding.title
+    only_names = Trace(facts={"ignored": ("names",)})
+    assert found(step, forward_keys=only_names) == []
+
+
+def test_the_line_that_calls_the_model_is_named_and_mended() -> None:
+    step = passed("mask", minimum=0.0, maximum=1.0)
+    call = Place("/user/train.py", 9, "step", "outputs = model(**batch)")
+    made = Place("/user/data.py", 3, "collate", "mask = torch.ones(4)")
+    root = replace(step.modules[0], call_place=call)
+    librarys = replace(step.setup, forward_place=Place())
+    (finding,) = found(
+        replace(step, modules=(root,), setup=librarys),
+        forward_keys=Trace(facts={"ignored": ("mask",)}),
+        trace_batch=Trace(facts={"made": {"mask": made}}),
+    )
+    assert (finding.location.line, [place.line for place in finding.also_at]) == (9, [9, 3])
+    assert finding.remedies[0].after.splitlines()[1] == "    batch.pop(key, None)"
+
+
+def test_keys_are_judged_behind_a_batch_that_is_no_dict_and_a_shape_that_is_refused() -> None:
+    own = batch(leaf("x", 4, 3), kind="dataclass", class_name="Points")
+    first = stopped(raised("TypeError", "object of type 'Points' has no len()"), own)
+    shape = raised("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (4x3 and 5x8)")
+    mapped = replace(passed("mask", minimum=0.0, maximum=1.0), exceptions=(shape,))
+    facts = {"ignored": ("mask",), "left_out": "x"}
+    (finding,) = found(first, one_step_as_mapping=mapped, forward_keys=Trace(facts=facts))
+    assert finding.code == "TD002"
+    assert "tried without x" in finding.message
+
+
 @pytest.mark.parametrize(
     ("step", "ignored"),
     [

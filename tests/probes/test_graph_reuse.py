@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,16 @@ import pytest
 from traindoctor.errors import CannotJudge
 from traindoctor.experiments import ShortRun
 from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import BackwardRow, ExceptionRow, GraphRow, OperationRow, Place, Trace
-from traindoctor_probes.graph_reuse import cause, examine
+from traindoctor.trace import (
+    BackwardRow,
+    ExceptionRow,
+    GraphRow,
+    OperationRow,
+    Place,
+    SetupRow,
+    Trace,
+)
+from traindoctor_probes.graph_reuse import cause, detached, examine
 
 LINE, LOOP = Place("/user/model.py", 7, "forward"), Place("/user/train.py", 30, "train")
 TWICE = ExceptionRow(
@@ -46,7 +55,46 @@ def test_the_line_that_made_the_shared_value_is_named_not_the_backward() -> None
     (finding,) = found(Trace(exceptions=(TWICE,)), Trace(graphs=(GraphRow(backward=0), shared)))
     assert (finding.code, finding.location.line) == ("TD301", 7)
     assert "`rnn.h`" in finding.message
-    assert finding.quote == TWICE.message
+    assert finding.quote == f"RuntimeError: {TWICE.message}"
+
+
+def test_two_values_that_are_shared_are_two_causes() -> None:
+    kept = GraphRow(backward=1, num_stale=9, num_behind=4, place=LINE, holder="net", attribute="c")
+    copied = replace(kept, num_behind=5, place=LOOP, attribute="", parameters=("net.w", "net.v"))
+    graphs = (GraphRow(backward=0), kept, copied)
+    both = found(Trace(exceptions=(TWICE,)), Trace(graphs=graphs))
+    assert [(f.location.line, bool(f.quote)) for f in both] == [(7, True), (30, False)]
+    assert [f.evidence[0].value for f in both] == [4, 5]
+
+
+def test_parameters_with_a_graph_behind_them_are_reason_to_look() -> None:
+    run = Trace(setup=SetupRow(inherited=("net.w",)), backwards=passes(6, 6, 6))
+    row = GraphRow(backward=1, num_stale=2, place=LINE, parameters=("net.w",))
+    (finding,) = found(run, Trace(graphs=(row,), exceptions=(TWICE,)))
+    assert (finding.code, finding.location.line) == ("TD301", 7)
+    assert finding.remedies[0].after.startswith("with torch.no_grad():")
+
+
+def test_parameters_with_a_graph_that_nothing_uses_up_are_left_alone() -> None:
+    run = Trace(setup=SetupRow(inherited=("net.w",)), backwards=passes(6, 6, 6))
+    row = GraphRow(backward=1, num_stale=2, place=LINE, parameters=("net.w",))
+    assert found(run, Trace(graphs=(row,))) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "after"),
+    [
+        ("self.seen[key] = codes, features.mean(-1)", "features.mean(-1).detach()"),
+        ("self.h = torch.tanh(x)", "torch.tanh(x).detach()"),
+        ("self.h = a.mean() + b.mean()", ""),
+        ("self.h = a + b", ""),
+        ("self.h = net(", ""),
+    ],
+)
+def test_a_line_is_mended_where_it_is_clear_what_to_detach(line: str, after: str) -> None:
+    operation = "Tanh" if "tanh" in line else "Mean"
+    mended = detached(line, operation)
+    assert mended.endswith(after) if after else mended == ""
 
 
 def test_an_optimizer_writing_into_a_kept_graph_is_that_graphs_fault() -> None:
@@ -93,8 +141,9 @@ def test_without_a_backward_pass_nothing_is_judged() -> None:
         (GraphRow(backward=1, is_earlier_loss=True), "added up"),
         (GraphRow(backward=1, holder="rnn", attribute="h"), "`rnn.h` keeps"),
         (GraphRow(backward=1, is_from_before=True, module="encoder"), "once, before the first"),
+        (GraphRow(backward=1, parameters=("a.w",)), "outside `no_grad`"),
         (GraphRow(backward=1, module="encoder"), "by `encoder` in an earlier step"),
     ],
 )
 def test_each_kind_of_sharing_has_its_own_words(row: GraphRow, words: str) -> None:
-    assert words in cause(row)
+    assert words in cause(row)[1]

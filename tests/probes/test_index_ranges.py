@@ -8,7 +8,7 @@ import pytest
 from tests.probes.asking import asks, batch, leaf, raised, stopped
 
 from traindoctor.probing import Finding
-from traindoctor.trace import BatchRow, CriterionRow, ModuleRow, Trace
+from traindoctor.trace import BatchRow, CriterionRow, ModuleRow, Place, Trace
 from traindoctor_probes.index_ranges import Options, examine
 
 
@@ -110,3 +110,16 @@ def test_an_ignored_label_is_no_negative_one() -> None:
 def test_other_ranges_are_left_alone(message: str) -> None:
     row = raised("IndexError", message)
     assert found(stopped(row, labels(0, 1)), labels(0, 1)) == []
+
+
+def test_the_line_where_the_values_become_too_large_is_named() -> None:
+    made = Place("/user/data.py", 3, "flatten", "return codes + ranges")
+    step = stopped(out_of_bounds(5, 0, 5), labels(0, 5))
+    ask = asks(
+        step,
+        read_batches=Trace(batches=(labels(0, 5),)),
+        trace_batch=Trace(facts={"largest": {"labels": made}}),
+    )
+    (finding,) = examine(ask, Options())
+    assert finding.also_at[0].line == 3
+    assert "begin at `return codes + ranges` (line 3)" in finding.message

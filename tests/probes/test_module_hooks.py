@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.probes.asking import asks
 
 from traindoctor.probing import Confidence, Finding, NoOptions, Severity
-from traindoctor.trace import HookRow, Place, Trace
+from traindoctor.trace import HookRow, Place, SourceRow, Trace
 from traindoctor_probes.module_hooks import examine
 
 NO_SHAPE = "AttributeError: no attribute 'shape'"
@@ -43,12 +43,25 @@ CRASHING = replace(
     traceback=NO_SHAPE,
 )
 
+SOURCE = (
+    SourceRow(
+        file="/user/hooks.py",
+        text="\n" * 9
+        + """def hook(module, args, output):
+    if isinstance(output, tuple):
+        hidden = output[0]
+    else:
+        hidden = output
+    return hidden.shape
+""",
+    ),
+)
+
 
 def found(*tried: HookRow) -> list[Finding]:
-    run = [replace(row, possible=(), tried=()) for row in tried]
-    return list(
-        examine(asks(short_run=Trace(hooks=tuple(run)), try_hooks=Trace(hooks=tried)), NoOptions())
-    )
+    run = Trace(hooks=tuple(replace(row, possible=(), tried=()) for row in tried))
+    ask = asks(short_run=run, try_hooks=Trace(hooks=tried), read_source=Trace(source=SOURCE))
+    return list(examine(ask, NoOptions()))
 
 
 def test_a_hook_that_raised_is_critical_at_the_line_that_raised() -> None:
@@ -60,17 +73,51 @@ def test_a_hook_that_raised_is_critical_at_the_line_that_raised() -> None:
 
 
 def test_the_crash_comes_with_the_table_of_all_hooks() -> None:
-    finding = found(CRASHING, SAFE)[0]
-    table = {item.label: str(item.value) for item in finding.evidence}
-    assert table["Manager.prompt on text"].startswith("crashing: AttributeError on ModelOutput")
-    assert table["Manager.hook on encoder"].startswith("safe; was given Tensor")
+    (table,) = found(CRASHING, SAFE)[0].tables
+    assert table.columns[-1] == "status"
+    assert table.rows == (
+        ("prompt", "text", "ModelOutput", "ModelOutput", "ModelOutput, dict", "crashing"),
+        ("Manager", "encoder", "Tensor", "tensor", "–", "safe"),
+    )
+
+
+def test_a_hook_that_fails_only_on_what_its_module_never_returns_is_safe() -> None:
+    unmet = replace(RISKY, possible=("tensor",), place=Place("/user/other.py", 3, "hook"))
+    (table,) = found(CRASHING, unmet)[0].tables
+    assert [row[-1] for row in table.rows] == ["crashing", "safe"]
+
+
+def test_a_module_entered_past_its_forward_is_said_to_be() -> None:
+    row = replace(
+        RISKY,
+        num_calls=0,
+        given=(),
+        possible=("tuple",),
+        entered_by="encode",
+        would_give="(int, Tensor)",
+    )
+    (finding,) = found(row)
+    assert finding.confidence is Confidence.CERTAIN
+    assert "`encode` was, and that fires no forward hook" in finding.message
+    assert "returns (int, Tensor)" in finding.message
+
+
+def test_the_remedy_is_made_of_the_hooks_own_lines() -> None:
+    first = found(RISKY)[0].remedies[0]
+    assert first.before.splitlines() == [
+        "if isinstance(output, tuple):",
+        "    hidden = output[0]",
+        "else:",
+        "    hidden = output",
+    ]
+    assert first.after.endswith("hidden = tensor_of(output)")
 
 
 def test_a_kind_that_the_module_returns_and_the_hook_fails_on_is_a_warning() -> None:
     (finding,) = found(RISKY)
     assert (finding.code, finding.severity) == ("TD803", Severity.WARNING)
     assert (finding.confidence, finding.location.line) == (Confidence.CERTAIN, 12)
-    assert "tuple and dict" in finding.title
+    assert finding.title.endswith("would raise on dict")
 
 
 def test_a_kind_that_the_module_never_returns_is_no_risk() -> None:
@@ -103,7 +150,8 @@ def test_an_early_exit_that_is_raised_on_purpose_is_no_crash() -> None:
 
 
 def test_a_crash_that_only_the_trial_met_is_reported_too() -> None:
-    trial = asks(short_run=Trace(hooks=(SAFE,)), try_hooks=Trace(hooks=(SAFE, CRASHING)))
+    tried = Trace(hooks=(SAFE, CRASHING))
+    trial = asks(short_run=Trace(hooks=(SAFE,)), try_hooks=tried, read_source=Trace())
     assert [finding.code for finding in examine(trial, NoOptions())] == ["TD802"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.probes.asking import asks
 from tests.probes.running import run, source
@@ -67,6 +69,49 @@ def test_a_window_that_the_end_of_an_epoch_cuts_short_is_left_alone() -> None:
     assert findings(trace) == []
 
 
-def test_a_scalers_skipped_steps_are_left_alone() -> None:
-    trace = run(num_steps=1, setup={"has_scaler": True}, facts={"discarded_backwards": (1, 2, 3)})
-    assert findings(trace) == []
+def scaled(*num_not_finite: int) -> Trace:
+    """Return a run with a scaler in which only the first batch led to a step."""
+    rows = tuple(
+        replace(row, num_not_finite=number)
+        for row, number in zip(run().backwards, num_not_finite, strict=True)
+    )
+    return run(
+        num_steps=1,
+        backwards=rows,
+        setup={"has_scaler": True},
+        facts={"discarded_backwards": (1, 2, 3, 4)},
+    )
+
+
+def test_steps_that_a_scaler_skips_over_gradients_that_are_not_finite_are_left_alone() -> None:
+    assert findings(scaled(0, 4, 4, 4, 4, 0)) == []
+
+
+def test_steps_skipped_over_finite_gradients_are_not_the_scalers_doing() -> None:
+    assert findings(scaled(0, 0, 0, 0, 0, 0), GUARDED) == [("TD404", 19)]
+
+
+def test_a_window_that_one_bad_gradient_spoiled_is_the_scalers_to_skip() -> None:
+    trace = scaled(0, 0, 0, 0, 4, 0)
+    waiting = tuple(replace(r, num_present_before=4 * (r.index > 1)) for r in trace.backwards)
+    assert findings(replace(trace, backwards=waiting)) == []
+
+
+def test_a_run_in_which_the_scaler_skips_every_step_cannot_be_judged() -> None:
+    trace = replace(scaled(4, 4, 4, 4, 4, 4), steps=())
+    with pytest.raises(CannotJudge, match="scaler skips"):
+        findings(trace)
+
+
+def test_gradients_that_were_cleared_do_not_wait_for_a_step_to_come() -> None:
+    trace = run(steps=(), facts={"discarded_backwards": (0, 1, 2)})
+    assert findings(trace, GUARDED) == [("TD403", 20)]
+
+
+def test_the_line_that_decides_a_guard_is_named() -> None:
+    text = HEAD.replace("    pass\n    loss", "    ok = finite and index > 8\n    loss")
+    trace = run(num_steps=1, facts={"discarded_backwards": (1, 2, 3)})
+    source_rows = source(text + "    if ok:\n        optimizer.step()\n")
+    (finding,) = examine(asks(short_run=trace, read_source=Trace(source=source_rows)), NoOptions())
+    assert [place.line for place in finding.also_at] == [17, 20]
+    assert finding.remedies[0].after == "ok = finite"

@@ -39,7 +39,9 @@ def test_a_log_that_beats_the_devices_peak_is_impossible_and_told_what_would_be_
     (finding,) = found(LOG)
     assert (finding.code, finding.severity) == ("TD501", Severity.CRITICAL)
     assert finding.confidence is Confidence.CERTAIN
-    assert finding.title == "3,512 samples/s is 42 times what a step on this device allows"
+    assert finding.title == (
+        "Impossible: 3,512 samples/s is 42 times what a step on this device allows"
+    )
     assert "60 s for 210,695 samples" in finding.message
     assert "takes 48 ms, which makes 83 a second: 42.1 min would be plausible" in finding.message
     assert "no more than 2,000 samples/s are possible at all" in finding.message
@@ -48,6 +50,15 @@ def test_a_log_that_beats_the_devices_peak_is_impossible_and_told_what_would_be_
 def test_a_log_that_only_beats_the_measured_step_is_likely_wrong() -> None:
     (finding,) = found(LOG, peak_flops=600e9)
     assert finding.confidence is Confidence.LIKELY
+    assert finding.title.startswith("Not plausible: ")
+
+
+def test_a_log_that_beats_the_forward_of_larger_batches_is_impossible() -> None:
+    (finding,) = found(LOG, peak_flops=600e9, forward_rate=1000.0, forward_size=64)
+    assert finding.confidence is Confidence.CERTAIN
+    assert "The forward alone makes 1,000 samples/s at most, in batches of 64." in finding.message
+    fast = found(LOG, peak_flops=600e9, step_seconds=0.004, forward_rate=2000.0, forward_size=64)
+    assert fast == []
 
 
 @pytest.mark.parametrize("facts", [{"step_seconds": 0.0009}, {"step_seconds": 0.004}])

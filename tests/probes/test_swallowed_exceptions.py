@@ -147,3 +147,11 @@ def test_a_handler_that_takes_the_attribute_elsewhere_or_tells_is_silent() -> No
 
 def test_an_attribute_that_nobody_has_is_silent() -> None:
     assert found(run(replace(MISPLACED, found_on=""), backwards=range(6))) == []
+
+
+def test_the_remedies_are_made_of_the_users_own_handler() -> None:
+    first, second = found(run(CAUGHT))[0].remedies
+    assert first.before.startswith("except Exception:")
+    assert first.after == "except Exception:\n    raise"
+    assert second.after.splitlines()[0] == "except Exception as e:"
+    assert second.after.endswith("continue")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.probes.asking import LINE, asks, batch, leaf, raised, stopped
+from tests.probes.asking import LINE, SETUP, asks, batch, leaf, raised, stopped
 
 from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import BatchRow, Trace
+from traindoctor.trace import BatchRow, Place, Trace
 from traindoctor_probes._takes import takes
 from traindoctor_probes.batch_sizes import examine as examine_sizes
 from traindoctor_probes.tensor_shapes import examine
@@ -35,6 +36,36 @@ def test_a_convolution_says_what_it_takes_and_which_tensor_it_got() -> None:
     assert "(batch, 3, height, width)" in finding.message
     assert "`pixel_values`" in finding.message
     assert finding.location.line == LINE.line
+
+
+CONV = raised(
+    "RuntimeError",
+    "Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: […]",
+    module="stem",
+    module_class="Conv2d",
+    module_input_shapes=((4, 5, 3, 8, 8, 8),),
+    module_attributes={"in_channels": 3},
+    place=Place(),
+)
+MADE = Place("/user/data.py", 7, "collate", "volumes = torch.zeros(4, 5, 3, 8, 8, 8)")
+
+
+def test_what_a_library_refuses_is_told_at_the_line_that_makes_it() -> None:
+    traced = Trace(facts={"made": {"pixel_values": MADE}})
+    (finding,) = examine(asks(stopped(CONV, VOLUMES), trace_batch=traced), NoOptions())
+    assert (finding.location.line, finding.also_at) == (7, ())
+    assert "`volumes = torch.zeros(4, 5, 3, 8, 8, 8)` at line 7 makes it" in finding.message
+
+
+def test_a_shape_is_found_behind_a_batch_whose_class_is_refused_first() -> None:
+    own = replace(VOLUMES, kind="dataclass", class_name="Batch")
+    no_length = raised("TypeError", "object of type 'Batch' has no len()", place=Place())
+    mapped = stopped(CONV, VOLUMES)
+    (finding,) = examine(asks(stopped(no_length, own), one_step_as_mapping=mapped), NoOptions())
+    assert finding.code == "TD003"
+    by_hand = replace(SETUP, has_train_loop=True)
+    looping = stopped(no_length, own, setup=by_hand)
+    assert list(examine(asks(looping, one_step_as_mapping=mapped), NoOptions())) == []
 
 
 def test_unpacking_a_shape_counts_its_axes() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from hypothesis import strategies as st
 
-from traindoctor.probing.finding import Evidence, Location, Series
+from traindoctor.probing.finding import Evidence, Location, Series, Table
 from traindoctor.probing.rule import Remedy
 from traindoctor.report.record import (
     ExperimentRecord,
@@ -72,6 +72,8 @@ findings = st.builds(
     verify=many(texts),
     fingerprint=texts,
     snippet=many(st.tuples(st.integers(1, 10**6), texts)),
+    tables=many(st.builds(Table, texts, many(texts), many(many(values)))),
+    also_lines=many(texts),
 )
 reports = st.builds(
     Report,

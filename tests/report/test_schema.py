@@ -11,7 +11,7 @@ from tests.report.sample import blocked
 from tests.report.strategies import reports
 
 from traindoctor.codec import encode
-from traindoctor.probing.finding import Evidence, Location, Series
+from traindoctor.probing.finding import Evidence, Location, Series, Table
 from traindoctor.probing.rule import Remedy
 from traindoctor.report.record import (
     ExperimentRecord,
@@ -45,6 +45,7 @@ def test_every_report_fits_the_schema(report):
         (Location, "location"),
         (Evidence, "evidence"),
         (Series, "series"),
+        (Table, "table"),
         (Remedy, "remedy"),
     ],
 )

@@ -59,7 +59,8 @@ def overfit(
     Training goes on until the loss reaches its floor or the steps are used up.
     """
     settings = {"steps": steps, "learning_rate": lr, "target_loss": target_loss}
-    _examine("overfit", flags, experiment=OVERFIT, settings=settings)
+    own = {"--steps": steps, "--lr": lr, "--target-loss": target_loss}
+    _examine("overfit", flags, own, experiment=OVERFIT, settings=settings)
 
 
 def gradflow(
@@ -74,9 +75,7 @@ def gradflow(
 
     One row a module in forward order; layers of one structure fold into one row.
     """
-    _examine(
-        "gradflow", flags, experiment=SHORT_RUN, settings={"num_batches": batches}, is_sole=True
-    )
+    _examine_short_run("gradflow", flags, batches)
 
 
 def steps(
@@ -91,7 +90,7 @@ def steps(
 
     With accumulation, learning rates by group, and who skipped what.
     """
-    _examine("steps", flags, experiment=SHORT_RUN, settings={"num_batches": batches}, is_sole=True)
+    _examine_short_run("steps", flags, batches)
 
 
 def backward(
@@ -106,8 +105,7 @@ def backward(
 
     A pass that goes through an earlier batch's outputs uses a graph again.
     """
-    settings = {"num_batches": batches}
-    _examine("backward", flags, experiment=SHORT_RUN, settings=settings, is_sole=True)
+    _examine_short_run("backward", flags, batches)
 
 
 def batch(flags: Flags) -> None:
@@ -133,21 +131,35 @@ def timing(
 ) -> None:
     """Time a step, and judge a run that a log tells of.
 
-    Says whether so many samples in so little time are possible, and what would be plausible.
+    Says whether so many samples in so little time are possible, and what would be plausible. Of
+    a run of which only the samples or only the time are known it says what the other would be.
     """
-    if (samples is None) != (seconds is None):
-        raise UsageError("--samples and --seconds go together: a run is both")
+    if seconds == 0:
+        raise UsageError("--seconds 0: no run takes no time at all")
     claim = {"num_samples": samples, "epochs": epochs, "seconds": seconds, "always": True}
     options = {name: value for name, value in claim.items() if value is not None}
-    _examine("timing", flags, experiment=MEASURE_STEP, options={TIMING_PROBE: options})
+    own = {"--samples": samples, "--epochs": epochs, "--seconds": seconds}
+    _examine("timing", flags, own, experiment=MEASURE_STEP, options={TIMING_PROBE: options})
+
+
+def _examine_short_run(command: str, flags: Flags, batches: int | None) -> None:
+    settings, own = {"num_batches": batches}, {"--batches": batches}
+    _examine(command, flags, own, experiment=SHORT_RUN, settings=settings, is_sole=True)
 
 
 def _examine(
-    command: str, flags: Flags, *, settings: dict[str, Any] | None = None, **focus: Any
+    command: str,
+    flags: Flags,
+    own: dict[str, Any] | None = None,
+    *,
+    settings: dict[str, Any] | None = None,
+    **focus: Any,
 ) -> None:
     from traindoctor.cli.examination import Examination
     from traindoctor.cli.plan import Focus
 
     given = {name: value for name, value in (settings or {}).items() if value is not None}
-    about = Focus(settings=given, **focus) if focus else None
+    typed = {name: value for name, value in (own or {}).items() if value is not None}
+    words = tuple(word for name, value in typed.items() for word in (name, str(value)))
+    about = Focus(settings=given, words=words, **focus) if focus else None
     raise typer.Exit(Examination(command, flags, about).run())

@@ -30,6 +30,7 @@ class Focus:
         is_sole: leave out probes that ask for any other experiment which trains.
         rules: take the probes of the codes that begin so, whatever they ask for.
         options: settings of probes, by their names.
+        words: the command's own options as typed, for the command line that proves a fix.
     """
 
     experiment: str = ""
@@ -37,6 +38,7 @@ class Focus:
     is_sole: bool = False
     rules: str = ""
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
 
     def covers(self, probe: Probe, asked: Sequence[Experiment]) -> bool:
         """Tell whether a probe that asks for these experiments belongs to the command."""
@@ -110,7 +112,7 @@ def plan(
         probes=chosen,
         required=frozenset(probe.name for probe in probes if probe.core),
         reference=flags.target or f"{flags.model} + {flags.data}",
-        verify=_again(command, flags),
+        verify=_again(command, flags, focus.words if focus else ()),
     )
 
 
@@ -138,14 +140,14 @@ def _arguments(pairs: Sequence[str]) -> dict[str, str]:
     return arguments
 
 
-def _again(command: str, flags: Flags) -> str:
+def _again(command: str, flags: Flags, own: Sequence[str]) -> str:
     """Return the command line without what only shapes its output."""
     words = ["traindoctor", command, *([flags.target] if flags.target else [])]
     for name, value in (("--model", flags.model), ("--data", flags.data)):
         words += [name, value] if value else []
     for pair in flags.arg or []:
         words += ["--arg", pair]
-    return shlex.join(words) + " --select CODE"
+    return shlex.join([*words, *own]) + " --select CODE"
 
 
 def checked_options(

@@ -4,19 +4,27 @@ from traindoctor.experiments.all_columns import AllColumns
 from traindoctor.experiments.forward_keys import ForwardKeys
 from traindoctor.experiments.frozen_graphs import FrozenGraphs
 from traindoctor.experiments.lab import Experiment, Lab
+from traindoctor.experiments.loader_speed import LoaderSpeed
 from traindoctor.experiments.locate_non_finite import LocateNonFinite
+from traindoctor.experiments.locate_writes import LocateWrites
 from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
+from traindoctor.experiments.long_run import LongRun
 from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
 from traindoctor.experiments.one_step import OneStep
+from traindoctor.experiments.other_batches import OtherBatches
 from traindoctor.experiments.overfit_batch import OverfitBatch
+from traindoctor.experiments.part_eigenvalues import PartEigenvalues
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
 from traindoctor.experiments.second_epoch import SecondEpoch
 from traindoctor.experiments.short_run import ShortRun
+from traindoctor.experiments.spread_samples import SpreadSamples
+from traindoctor.experiments.trace_batch import TraceBatch
 from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
+from traindoctor.experiments.watch_loader import WatchLoader
 
 __all__ = [
     "AllColumns",
@@ -24,18 +32,26 @@ __all__ = [
     "ForwardKeys",
     "FrozenGraphs",
     "Lab",
+    "LoaderSpeed",
     "LocateNonFinite",
+    "LocateWrites",
     "LocateZeroGradient",
+    "LongRun",
     "LossWithNoise",
     "MeasureStep",
     "OneStep",
+    "OtherBatches",
     "OverfitBatch",
+    "PartEigenvalues",
     "ReadBatches",
     "ReadSource",
     "ReadWeights",
     "SecondEpoch",
     "ShortRun",
+    "SpreadSamples",
+    "TraceBatch",
     "TryHooks",
     "WatchGraph",
+    "WatchLoader",
     "WatchWeights",
 ]

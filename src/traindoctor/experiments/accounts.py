@@ -18,21 +18,53 @@ def step_account(trace: Trace) -> dict[str, Any]:
         "steps": len(trace.steps),
         "accumulation_declared": trace.setup.accumulation_steps,
         "passes_per_step": sorted({row.num_backwards for row in trace.steps}),
-        "optimizers": [_optimizer(row, trace.steps) for row in trace.optimizers],
+        "optimizers": [_optimizer(row, trace) for row in trace.optimizers],
         "skipped": _skipped(trace),
+        "ended_by": trace.exceptions[0].summary if trace.exceptions else "",
     }
 
 
-def _optimizer(row: OptimizerRow, steps: tuple[StepRow, ...]) -> dict[str, Any]:
-    own = [step for step in steps if step.optimizer == row.index]
+def _optimizer(row: OptimizerRow, trace: Trace) -> dict[str, Any]:
+    own = [step for step in trace.steps if step.optimizer == row.index]
+    first = own[0].learning_rates if own else row.learning_rates
+    last = own[-1].learning_rates if own else row.learning_rates
     return {
         "name": row.class_name,
         "parameters": row.num_held,
         "steps": len(own),
-        "first_learning_rates": list(own[0].learning_rates if own else row.learning_rates),
-        "last_learning_rates": list(own[-1].learning_rates if own else row.learning_rates),
+        "groups": [
+            _group(trace, (row.index, number), rates, [step.index for step in own])
+            for number, rates in enumerate(zip(first, last, strict=False))
+        ],
         "place": _where(own[0]) if own else "",
     }
+
+
+def _group(
+    trace: Trace, key: tuple[int, int], rates: tuple[float, float], steps: list[int]
+) -> dict[str, Any]:
+    """Return a group's rates and the norms of its gradients, at the first step and the last."""
+    sizes = {row.name: row.num_elements for row in trace.parameters if row.group == key}
+    norms = []
+    for step in steps[:1] + steps[-1:]:
+        rows = [row for row in trace.gradients if row.step == step and row.parameter in sizes]
+        squares = sum(row.rms**2 * sizes[row.parameter] for row in rows)
+        norms.append(squares**0.5 if any(not row.is_none for row in rows) else None)
+    return {
+        "name": _common(list(sizes)),
+        "parameters": len(sizes),
+        "learning_rates": list(rates),
+        "gradient_norms": norms,
+    }
+
+
+def _common(names: list[str]) -> str:
+    """Return the path that all parameters of a group stand under; empty where there is none."""
+    if not names:
+        return ""
+    split = [name.split(".")[:-1] for name in names]
+    shared = [parts[0] for parts in zip(*split, strict=False) if len(set(parts)) == 1]
+    return ".".join(shared)
 
 
 def _where(step: StepRow) -> str:
@@ -53,14 +85,13 @@ def _skipped(trace: Trace) -> list[dict[str, Any]]:
     reached = {batch for row in trace.backwards for batch in (row.batch, *row.through)}
     lost = [row for row in trace.batches if row.index not in reached]
     if lost and not found:
-        found.append(_entry(len(lost), "batches that came to no backward pass"))
+        found.append(_entry(len(lost), "a batch came to no backward pass"))
     cleared = len(trace.facts.get("discarded_backwards", ()))
     if cleared:
-        found.append(_entry(cleared, "backward passes whose gradients no step used"))
+        found.append(_entry(cleared, "the gradients of a backward pass were used by no step"))
     still = sum(row.num_changed == 0 for row in trace.steps)
     if still:
-        found.append(_entry(still, "steps that changed no parameter"))
-    found += [_entry(1, row.summary) for row in trace.exceptions]
+        found.append(_entry(still, "a step changed no parameter"))
     return found
 
 

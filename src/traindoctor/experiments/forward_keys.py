@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.experiments.lab import Experiment, Lab, seed_everything
 from traindoctor.experiments.loop import device_of
 from traindoctor.instruments.anatomy import forward_signature
-from traindoctor.target.batches import copy_batch, to_device
-from traindoctor.target.calling import find_loss
+from traindoctor.target.batches import as_mapping, copy_batch, to_device
+from traindoctor.target.calling import described_output, find_loss
 from traindoctor.trace import Trace
 
 if TYPE_CHECKING:
@@ -25,7 +24,9 @@ class ForwardKeys(Experiment):
     """The first batch passed again and again, a key taken away each time.
 
     Facts: `keys`; `rejected`: those that raise; `ignored`: those that the forward has no name
-    for and without which the loss and every gradient are bit for bit the same.
+    for and without which the loss and every gradient are bit for bit the same; `left_out`: a key
+    that the forward can do without and has to, because it raises on what is in it; `outputs`, what
+    it returns for what it takes.
     """
 
     name: ClassVar[str] = "forward-keys"
@@ -33,19 +34,26 @@ class ForwardKeys(Experiment):
 
     def run(self, lab: Lab) -> Trace:
         """Return the facts; no `keys` where the batch is not a mapping."""
+        import torch
+
         fetched = lab.batches(1)
         setup = lab.anatomy.facts
         if not fetched:
             return Trace(setup=setup)
-        batch = _mapping(to_device(copy_batch(fetched[0].batch), device_of(lab.setup)))
+        batch = as_mapping(to_device(copy_batch(fetched[0].batch), device_of(lab.setup)))
         if batch is None:
             return Trace(setup=setup, facts={"keys": ()})
         named, _ = forward_signature(lab.setup.model)
         facts: dict[str, Any] = {"keys": tuple(batch), "rejected": (), "ignored": ()}
         error, rejected = _rejected(lab, batch)
-        facts["rejected"] = tuple(rejected)
-        if error is None:
-            kept = {key: value for key, value in batch.items() if key not in rejected}
+        facts |= {"rejected": tuple(rejected), "left_out": "", "outputs": ""}
+        if error is not None:
+            facts["left_out"] = _left_out(lab, batch, rejected)
+        if error is None or facts["left_out"]:
+            out = {*rejected, facts["left_out"]}
+            kept = {key: value for key, value in batch.items() if key not in out}
+            with torch.no_grad():
+                facts["outputs"] = described_output(lab.setup.model(**copy_batch(kept)))
             whole = _outcome(lab, kept)
             facts["ignored"] = tuple(
                 key
@@ -55,14 +63,6 @@ class ForwardKeys(Experiment):
                 and _same(whole, _outcome(lab, {k: v for k, v in kept.items() if k != key}))
             )
         return Trace(setup=setup, modules=lab.anatomy.modules, facts=facts)
-
-
-def _mapping(batch: Any) -> dict[str, Any] | None:
-    if isinstance(batch, Mapping):
-        return {str(key): value for key, value in batch.items()}
-    if is_dataclass(batch) and not isinstance(batch, type):
-        return dict(vars(batch))
-    return None
 
 
 def _rejected(lab: Lab, batch: dict[str, Any]) -> tuple[Exception | None, list[str]]:
@@ -85,6 +85,17 @@ def _rejected(lab: Lab, batch: dict[str, Any]) -> tuple[Exception | None, list[s
             return error, rejected
         else:
             return None, rejected
+
+
+def _left_out(lab: Lab, batch: dict[str, Any], rejected: list[str]) -> str:
+    """Return the one key without which the forward runs, or nothing."""
+    named, _ = forward_signature(lab.setup.model)
+    found = []
+    for key in (key for key in batch if key in named):
+        kept = {k: part for k, part in batch.items() if k != key and k not in rejected}
+        if _rejected(lab, kept) == (None, []):
+            found.append(key)
+    return found[0] if len(found) == 1 else ""
 
 
 def _outcome(lab: Lab, batch: dict[str, Any]) -> list[torch.Tensor] | None:

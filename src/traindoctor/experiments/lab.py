@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from traindoctor.instruments.anatomy import Anatomy
+    from traindoctor.target.history import History
     from traindoctor.target.setup import TrainingSetup
     from traindoctor.target.snapshot import Snapshot
     from traindoctor.trace import Trace
@@ -31,6 +32,7 @@ class Experiment:
 
     name: ClassVar[str]
     cost: ClassVar[int]  # cheap ones run first; about the number of training steps
+    keeps_history: ClassVar[bool] = False  # of parameters that have operations behind them
 
     def run(self, lab: Lab) -> Trace:
         """Do it, in a lab that gives the setup back afterwards."""
@@ -106,14 +108,21 @@ class Lab:
     def perform(self, experiment: Experiment) -> Trace:
         """Run an experiment from the same seed as any other, then give the setup back."""
         self._give_lazy_parameters_their_shapes()
-        snapshot, _ = self.snapshot, self.anatomy  # both as the setup was handed over
+        snapshot, history = self.snapshot, self.history  # both as the setup was handed over
         seed_everything()
         try:
-            with _uncompiled():
-                return experiment.run(self)
+            with history.cut():
+                _ = self.anatomy
+                if not experiment.keeps_history:
+                    return self._run(experiment)
+            return self._run(experiment)
         finally:
             if snapshot is not None:
                 snapshot.restore()
+
+    def _run(self, experiment: Experiment) -> Trace:
+        with _uncompiled():
+            return experiment.run(self)
 
     def _give_lazy_parameters_their_shapes(self) -> None:
         """Run one forward for models with `nn.Lazy…` modules, as their user has to."""
@@ -135,13 +144,20 @@ class Lab:
         return Snapshot.take(self.setup) if self.restore else None
 
     @cached_property
+    def history(self) -> History:
+        """What the model's parameters bring along; a backward pass uses it up, so it is cut."""
+        from traindoctor.target.history import History
+
+        return History(self.setup.model)
+
+    @cached_property
     def anatomy(self) -> Anatomy:
         """The setup's parts as rows."""
         from traindoctor.instruments.anatomy import Anatomy
 
         own = not self.setup.optimizers
         optimizers = (self.doctors_optimizer(),) if own else self.setup.optimizers
-        return Anatomy(self.setup, optimizers, has_own_optimizer=own)
+        return Anatomy(self.setup, optimizers, own, self.history.names)
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Return the setup's optimizers, or a fresh one of the doctor's."""
@@ -151,7 +167,7 @@ class Lab:
         """Return AdamW over all trainable parameters, for setups that name no optimizer."""
         import torch
 
-        trainable = [p for p in self.setup.model.parameters() if p.requires_grad]
+        trainable = [p for p in self.setup.model.parameters() if p.requires_grad and p.is_leaf]
         # An empty optimizer cannot be built: a parameter that never gets a gradient stands in.
         return torch.optim.AdamW(trainable or [torch.nn.Parameter(torch.zeros(1))], learning_rate)
 

@@ -9,10 +9,11 @@ from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import Loop, as_training_begins, finished, instruments
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import before_each
-from traindoctor.instruments.finite import FirstNonFinite, tracebacks_kept, watch_nodes
+from traindoctor.instruments.finite import FirstNonFinite, watch_nodes
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.history import lines_kept
 from traindoctor.trace import OperationRow, Trace
 
 
@@ -39,7 +40,7 @@ class LocateNonFinite(Experiment):
         with (
             instruments(lab, recorder, detail=False),
             calls.watching(),
-            tracebacks_kept(),
+            lines_kept(),
             before_each(lambda loss: watch_nodes(recorder, loss, rows)),
         ):
             if lab.setup.train_loop is not None and lab.setup.train_step is None:

@@ -9,9 +9,9 @@ from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import Loop, as_training_begins, finished, instruments
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import before_each
-from traindoctor.instruments.finite import tracebacks_kept
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.zeros import watch_for_zeros
+from traindoctor.target.history import lines_kept
 from traindoctor.trace import OperationRow, Trace
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class LocateZeroGradient(Experiment):
             if recorder.batch == self.batch and loss.grad_fn is not None:
                 watch_for_zeros(loss, targets, rows, self.batch)
 
-        with instruments(lab, recorder, detail=False), tracebacks_kept(), before_each(look):
+        with instruments(lab, recorder, detail=False), lines_kept(), before_each(look):
             if lab.setup.train_loop is not None and lab.setup.train_step is None:
                 run_user_loop(lab, recorder, self.batch + 1)
             else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.experiments.lab import Fetched, Lab
 from traindoctor.instruments.backward import backwards_seen
+from traindoctor.instruments.logged import warned_again
 from traindoctor.instruments.optimizer import steps_seen
 from traindoctor.instruments.recorder import Recorder, Stopped
 from traindoctor.instruments.warned import warnings_seen
@@ -26,6 +27,7 @@ def instruments(lab: Lab, recorder: Recorder, detail: bool = True) -> Iterator[N
     """Install what every training experiment records: warnings, backward passes, steps."""
     anatomy = lab.anatomy
     with ExitStack() as stack:
+        stack.enter_context(warned_again())
         stack.enter_context(warnings_seen(recorder))
         stack.enter_context(backwards_seen(recorder, anatomy.trainable if detail else ()))
         known = () if anatomy.has_own_optimizer else anatomy.optimizers

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import Loop, as_training_begins, device_of, instruments
+from traindoctor.experiments.read_batches import loader_facts
+from traindoctor.experiments.speed import outlook, timing
+from traindoctor.experiments.throughput import (
+    flops_of,
+    forward_alone,
+    peak_flops,
+    settled,
+    wait,
+)
 from traindoctor.experiments.user_loop import run_user_loop
-from traindoctor.instruments.anatomy import forward_signature
 from traindoctor.instruments.recorder import Recorder
-from traindoctor.target.batches import batch_size, copy_batch, split, to_device
+from traindoctor.target.batches import batch_size, copy_batch
 from traindoctor.trace import Trace
 
 if TYPE_CHECKING:
-    import torch
-
-NUM_WARM = 2  # steps before the clock counts
+    pass
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,20 @@ class MeasureStep(Experiment):
     """A few steps timed without instruments, one counted in FLOPs, and a matrix product.
 
     Facts: `step_seconds`, of a batch that was differentiated; `idle_seconds`, of one that was
-    not; `forward_seconds` where no batch was; `batch_size`; `flops` of one batch (matrix products,
-    convolutions and attention); `peak_flops` a second. Each is None where it could not be had.
+    not; `forward_seconds` where no batch was, or a run is claimed; then also `forward_rate`, the
+    most samples a second that the forward makes of larger batches, of `forward_size` samples;
+    `batch_size`; `num_samples` of the data set, where the loader has one that says; `flops` of
+    one batch (matrix products, convolutions and attention); `peak_flops` a second. Each is None
+    where it could not be had.
 
     Attributes:
-        num_samples: of a run that is said to have taken `seconds`.
-        epochs: of that run.
+        num_samples: of the data of a run that is said to have taken `seconds`.
+        epochs: of that run; None where nobody said.
         seconds: of that run.
     """
 
     num_samples: int | None = None
-    epochs: int = 1
+    epochs: int | None = None
     seconds: float | None = None
     num_batches: int = 8
 
@@ -51,28 +59,38 @@ class MeasureStep(Experiment):
         trained, idle = train(lab, self.num_batches)
         batches = lab.batches(1)
         facts: dict[str, Any] = {
-            "step_seconds": _settled(trained),
-            "idle_seconds": _settled(idle),
+            "step_seconds": settled(trained),
+            "idle_seconds": settled(idle),
             "forward_seconds": None,
             "batch_size": batch_size(batches[0].batch) if batches else None,
+            "num_samples": loader_facts(lab.setup.loader).get("num_samples"),
             "peak_flops": peak_flops(device, lab.clock),
         }
+        if batches and (not trained or self.claimed is not None):
+            facts |= forward_alone(lab, batches[0].batch, self.claimed is not None)
+        facts["flops"] = facts.get("forward_flops")
         if trained:
-            facts["flops"] = _flops(lambda: train(lab, 1))
-        elif batches:
-            facts |= _forward(lab, batches[0].batch)
+            facts["flops"] = flops_of(lambda: train(lab, 1))
         return Trace(setup=lab.anatomy.facts, facts=facts)
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return the speed, and what it says of the claimed run."""
-        return {"timing": timing(trace.facts, self.claimed)}
+        figures = timing(trace.facts, self.claimed)
+        figures["outlook"] = outlook(
+            figures,
+            samples=self.num_samples,
+            epochs=self.epochs,
+            seconds=self.seconds,
+            in_loader=trace.facts["num_samples"],
+        )
+        return {"timing": figures | ({"outlook": None} if self.claimed else {})}
 
     @property
     def claimed(self) -> tuple[int, float] | None:
         """Samples seen and the seconds they are said to have taken."""
         if self.num_samples is None or self.seconds is None:
             return None
-        return self.num_samples * self.epochs, self.seconds
+        return self.num_samples * (self.epochs or 1), self.seconds
 
     def _loop(self, lab: Lab, number: int) -> tuple[list[float], list[float]]:
         """Return the seconds of batches that were differentiated, and of the others."""
@@ -86,7 +104,7 @@ class MeasureStep(Experiment):
                 before, start = recorder.num_passes, lab.clock()
                 if not loop.run(fetched):
                     break
-                _wait()
+                wait()
                 seconds = lab.clock() - start
                 (trained if recorder.num_passes > before else idle).append(seconds)
         return trained, idle
@@ -103,7 +121,7 @@ class MeasureStep(Experiment):
                 batch = copy_batch(fetched[0].batch)
                 before, start = recorder.num_passes, lab.clock()
                 yield batch
-                _wait()
+                wait()
                 seconds = lab.clock() - start
                 (trained if recorder.num_passes > before else idle).append(seconds)
 
@@ -112,109 +130,5 @@ class MeasureStep(Experiment):
         return trained, idle
 
 
-def timing(facts: dict[str, Any], claimed: tuple[int, float] | None) -> dict[str, Any]:
-    """Return the figures of a speed: samples a second, their bound, and those of a claimed run.
-
-    The bound is the device's measured peak over the FLOPs of a sample. `times_too_fast` is the
-    claimed speed over the measured one, `plausible_seconds` what the run takes at the latter.
-    """
-    size, flops, peak = facts["batch_size"], facts.get("flops"), facts["peak_flops"]
-    seconds = facts["step_seconds"] or facts["forward_seconds"]
-    rate = size / seconds if size and seconds else None
-    bound = peak * size / flops if peak and flops and size else None
-    figures: dict[str, Any] = {
-        "what": "step" if facts["step_seconds"] else "forward",
-        "seconds": seconds,
-        "batch_size": size,
-        "samples_per_second": rate,
-        "flops_per_sample": flops / size if flops and size else None,
-        "peak_flops_per_second": peak,
-        "most_samples_per_second": bound,
-        "claim": None,
-    }
-    if claimed is not None and claimed[1] > 0:
-        samples, took = claimed
-        figures["claim"] = {
-            "samples": samples,
-            "seconds": took,
-            "samples_per_second": samples / took,
-            "times_too_fast": samples / took / rate if rate else None,
-            "times_the_bound": samples / took / bound if bound else None,
-            "plausible_seconds": samples / rate if rate else None,
-        }
-    return figures
-
-
-def peak_flops(device: torch.device | None, clock: Callable[[], float]) -> float:
-    """Return the most floating-point operations a second seen in a few large matrix products.
-
-    On a GPU in bfloat16, which is the fastest that training commonly uses.
-    """
-    import torch
-
-    is_cuda = device is not None and torch.device(device).type == "cuda"
-    size, dtype = (8192, torch.bfloat16) if is_cuda else (768, torch.float32)
-    a = torch.ones(size, size, dtype=dtype, device=device if is_cuda else None)
-    best = float("inf")
-    for _ in range(5):
-        start = clock()
-        a @ a
-        _wait()
-        best = min(best, clock() - start)
-    return float(2 * size**3 / best)
-
-
 def _has_own_loop(lab: Lab) -> bool:
     return lab.setup.train_loop is not None and lab.setup.train_step is None
-
-
-def _settled(seconds: list[float]) -> float | None:
-    """Return the median, the first few left out where enough are left."""
-    kept = seconds[NUM_WARM:] if len(seconds) > NUM_WARM else seconds
-    return statistics.median(kept) if kept else None
-
-
-def _flops(act: Callable[[], Any]) -> int | None:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    counter = FlopCounterMode(display=False)
-    try:
-        with counter:
-            act()
-    except Exception:  # some operations have no count, and some modules refuse its hooks
-        return None
-    return counter.get_total_flops() or None
-
-
-def _forward(lab: Lab, batch: Any) -> dict[str, Any]:
-    """Return time and FLOPs of the forward alone, given what of the batch it has names for."""
-    import torch
-
-    model, (inputs, _) = lab.setup.model, split(to_device(copy_batch(batch), device_of(lab.setup)))
-    named, _ = forward_signature(model)
-
-    def act() -> None:
-        with torch.no_grad():
-            if isinstance(inputs, dict):
-                model(**{key: part for key, part in inputs.items() if key in named})
-            else:
-                model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
-
-    times = []
-    try:
-        for _ in range(5):
-            start = lab.clock()
-            act()
-            _wait()
-            times.append(lab.clock() - start)
-    except Exception:  # the model refuses them: there is nothing to time
-        return {}
-    return {"forward_seconds": _settled(times), "flops": _flops(act)}
-
-
-def _wait() -> None:
-    """Let a GPU finish what it was given."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from traindoctor.experiments.lab import Experiment, Lab
@@ -20,7 +20,7 @@ from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.unregistered import places_among
-from traindoctor.target.batches import describe
+from traindoctor.target.batches import as_mapping, describe
 from traindoctor.trace import Trace
 
 
@@ -29,9 +29,14 @@ class OneStep(Experiment):
     """Forward, loss, backward and step on one batch, every torch operation seen.
 
     A setup with only a `train_loop` has that run for one batch.
+
+    Attributes:
+        batch: which of the loader's.
+        as_mapping: let the step have what the batch holds as a dict; not for a `train_loop`.
     """
 
     batch: int = 0
+    as_mapping: bool = False
 
     name: ClassVar[str] = "one-step"
     cost: ClassVar[int] = 2
@@ -44,6 +49,9 @@ class OneStep(Experiment):
         flow = Flow(recorder, anatomy.names, anatomy.trainable, [criteria])
         as_training_begins(lab)
         fetched = lab.batches(self.batch + 1)[self.batch :]
+        if self.as_mapping:
+            held = [(item, as_mapping(item.batch)) for item in fetched]
+            fetched = [replace(item, batch=parts or item.batch) for item, parts in held]
         loss: Any = None
         with instruments(lab, recorder), calls.watching(), flow.watching():
             if lab.setup.train_loop is not None and lab.setup.train_step is None:

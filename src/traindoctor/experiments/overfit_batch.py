@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments.curves import MOVED_SHARE, noise_of, outcome, settled, worsened
+from traindoctor.experiments.floors import Floor
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
 from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
 from traindoctor.experiments.one_batch import OneBatch
@@ -69,26 +71,38 @@ class OverfitBatch(Experiment):
             run.try_out()
             seconds = self._train(run) if run.trials else 0.0
             after = run.at_rest(recorder.criteria) if run.losses else []
-        rates = [row.learning_rates for row in recorder.steps if row.learning_rates]
-        recorder.facts["overfit"] = outcome(
-            trials=run.trials,
-            losses=run.losses,
-            floor=run.floor,
-            target=self.target_loss,
-            before=run.before,
-            after=after,
-            num_optimizers=len(optimizers),
-        )
+            rates = [row.learning_rates for row in recorder.steps if row.learning_rates]
+            num_steps = len(run.losses)
+            recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+        del recorder.losses[num_steps:]  # of a second look at a loop of the user's
         recorder.facts["overfit"] |= worsened(run.called, recorder.criteria, run.floor) | {
             "learning_rate": rates[0][0] if rates else None,
             "rates_vary": any(rate != rates[0] for rate in rates),
             "optimizer": type(optimizers[0]).__name__,
-            "steps": len(run.losses),
+            "steps": num_steps,
             "steps_asked": self.steps,
             "out_of_time": seconds > self.max_seconds,
             "seconds": seconds,
         }
         return finished(lab, recorder)
+
+    def _judged(self, run: OneBatch, after: list[float], num_optimizers: int) -> dict[str, Any]:
+        """Return the outcome; before a user's own loop is accused, its noise is asked for."""
+        judge = partial(
+            outcome,
+            trials=run.trials,
+            losses=run.losses,
+            target=self.target_loss,
+            before=run.before,
+            after=after,
+            num_optimizers=num_optimizers,
+        )
+        facts = judge(floor=run.floor)
+        is_accused = facts["learned"] is False and run.floor.value is not None
+        if is_accused and run.trains_by_hand and run.draws_noise():
+            run.floor = Floor(None, "the objective draws noise of its own")
+            facts = judge(floor=run.floor) | {"stochastic": True}
+        return facts
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return the curve and the verdict of the run with the setup's own settings."""

@@ -16,12 +16,15 @@ from traindoctor.experiments.loop import (
 )
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import norms
+from traindoctor.instruments.dynamics import dynamics_seen
 from traindoctor.instruments.handled import handled_seen
+from traindoctor.instruments.handling import handling_seen
+from traindoctor.instruments.holdings import schedulers_of
 from traindoctor.instruments.hooks import hooks_seen
 from traindoctor.instruments.modules import ModuleCalls
+from traindoctor.instruments.passes import Passes
 from traindoctor.instruments.recorder import Recorder
-from traindoctor.target.batches import describe
-from traindoctor.trace import Trace
+from traindoctor.trace import Place, Trace
 
 if TYPE_CHECKING:
     import torch
@@ -51,10 +54,18 @@ class ShortRun(Experiment):
         sizes = _sizes(lab)
         start = lab.clock()
         with (
+            dynamics_seen(recorder, lab.anatomy.names),
             instruments(lab, recorder),
             calls.watching(),
             handled_seen(recorder),
             hooks_seen(setup, recorder),
+            handling_seen(
+                recorder,
+                setup.optimizers,
+                schedulers_of(setup),
+                setup.built_at,
+                setup.checkpoints,
+            ),
         ):
             if setup.train_loop is not None:
                 run_user_loop(lab, recorder, number)
@@ -96,15 +107,19 @@ class ShortRun(Experiment):
 
 def _run_steps(lab: Lab, recorder: Recorder, number: int) -> None:
     loop = Loop(lab.setup, lab.optimizers(), recorder)
+    passes = Passes(recorder, keeps_all=True)
+    on = passes.begin(lab.setup.loader, Place(), is_by_user=False)
     for count in range(1, number + 1):
         fetched = lab.batches(count)
         if len(fetched) < count:
             break
         last = fetched[-1]
-        recorder.batches.append(describe(last.batch, last.index, 0, last.seconds))
+        passes.fetched(on, last.batch, last.seconds)
         if not loop.run([last]):
             break
         lab.on_progress(count, number, "training steps")
+    passes.over(on, is_cut=on.num_batches == number or bool(recorder.exceptions))
+    passes.finish()
 
 
 def _copies(lab: Lab) -> dict[str, torch.Tensor]:

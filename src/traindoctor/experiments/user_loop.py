@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.experiments.lab import Lab
+from traindoctor.instruments.passes import Pass, Passes
 from traindoctor.instruments.recorder import Recorder, Stopped
-from traindoctor.target.batches import describe
 from traindoctor.target.calling import call_by_name
-from traindoctor.target.usercode import user_place
+from traindoctor.target.usercode import is_user_file, user_place
 from traindoctor.trace import LossRow
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class BoundedLoader:
         num_batches: an epoch's length.
         iterate: how the user's loader is iterated.
         instead: batches to serve in place of the loader's; the loop ends when they do.
+        deadline: on the lab's clock; the loop ends with the batch at which it has passed.
+        is_light: batches are counted, and their tensors not looked at.
     """
 
     def __init__(
@@ -44,10 +47,14 @@ class BoundedLoader:
         num_batches: int,
         iterate: Callable[[Any], Any] = iter,
         instead: Iterator[Any] | None = None,
+        deadline: float = math.inf,
+        is_light: bool = False,
     ) -> None:
         self._lab, self._recorder, self._num_batches = lab, recorder, num_batches
         self._iterate, self._instead = iterate, instead
+        self._deadline = deadline
         self._epochs = self._served = 0
+        self.passes = Passes(recorder, keeps_all=True, is_light=is_light)
 
     def __len__(self) -> int:
         loader: Any = self._lab.setup.loader
@@ -60,23 +67,31 @@ class BoundedLoader:
         if self._epochs >= MAX_EPOCHS and self._served >= self._num_batches:
             raise EnoughSeen
         self._epochs += 1
-        self._recorder.facts.setdefault("loop_places", []).append(user_place(sys._getframe(1)))
-        return _Epoch(self._batches(self._epochs - 1), self._recorder)
+        frame = sys._getframe(1)
+        while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+            frame = frame.f_back
+        place = user_place(frame)
+        self._recorder.facts.setdefault("loop_places", []).append(place)
+        is_by_user = is_user_file(frame.f_code.co_filename)
+        on = self.passes.begin(self._lab.setup.loader, place, is_by_user)
+        return _Epoch(self._batches(on), self._recorder, self.passes, on)
 
-    def _batches(self, epoch: int) -> Iterator[Any]:
-        recorder, most = self._recorder, MAX_EPOCHS * self._num_batches
+    def _batches(self, on: Pass) -> Iterator[Any]:
+        most, clock = MAX_EPOCHS * self._num_batches, self._lab.clock
         if self._instead is not None:
             for batch in self._instead:  # which outlives a loop that takes one batch a time
                 yield batch
             raise EnoughSeen
+        start = clock()
         for batch in self._source():
-            if self._served >= most:
+            if self._served >= most or self._lab.clock() > self._deadline:
                 raise EnoughSeen
-            recorder.batch = self._served
             self._served += 1
-            recorder.batches.append(describe(batch, recorder.batch, epoch, 0.0))
+            self.passes.fetched(on, batch, clock() - start)
             self._lab.on_progress(self._served, most, "batches of your own loop")
             yield batch
+            start = clock()
+        self.passes.over(on, is_cut=on.num_batches == self._num_batches)
 
     def _source(self) -> Iterator[Any]:
         """Iterate the user's loader anew; one that is its own iterator serves kept batches."""
@@ -91,8 +106,11 @@ class BoundedLoader:
 class _Epoch:
     """One pass over the loader, which notes who asks it for more when it is over."""
 
-    def __init__(self, batches: Iterator[Any], recorder: Recorder) -> None:
+    def __init__(
+        self, batches: Iterator[Any], recorder: Recorder, passes: Passes, on: Pass
+    ) -> None:
         self._batches, self._recorder = batches, recorder
+        self._passes, self._on = passes, on
         self._is_over = False
 
     def __iter__(self) -> Iterator[Any]:
@@ -100,14 +118,18 @@ class _Epoch:
 
     def __next__(self) -> Any:
         if self._is_over:
-            places = self._recorder.facts.setdefault("asked_after_end", [])
-            places.append(user_place(sys._getframe(1)))
+            place = user_place(sys._getframe(1))
+            self._recorder.facts.setdefault("asked_after_end", []).append(place)
+            self._passes.asked(self._on, place)
             raise StopIteration
         try:
             return next(self._batches)
         except StopIteration:
             self._is_over = True
             raise
+
+    def __del__(self) -> None:
+        self._passes.left(self._on)
 
 
 def run_user_loop(
@@ -117,14 +139,19 @@ def run_user_loop(
     *,
     optimizers: tuple[torch.optim.Optimizer, ...] | None = None,
     instead: Iterator[Any] | None = None,
+    deadline: float = math.inf,
+    is_light: bool = False,
+    epochs: int = MAX_EPOCHS,
 ) -> None:
     """Run the setup's `train_loop` for at most two epochs of `num_batches`, then end it.
 
-    `optimizers` stand in for the setup's, and `instead` for its loader's batches.
+    `optimizers` stand in for the setup's, and `instead` for its loader's batches. At the
+    `deadline` it ends where the next batch is fetched; with `is_light` batches are only counted.
+    `epochs` is what a loop that asks is told.
     """
     setup, optimizers = lab.setup, optimizers or lab.optimizers()
     assert setup.train_loop is not None
-    with bounded(lab, recorder, num_batches, instead) as loader:
+    with bounded(lab, recorder, num_batches, instead, deadline, is_light) as loader:
         available = {
             "model": setup.model,
             "loader": loader,
@@ -133,7 +160,7 @@ def run_user_loop(
             "scaler": setup.scaler,
             "loss_fn": setup.loss_fn,
             "validation_loader": setup.validation_loader,
-            "epochs": MAX_EPOCHS,
+            "epochs": epochs,
             "device": setup.device,
             "accumulation_steps": setup.accumulation_steps,
             "max_grad_norm": setup.max_grad_norm,
@@ -163,7 +190,12 @@ def _unused(recorder: Recorder) -> list[LossRow]:
 
 @contextmanager
 def bounded(
-    lab: Lab, recorder: Recorder, num_batches: int, instead: Iterator[Any] | None = None
+    lab: Lab,
+    recorder: Recorder,
+    num_batches: int,
+    instead: Iterator[Any] | None = None,
+    deadline: float = math.inf,
+    is_light: bool = False,
 ) -> Iterator[BoundedLoader]:
     """Bound the setup's loader, also where the loop reaches for it by another name."""
     from torch.utils.data import DataLoader
@@ -174,13 +206,24 @@ def bounded(
     def iterate(loader: Any) -> Any:
         return original(loader) if isinstance(loader, DataLoader) else iter(loader)
 
-    served = BoundedLoader(lab, recorder, num_batches, iterate, instead)
+    served = BoundedLoader(lab, recorder, num_batches, iterate, instead, deadline, is_light)
 
     def patched(self: Any) -> Any:
-        return iter(served) if self is user_loader else original(self)
+        if self is user_loader:
+            return iter(served)
+        return original(self) if deadline == math.inf else _until(lab, deadline, original(self))
 
     DataLoader.__iter__ = patched  # type: ignore[method-assign]  # taken back below
     try:
         yield served
     finally:
         DataLoader.__iter__ = original  # type: ignore[method-assign]
+        served.passes.finish()
+
+
+def _until(lab: Lab, deadline: float, batches: Iterator[Any]) -> Iterator[Any]:
+    """Serve another loader's batches, a validation's say, and end the loop at the deadline."""
+    for batch in batches:
+        if lab.clock() > deadline:
+            raise EnoughSeen
+        yield batch

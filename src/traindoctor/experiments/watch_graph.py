@@ -8,12 +8,12 @@ from typing import ClassVar
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import Loop, as_training_begins, finished, instruments
 from traindoctor.experiments.user_loop import run_user_loop
-from traindoctor.instruments.finite import tracebacks_kept
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.graph import Graphs
 from traindoctor.instruments.inplace import InPlace
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.history import lines_kept
 from traindoctor.trace import Trace
 
 
@@ -25,6 +25,7 @@ class WatchGraph(Experiment):
 
     name: ClassVar[str] = "watch-graph"
     cost: ClassVar[int] = 9
+    keeps_history: ClassVar[bool] = True
 
     def run(self, lab: Lab) -> Trace:
         """Return graphs, in-place operations, and the exception that ended it, if one did."""
@@ -36,8 +37,8 @@ class WatchGraph(Experiment):
         with (
             instruments(lab, recorder, detail=False),
             calls.watching(),
-            tracebacks_kept(),
-            Graphs(recorder, lab.setup.model).watching(),
+            lines_kept(),
+            Graphs(recorder, lab.setup, calls).watching(),
             flow.watching(),
         ):
             if lab.setup.train_loop is not None and lab.setup.train_step is None:

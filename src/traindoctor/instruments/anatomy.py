@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ class Anatomy:
     setup: TrainingSetup
     optimizers: tuple[torch.optim.Optimizer, ...]
     has_own_optimizer: bool = False  # the doctor's, because the setup gives none
+    inherited: tuple[str, ...] = ()  # parameters and buffers with operations behind them
 
     @cached_property
     def trainable(self) -> tuple[torch.nn.Parameter, ...]:
@@ -89,14 +90,23 @@ class Anatomy:
             if len(self.optimizers) > 1
             else dict.fromkeys(held, 1)
         )
+        groups = {
+            id(p): (number, index)
+            for number, optimizer in reversed(list(enumerate(self.optimizers)))
+            for index, group in reversed(list(enumerate(optimizer.param_groups)))
+            for p in group["params"]
+        }
         times: dict[int, int] = {}
         for key in held:
             times[key] = times.get(key, 0) + 1
-        return tuple(
+        rows = [
             self._parameter(
                 name, p, size, aliases[id(p)], holders.get(id(p), 0), times.get(id(p), 0)
             )
             for (name, p), size in zip(found, sizes, strict=True)
+        ]
+        return tuple(
+            replace(row, group=groups.get(id(p))) for row, (_, p) in zip(rows, found, strict=True)
         )
 
     def _parameter(
@@ -234,6 +244,7 @@ class Anatomy:
             forward_place=method_place(type(model), "forward"),
             loader_place=call_place(type(setup.loader).__name__, setup.factory),
             is_training=model.training,
+            inherited=self.inherited,
             **self._trainer(),
         )
 

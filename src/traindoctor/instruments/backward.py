@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -95,16 +96,20 @@ class BackwardWatch:
     def ends(self, seconds: float) -> None:
         """Take in that it is over, and how long it took."""
         recorder = self.recorder
-        after = present(self.parameters)
+        sizes = gradient_norms(self.parameters)
+        after = frozenset(key for key, size in sizes.items() if size != 0)
         recorder.ledger.backward_ends(after)
         recorder.backwards.append(
             BackwardRow(
                 index=len(recorder.backwards),
                 num_present_after=len(after),
+                num_not_finite=sum(not math.isfinite(size) for size in sizes.values()),
                 seconds=seconds,
                 **self.facts,
             )
         )
+        for listener in recorder.after_backward:
+            listener()
 
 
 @contextmanager
@@ -140,9 +145,14 @@ def graph_nodes(root: Any) -> list[Any]:
 
 def present(parameters: Sequence[torch.nn.Parameter]) -> frozenset[int]:
     """Return the `id` of each parameter whose gradient is there and not all zero."""
+    return frozenset(key for key, size in gradient_norms(parameters).items() if size != 0)
+
+
+def gradient_norms(parameters: Sequence[torch.nn.Parameter]) -> dict[int, float]:
+    """Return the norm of each gradient that is there, by the `id` of its parameter."""
     filled = [(id(p), p.grad) for p in parameters if p.grad is not None]
     sizes = norms([grad for _, grad in filled])
-    return frozenset(key for (key, _), size in zip(filled, sizes, strict=True) if size != 0)
+    return {key: size for (key, _), size in zip(filled, sizes, strict=True)}
 
 
 def norms(tensors: Sequence[torch.Tensor], order: float = 2.0) -> list[float]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import graph_nodes
@@ -78,20 +76,11 @@ class FirstNonFinite:
         )
 
 
-@contextmanager
-def tracebacks_kept() -> Iterator[None]:
-    """Let each graph node remember the line that made it."""
-    import torch
-
-    with torch.autograd.set_detect_anomaly(True, check_nan=False):
-        yield
-
-
 def watch_nodes(recorder: Recorder, loss: torch.Tensor, rows: list[OperationRow]) -> None:
     """Hook the nodes behind a loss; `rows` gets the first one that breaks a gradient.
 
     That is the first to turn finite gradients into non-finite ones during backward. The
-    forward pass must have run under `tracebacks_kept`.
+    forward pass must have run under `lines_kept`.
     """
 
     def hook_of(node: Any) -> Any:
@@ -105,15 +94,18 @@ def watch_nodes(recorder: Recorder, loss: torch.Tensor, rows: list[OperationRow]
                     place=node_place(node),
                     kind="nan" if any(_has_nan(g) for g in gradients_in) else "inf",
                     batch=max(recorder.batch, 0),
-                    **saved_range(node),
+                    **(gaps.get(node) or saved_range(node)),
                 )
             )
 
         return hook
 
+    gaps: dict[Any, dict[str, Any]] = {}  # what is freed by the time that the other hook runs
     for node in graph_nodes(loss.grad_fn):
         if getattr(node, "variable", None) is None:
             node.register_hook(hook_of(node))
+        if hasattr(node, "_saved_eigenvalues"):
+            node.register_prehook(lambda _, node=node: gaps.update({node: eigenvalue_gaps(node)}))
 
 
 def node_place(node: Any) -> Place:
@@ -135,6 +127,20 @@ def _bad(gradients: Any) -> bool:
 
 def _has_nan(gradient: Any) -> bool:
     return gradient is not None and bool(gradient.isnan().any())
+
+
+def eigenvalue_gaps(node: Any) -> dict[str, Any]:
+    """Return the range of the distances between neighbouring eigenvalues that a node keeps."""
+    values = node._saved_eigenvalues.detach().double()  # (…, n), ascending
+    gaps = values.diff(dim=-1)
+    if not gaps.numel():
+        return {}
+    return {
+        "input_minimum": float(gaps.min()),
+        "input_maximum": float(gaps.max()),
+        "input_shapes": (tuple(values.shape),),
+        "note": "distance of two eigenvalues",
+    }
 
 
 def saved_range(node: Any) -> dict[str, Any]:

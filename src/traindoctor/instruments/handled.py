@@ -52,6 +52,7 @@ class HandledWatch(Caught):
             "phase": self.recorder.phase or "fetch",
             "module": running.get("module", ""),
             "module_class": running.get("module_class", ""),
+            "module_keywords": running.get("module_keywords", ()),
         }
 
     def counted(self, frame: FrameType) -> None:

@@ -23,6 +23,14 @@ def roots_of(setup: TrainingSetup) -> dict[str, Any]:
     return {name: getattr(setup, name) for name in names if getattr(setup, name) is not None}
 
 
+def schedulers_of(setup: TrainingSetup) -> list[Any]:
+    """Return the learning rate schedulers that the setup's parts hold."""
+    from torch.optim.lr_scheduler import LRScheduler
+
+    found = [part for _, part in held(roots_of(setup)) if isinstance(part, LRScheduler)]
+    return [s for s in found if getattr(s, "optimizer", None) is not None]
+
+
 def held(roots: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield what the roots hold, each object once, with the names that lead to it.
 

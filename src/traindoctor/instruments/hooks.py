@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import inspect
 import os
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from traindoctor.target.setup import TrainingSetup
 
+MOST_HOOKS = 500  # that are watched: some code registers one at each step
 TABLES = {
     "_forward_hooks": "forward",
     "_forward_pre_hooks": "forward-pre",
@@ -86,9 +88,9 @@ class Hooks:
     With `keeps_going`, a hook that raises is passed over, and each hook's last call is kept.
     """
 
-    def __init__(self, setup: TrainingSetup, keeps_going: bool = False) -> None:
+    def __init__(self, setup: TrainingSetup | None, keeps_going: bool = False) -> None:
         self.keeps_going = keeps_going
-        self.paths = _modules(setup)
+        self.paths = _modules(setup) if setup is not None else {}
         self.hooks: list[Hook] = []
         self._installed: list[tuple[Any, int, Any, Any]] = []
 
@@ -127,7 +129,7 @@ class Hooks:
         hooks = getattr(module, table)
         function = hooks.get(key)
         code = code_of(function)
-        if code is None or not is_user_file(code.co_filename):
+        if code is None or not is_user_file(code.co_filename) or len(self.hooks) >= MOST_HOOKS:
             return
         hook = Hook(function, module, path, TABLES[table])
         wrapper = self._around(hook)
@@ -136,26 +138,44 @@ class Hooks:
         self._installed.append((hooks, key, wrapper, function))
 
     def _around(self, hook: Hook) -> Callable[..., Any]:
-        number = -1 if hook.kind == "forward" else 1
+        return _Around(hook, self.keeps_going)
 
-        def around(*args: Any, **kwargs: Any) -> Any:
-            given = args[number]
-            hook.num_calls += 1
-            hook.given[type(given).__name__] = None
+    def name(self, setup: TrainingSetup) -> None:
+        """Name the modules by their paths in a setup, which was not known so far."""
+        self.paths = _modules(setup)
+        for hook in self.hooks:
+            hook.path = self.paths.get(id(hook.module), (None, hook.path))[1]
+
+
+class _Around:
+    """A hook with a watcher around it. What is copied or pickled of it is the hook alone."""
+
+    def __init__(self, hook: Hook, keeps_going: bool) -> None:
+        self.hook, self.keeps_going = hook, keeps_going
+        self.number = -1 if hook.kind == "forward" else 1
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        hook, given = self.hook, args[self.number]
+        hook.num_calls += 1
+        hook.given[type(given).__name__] = None
+        if self.keeps_going:
+            hook.last = args
+        try:
+            result = hook.function(*args, **kwargs)
+        except Exception as error:  # the user's hook may raise anything
+            _note_error(hook, error, given)
             if self.keeps_going:
-                hook.last = args
-            try:
-                result = hook.function(*args, **kwargs)
-            except Exception as error:  # the user's hook may raise anything
-                _note_error(hook, error, given)
-                if self.keeps_going:
-                    return None
-                raise
-            if result is not None and result is not given:
-                _note_result(hook, given, result)
-            return result
+                return None
+            raise
+        if result is not None and result is not given:
+            _note_result(hook, given, result)
+        return result
 
-        return around
+    def __deepcopy__(self, memo: Any) -> Any:
+        return copy.deepcopy(self.hook.function, memo)
+
+    def __reduce__(self) -> Any:
+        return functools.partial, (self.hook.function,)
 
 
 @contextmanager

@@ -26,8 +26,7 @@ class InPlace:
         """Take in one operation."""
         import torch
 
-        writes = name in ASSIGNMENTS or _is_in_place(name)
-        if not writes or not args or not isinstance(args[0], torch.Tensor):
+        if not writes_in_place(name) or not args or not isinstance(args[0], torch.Tensor):
             return
         written = args[0]
         if not written.requires_grad or len(self.rows) >= MOST:
@@ -46,8 +45,10 @@ class InPlace:
         )
 
 
-def _is_in_place(name: str) -> bool:
-    """Tell `add_` and `__iadd__` from `add` and `__add__`."""
+def writes_in_place(name: str) -> bool:
+    """Tell `add_`, `__iadd__` and `__setitem__` from `add` and `__add__`."""
+    if name in ASSIGNMENTS:
+        return True
     if name.startswith("__"):
         return name.startswith("__i") and name not in ("__int__", "__index__", "__invert__")
     return name.endswith("_") and not name.endswith("__") and name != "requires_grad_"

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.anatomy import Anatomy
 from traindoctor.instruments.recorder import BATCH, Recorder
+from traindoctor.target.fingerprints import fingerprint
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import ModuleRow, Place
 
 if TYPE_CHECKING:
     import torch
 
-MODULE = "traindoctor.module"  # the key of a graph node's metadata that holds a module's path
+MOST_INPUTS = 16  # calls of the whole model whose inputs are told apart
+# Keys of a graph node's metadata: the outermost module inside the model whose output it made.
+MODULE = "traindoctor.module"
 
 
 @dataclass(slots=True)
@@ -108,6 +111,8 @@ class ModuleCalls:
             seen.training += module.training
             if torch.is_grad_enabled():
                 seen.mode = module.training
+                if not path:
+                    self._note_inputs(args, kwargs)
             else:
                 seen.without_grad += 1
                 if not path:  # the batch is looked at, and not meant to train
@@ -118,6 +123,12 @@ class ModuleCalls:
             seen.keywords = tuple(kwargs)
 
         return hook
+
+    def _note_inputs(self, args: Any, kwargs: Any) -> None:
+        """Keep digests of what the model is given in the first batches, with the batch's number."""
+        noted = self.recorder.facts.setdefault("model_inputs", [])
+        if len(noted) < MOST_INPUTS:
+            noted.append((self.recorder.batch, fingerprint((args, kwargs))))
 
     def _leave(self, path: str) -> Any:
         def hook(_module: torch.nn.Module, _args: Any, output: Any) -> None:
@@ -131,7 +142,7 @@ class ModuleCalls:
             for tensor in found:  # so that a graph node can say whose output it is, and when
                 if tensor.grad_fn is not None:
                     about: Any = tensor.grad_fn.metadata  # a dict, whatever the stubs say
-                    about.setdefault(MODULE, path)
+                    about[MODULE] = path or about.get(MODULE, "")
                     about.setdefault(BATCH, self.recorder.batch)
             if self.keep_outputs:
                 seen.last = found

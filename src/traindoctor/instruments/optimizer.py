@@ -66,13 +66,16 @@ class StepWatch:
         self.know(known)
         # By optimizer: the weights' norms before and after its last step.
         self.weights: dict[int, tuple[list[float], list[float]]] = {}
+        # By parameter: its norm after the last step of any optimizer.
+        self.left: dict[int, float] = {}
         self.last_backward: dict[int, int] = {}
         self.open: dict[int, dict[str, Any]] = {}
 
     def know(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-        """Number optimizers in this order, before any of them has stepped."""
+        """Number optimizers in this order, but for those that have their numbers."""
         self.keep[:] = optimizers
-        self.numbers = {id(optimizer): number for number, optimizer in enumerate(optimizers)}
+        for optimizer in optimizers:
+            self.recorder.optimizers.of(optimizer)
 
     def before(self, optimizer: Any, *_: Any) -> None:
         """Note the state before a step. Re-entry through `super().step()` counts once."""
@@ -103,6 +106,7 @@ class StepWatch:
             state["weights"] = [p.detach().clone() for p in held]
             state["sizes_before"] = norms(state["weights"])
             state["reverted"] = self._num_reverted(optimizer, state["sizes_before"])
+            state["elsewhere"] = self._num_elsewhere(held, state["sizes_before"])
         state["start"] = seconds
         self.open[id(optimizer)] = state
 
@@ -116,11 +120,10 @@ class StepWatch:
             return
         del self.open[id(optimizer)]
         self.recorder.ledger.step_ends()
-        seconds = self.recorder.clock() - state["start"]
-        if id(optimizer) not in self.numbers:
-            self.numbers[id(optimizer)] = len(self.numbers)
+        ended = self.recorder.clock()
+        if all(optimizer is not kept for kept in self.keep):
             self.keep.append(optimizer)
-        number = self.numbers[id(optimizer)]
+        number = self.recorder.optimizers.of(optimizer)
         changed = self._note_updates(optimizer, state) if self.detail else None
         done = len(self.recorder.backwards)
         self.recorder.steps.append(
@@ -137,8 +140,10 @@ class StepWatch:
                 num_stale=state["stale"],
                 num_cleared=state["cleared"],
                 num_reverted=state.get("reverted", 0),
+                num_elsewhere=state.get("elsewhere", 0),
                 gradient_norm=sum(size * size for size in state["sizes"]) ** 0.5,
-                seconds=seconds,
+                seconds=ended - state["start"],
+                ended=ended,
                 place=state["place"],
             )
         )
@@ -151,6 +156,13 @@ class StepWatch:
         if len(old) != len(now):  # a parameter group was added
             return 0
         return sum(a == b != c for a, b, c in zip(now, old, new, strict=True))
+
+    def _num_elsewhere(self, held: Sequence[torch.nn.Parameter], now: Sequence[float]) -> int:
+        """Count what is not as an optimizer's step has left it."""
+        return sum(
+            size != self.left.get(id(p), size) and size == size
+            for p, size in zip(held, now, strict=True)
+        )
 
     def _note_gradients(self, held: Sequence[torch.nn.Parameter]) -> None:
         step = len(self.recorder.steps)
@@ -180,6 +192,7 @@ class StepWatch:
         moved = norms([p.detach() - old for p, old in zip(held, before, strict=True)])
         sizes = norms([p.detach() for p in held])
         self.weights[id(optimizer)] = (state["sizes_before"], sizes)
+        self.left |= {id(p): size for p, size in zip(held, sizes, strict=True)}
         changed = 0
         for p, old, update, weight in zip(held, before, moved, sizes, strict=True):
             if p.is_meta:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from traindoctor.instruments.ledger import Ledger
+from traindoctor.instruments.numbers import Numbers
 from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
+    AutocastRow,
     BackwardRow,
     BatchRow,
     CountRow,
@@ -19,17 +21,25 @@ from traindoctor.trace import (
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    FlipRow,
     GradientRow,
     GraphRow,
     HandledRow,
     HookRow,
+    KeptRow,
+    LoaderRow,
     LossRow,
     OperationRow,
+    PassRow,
     Place,
+    ReportRow,
+    ServedRow,
     StepRow,
     Trace,
     UpdateRow,
     WarningRow,
+    WorkerRow,
+    WriteRow,
 )
 
 BATCH = "traindoctor.batch"  # the key of a graph node's metadata that holds a batch's number
@@ -53,16 +63,25 @@ class Recorder:
     gradients: list[GradientRow] = field(default_factory=list)
     updates: list[UpdateRow] = field(default_factory=list)
     batches: list[BatchRow] = field(default_factory=list)
+    loaders: list[LoaderRow] = field(default_factory=list)
+    passes: list[PassRow] = field(default_factory=list)
+    workers: list[WorkerRow] = field(default_factory=list)
     criteria: list[CriterionRow] = field(default_factory=list)
     cuts: list[CutRow] = field(default_factory=list)
     operations: list[OperationRow] = field(default_factory=list)
     graphs: list[GraphRow] = field(default_factory=list)
+    kept: list[KeptRow] = field(default_factory=list)
+    served: list[ServedRow] = field(default_factory=list)
+    autocasts: list[AutocastRow] = field(default_factory=list)
+    flips: list[FlipRow] = field(default_factory=list)
+    reports: list[ReportRow] = field(default_factory=list)
     exceptions: list[ExceptionRow] = field(default_factory=list)
     handled: list[HandledRow] = field(default_factory=list)
     counts: list[CountRow] = field(default_factory=list)
     hooks: list[HookRow] = field(default_factory=list)
     warnings: list[WarningRow] = field(default_factory=list)
     evaluations: list[EvaluationRow] = field(default_factory=list)
+    writes: list[WriteRow] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     num_passes: int = 0  # backward passes, and calls of `autograd.grad` that end a graph
     last_loss: Any = None  # the tensor that was differentiated last
@@ -71,8 +90,14 @@ class Recorder:
     # The module whose forward runs, kept by the module instrument for `watching`.
     running: list[dict[str, Any]] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
+    optimizers: Numbers = field(default_factory=Numbers)
+    order: Any = None  # of backward passes and steps, kept by the order instrument
+    # Tables of sums, by name: made anew whenever the trace is asked for.
+    sums: dict[str, Callable[[], Iterable[Any]]] = field(default_factory=dict)
     # Called before each backward pass: whoever wants to know what led to it.
     on_backward: list[Callable[[], None]] = field(default_factory=list)
+    # Called after each, when its row is written: whoever tells the next batch from this one.
+    after_backward: list[Callable[[], None]] = field(default_factory=list)
 
     @contextmanager
     def watching(self, phase: str) -> Iterator[None]:
@@ -121,18 +146,28 @@ class Recorder:
                 "gradients",
                 "updates",
                 "batches",
+                "loaders",
+                "passes",
+                "workers",
                 "criteria",
                 "cuts",
                 "operations",
                 "graphs",
+                "kept",
+                "served",
+                "autocasts",
+                "flips",
+                "reports",
                 "exceptions",
                 "handled",
                 "counts",
                 "hooks",
                 "warnings",
                 "evaluations",
+                "writes",
             )
         }
+        tables |= {name: tuple(rows()) for name, rows in self.sums.items()}
         return Trace(**{**tables, "facts": self.facts, **more})
 
 

@@ -27,7 +27,7 @@ def watch_for_zeros(
 
     That is a node which is handed a gradient that is not zero, and hands only zeros on towards
     every leaf of `targets` (parameter names by `id`) behind it. The forward pass must have run
-    under `tracebacks_kept`; places are empty where a library called the operation, not the user.
+    under `lines_kept`; places are empty where a library called the operation, not the user.
     A row's shapes are those of the zeroed gradients, then that of what the node had kept.
     """
     between = _between(loss, targets)

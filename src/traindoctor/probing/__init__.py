@@ -1,6 +1,6 @@
 """Probes and rules: what judges a trace, and what it may say."""
 
-from traindoctor.probing.finding import Confidence, Evidence, Finding, Location, Series
+from traindoctor.probing.finding import Confidence, Evidence, Finding, Location, Series, Table
 from traindoctor.probing.probe import Ask, NoOptions, Probe
 from traindoctor.probing.rule import Family, Remedy, Rule, Severity
 
@@ -17,4 +17,5 @@ __all__ = [
     "Rule",
     "Series",
     "Severity",
+    "Table",
 ]

@@ -20,7 +20,7 @@ def announce(setup: TrainingSetup) -> TargetLoaded:
         reference=setup.reference,
         model_class=type(setup.model).__name__,
         num_parameters=sum(p.numel() for p in parameters),
-        num_trainable=sum(p.numel() for p in parameters if p.requires_grad),
+        num_trainable=sum(p.numel() for p in parameters if p.requires_grad and p.is_leaf),
         data=_data(setup.loader),
         environment=environment(str(parameters[0].device) if parameters else "cpu"),
         location_file=setup.factory.file,

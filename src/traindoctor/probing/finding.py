@@ -55,6 +55,15 @@ class Series:
     y: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Several places or things side by side, where a row of figures for each says most."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One instance of a rule. Made by `Rule.finding`, never by hand.
@@ -75,6 +84,7 @@ class Finding:
     also_at: tuple[Location, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     series: tuple[Series, ...] = ()
+    tables: tuple[Table, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     explains: tuple[str, ...] = ()
     subject: str = ""

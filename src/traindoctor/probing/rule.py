@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from traindoctor.probing.finding import Confidence, Evidence, Finding, Location, Series
+    from traindoctor.probing.finding import Confidence, Evidence, Finding, Location, Series, Table
 
 
 class Severity(str, Enum):
@@ -103,6 +103,7 @@ class Rule:
         also_at: Sequence[Location] = (),
         evidence: Sequence[Evidence] = (),
         series: Sequence[Series] = (),
+        tables: Sequence[Table] = (),
         remedies: Sequence[Remedy] | None = None,
         explains: Sequence[str] | None = None,
         subject: str = "",
@@ -120,6 +121,7 @@ class Rule:
             also_at: every other place where the signature holds.
             evidence: measured values beside the expected ones.
             series: curves worth plotting.
+            tables: the same of several places, side by side.
             remedies: the rule's own unless this instance knows better.
             explains: the rule's own unless this instance explains less or more.
             subject: tells several findings at one place apart.
@@ -140,6 +142,7 @@ class Rule:
             also_at=tuple(also_at),
             evidence=tuple(evidence),
             series=tuple(series),
+            tables=tuple(tables),
             remedies=tuple(self.remedies if remedies is None else remedies),
             explains=tuple(self.explains if explains is None else explains),
             subject=subject,

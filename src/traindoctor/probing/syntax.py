@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,6 +55,20 @@ def assigned(source: Iterable[SourceRow], attribute: str) -> list[tuple[Place, a
     ]
 
 
+def additions(source: Iterable[SourceRow], name: str) -> list[tuple[Place, ast.expr]]:
+    """Return every statement that adds to a variable or attribute of this last name, with it.
+
+    `x.append(…)`, `x += …`, `x[…] = …` and `x = x + …` add to `x`.
+    """
+    found: list[tuple[Place, ast.expr]] = []
+    for row in source:
+        for node in ast.walk(_tree(row.text)):
+            target = _added_to(node)
+            if target is not None and last_name(target) == name:
+                found.append((at(row, node), target))
+    return found
+
+
 def function_at(source: Iterable[SourceRow], place: Place) -> Function | None:
     """Return the innermost function that a line stands in."""
     found = None
@@ -61,6 +76,19 @@ def function_at(source: Iterable[SourceRow], place: Place) -> Function | None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found = node
     return found
+
+
+def statement_at(source: Iterable[SourceRow], place: Place) -> tuple[ast.stmt | None, str]:
+    """Return the innermost statement that a line stands in, and its own text without indent."""
+    row = next((row for row in source if row.file == place.file), None)
+    found = None
+    for node in _around([row], place) if row else ():
+        if isinstance(node, ast.stmt):
+            found = node
+    if row is None or found is None:
+        return None, ""
+    lines = row.text.splitlines()[found.lineno - 1 : found.end_lineno]
+    return found, textwrap.dedent("\n".join(lines))
 
 
 def guards(source: Iterable[SourceRow], place: Place) -> list[Guard]:
@@ -147,6 +175,22 @@ def _kind(node: ast.AST, line: int) -> str:
     if isinstance(node, ast.For | ast.AsyncFor):
         return "for"
     return "while" if isinstance(node, ast.While) else ""
+
+
+def _added_to(node: ast.AST) -> ast.expr | None:
+    if isinstance(node, ast.AugAssign):
+        return node.target
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        is_adding = node.func.attr in ("append", "extend", "insert", "add", "appendleft")
+        return node.func.value if is_adding else None
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        target = node.targets[0]
+        if isinstance(target, ast.Subscript):
+            return target.value
+        if isinstance(target, ast.Name | ast.Attribute):
+            inside = {ast.unparse(inner) for inner in ast.walk(node.value)}
+            return target if ast.unparse(target) in inside else None
+    return None
 
 
 def _initialises(name: str) -> bool:

@@ -96,7 +96,7 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
 
 
 def _reported(item: Diagnosed, verify: str, home: str) -> ReportedFinding:
-    finding = item.finding
+    finding, others = item.finding, _others(item.finding)
     return ReportedFinding(
         id=item.id,
         code=finding.code,
@@ -111,13 +111,18 @@ def _reported(item: Diagnosed, verify: str, home: str) -> ReportedFinding:
         mechanism=finding.mechanism,
         quote=finding.quote,
         location=finding.location,
-        also_at=_others(finding),
+        also_at=others,
         evidence=finding.evidence,
         series=finding.series,
         remedies=finding.remedies,
         verify=(verify.replace("CODE", finding.code),),
         fingerprint=_fingerprint(finding, home),
         snippet=snippet(finding.location),
+        tables=finding.tables,
+        also_lines=tuple(
+            linecache.getline(place.file, place.line).strip() if place.file and place.line else ""
+            for place in others
+        ),
     )
 
 

@@ -24,9 +24,9 @@ def verdict(
 
 
 def summarise(findings: Sequence[ReportedFinding]) -> Summary:
-    """Count findings by severity and by role."""
+    """Count findings by severity, and those that are no mere information by role."""
     severities = [finding.severity for finding in findings]
-    roles = [finding.role for finding in findings]
+    roles = [finding.role for finding in findings if finding.severity != Severity.INFO]
     return Summary(
         **{severity.value: severities.count(severity.value) for severity in Severity},
         root_causes=roles.count("root-cause"),

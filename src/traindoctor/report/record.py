@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from traindoctor.probing.finding import Evidence, Location, Series
+from traindoctor.probing.finding import Evidence, Location, Series, Table
 from traindoctor.probing.rule import Remedy
 
 SCHEMA_VERSION = "1.0"
@@ -35,6 +35,8 @@ class ReportedFinding:
     verify: tuple[str, ...]
     fingerprint: str
     snippet: tuple[tuple[int, str], ...] = ()  # the user's lines around the place, with numbers
+    tables: tuple[Table, ...] = ()
+    also_lines: tuple[str, ...] = ()  # the user's line at each place of `also_at`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

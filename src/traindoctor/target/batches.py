@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from traindoctor.trace import BatchRow
 
 __all__ = [
+    "as_mapping",
     "batch_size",
     "copy_batch",
     "describe",
@@ -137,6 +138,15 @@ def parts_of(batch: Any) -> Iterator[tuple[str, Any]]:
         yield from ((str(index), part) for index, part in enumerate(batch))
 
 
+def as_mapping(batch: Any) -> dict[str, Any] | None:
+    """Return what an object holds as a plain dict; None for a sequence or a tensor."""
+    kind = kind_of(batch)
+    if kind in ("mapping", "dataclass"):
+        return dict(parts_of(batch))
+    held = vars(batch) if kind == "other" and hasattr(batch, "__dict__") else {}
+    return {name: part for name, part in held.items() if not name.startswith("_")} or None
+
+
 def leaves(batch: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yield `(key, tensor)` for each tensor, nested keys joined by dots.
 
@@ -195,8 +205,10 @@ def split(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
-def describe(batch: Any, index: int, epoch: int = 0, fetch_seconds: float = 0.0) -> BatchRow:
+def describe(
+    batch: Any, index: int, epoch: int = 0, fetch_seconds: float = 0.0, only_host: bool = False
+) -> BatchRow:
     """Return a batch as a row of the trace; see `traindoctor.target.described`."""
     from traindoctor.target.described import described
 
-    return described(batch, index, epoch, fetch_seconds)
+    return described(batch, index, epoch, fetch_seconds, only_host)

@@ -1,4 +1,4 @@
-"""Notes the user's line on which each optimizer and each module is built."""
+"""Notes the user's line on which each optimizer, scheduler and module is built."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from traindoctor.target.usercode import user_place
 from traindoctor.trace import Place
 
 
-def _caller(built: object, frame: FrameType | None) -> FrameType | None:
+def caller(built: object, frame: FrameType | None) -> FrameType | None:
     """Leave the constructors of the object itself: `super().__init__()` builds nothing."""
     while frame is not None and frame.f_code.co_name == "__init__":
         if frame.f_locals.get("self") is not built:
@@ -27,18 +27,26 @@ def births(notice: Callable[[Any], None] = lambda _: None) -> Iterator[dict[int,
 
     `notice` is given each object whose constructor begins.
 
-    The constructors that every optimizer and every module passes through are replaced, and
+    The constructors that every optimizer, scheduler and module passes through are replaced, and
     come back afterwards. A few microseconds an object.
     """
     import torch
 
     places: dict[int, Place] = {}
-    kinds: tuple[Any, ...] = (torch.optim.Optimizer, torch.nn.Module)
+    schedulers = torch.optim.lr_scheduler
+    kinds: tuple[Any, ...] = (
+        torch.optim.Optimizer,
+        torch.nn.Module,
+        schedulers.LRScheduler,
+        schedulers.ReduceLROnPlateau,
+        schedulers.SequentialLR,
+        schedulers.ChainedScheduler,
+    )
     originals = [kind.__init__ for kind in kinds]
 
     def noting(original: Any) -> Any:
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
-            places[id(self)] = user_place(_caller(self, sys._getframe(1)))
+            places[id(self)] = user_place(caller(self, sys._getframe(1)))
             notice(self)
             original(self, *args, **kwargs)
 

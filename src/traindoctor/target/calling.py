@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from traindoctor.target.setup import TrainingSetup
 
-__all__ = ["NoLoss", "call_by_name", "call_model", "find_loss"]
+__all__ = ["NoLoss", "call_by_name", "call_model", "described_output", "find_loss"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -89,7 +89,7 @@ def find_loss(setup: TrainingSetup, outputs: Any, batch: Any) -> tuple[Any, str]
         scalars = [number for number, item in enumerate(outputs) if _is_loss(item)]
         if scalars and (scalars[0] == 0 or len(scalars) == 1):
             return outputs[scalars[0]], f"outputs[{scalars[0]}]"
-    raise NoLoss(f"the model's output is {_described(outputs)}; none of it is a loss")
+    raise NoLoss(f"the model's output is {described_output(outputs)}; none of it is a loss")
 
 
 def _is_loss(item: Any) -> bool:
@@ -98,7 +98,7 @@ def _is_loss(item: Any) -> bool:
     return isinstance(item, torch.Tensor) and item.numel() == 1 and item.requires_grad
 
 
-def _described(outputs: Any) -> str:
+def described_output(outputs: Any) -> str:
     """Name an output by its type and fields."""
     import torch
 
@@ -122,7 +122,7 @@ def _call_loss_fn(loss_fn: Callable[..., Any], outputs: Any, batch: Any) -> Any:
     if targets is None:
         raise NoLoss(
             f"the loss function {_name(loss_fn)} wants targets, and the batch, "
-            f"{_described(batch)}, names none"
+            f"{described_output(batch)}, names none"
         )
     if _is_torchs(loss_fn):
         outputs = _logits(outputs)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.target.batches import batch_size, kind_of, leaves, parts_of
-from traindoctor.trace import BatchRow, LeafRow
+from traindoctor.target.source import class_place
+from traindoctor.trace import BatchRow, EdgeRow, LeafRow, Place
 
 if TYPE_CHECKING:
     import torch
@@ -17,12 +19,18 @@ DIGEST_BYTES = 4 << 20  # a larger tensor, or one on a GPU, is digested by a str
 SAMPLE_ELEMENTS = 1 << 16
 MOST_COUNTED = 1 << 22  # elements; beyond it distinct values are not counted
 MOST_VALUES = 4096
+MOST_EDGES = 2  # values that rows begin or end with
 IGNORED = -100  # torch's default ignore_index
 
 
-def described(batch: Any, index: int, epoch: int, fetch_seconds: float) -> BatchRow:
-    """Return a batch's shape, and each tensor's range, statistics and digests."""
-    found = tuple(_leaf_row(key, tensor.detach()) for key, tensor in leaves(batch))
+def described(
+    batch: Any, index: int, epoch: int, fetch_seconds: float, only_host: bool = False
+) -> BatchRow:
+    """Return a batch's shape, and each tensor's range, statistics and digests.
+
+    With `only_host` no value is read that is not in the host's memory.
+    """
+    found = tuple(_leaf_row(key, tensor.detach(), only_host) for key, tensor in leaves(batch))
     kind = kind_of(batch)
     digest = _hash("\0".join(f"{row.key}={row.digest}" for row in found).encode())
     return BatchRow(
@@ -30,12 +38,13 @@ def described(batch: Any, index: int, epoch: int, fetch_seconds: float) -> Batch
         epoch=epoch,
         kind=kind,
         class_name=type(batch).__name__,
+        class_place=class_place(type(batch)) if kind in ("other", "dataclass") else Place(),
         size=batch_size(batch),
         leaves=found,
         protocols=_protocols(type(batch)) if kind in ("other", "dataclass") else (),
         other_keys=tuple(key for key, part in parts_of(batch) if not any(leaves(part, key))),
         fetch_seconds=fetch_seconds,
-        digest=digest if found else "",
+        digest=digest if found and all(row.digest or 0 in row.shape for row in found) else "",
     )
 
 
@@ -51,11 +60,12 @@ def _protocols(kind: type) -> tuple[str, ...]:
     return tuple(name for name, method in methods.items() if hasattr(kind, method))
 
 
-def _leaf_row(key: str, tensor: torch.Tensor) -> LeafRow:
+def _leaf_row(key: str, tensor: torch.Tensor, only_host: bool) -> LeafRow:
     import torch
 
     facts: dict[str, Any] = {}
     is_readable = tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_nested
+    is_readable &= not only_host or tensor.device.type == "cpu"
     if is_readable and not tensor.is_quantized and tensor.numel():
         facts = _digests(tensor)
         if not tensor.is_complex():
@@ -115,9 +125,49 @@ def _counts(tensor: torch.Tensor) -> dict[str, Any]:
         per_sample = max(1, tensor.numel() // tensor.shape[0]) if tensor.ndim else 1
         facts["sample_of_minimum"] = int(tensor.argmin()) // per_sample
         facts["sample_of_maximum"] = int(tensor.argmax()) // per_sample
+    if _may_be_padded(tensor):
+        facts["edges"] = _edges(tensor)
     if is_scalar_a_sample and tensor.numel() <= MOST_VALUES:
         facts["values"] = tuple(float(value) for value in tensor.flatten().tolist())
     return facts
+
+
+def _may_be_padded(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor (batch, time) can hold token ids, or a mask over them."""
+    if tensor.ndim != 2 or tensor.shape[1] < 2 or tensor.numel() > MOST_COUNTED:
+        return False
+    return not tensor.is_floating_point() or bool(((tensor == 0) | (tensor == 1)).all())
+
+
+def _edges(tensor: torch.Tensor) -> tuple[EdgeRow, ...]:
+    """Return the commonest values that its rows begin or end with, repeated."""
+    import torch
+
+    rows = tensor.long()
+    length = rows.shape[1]
+    heads, tails = (_runs(side) for side in (rows, rows.flip(1)))  # each (batch,)
+    first, last = rows[:, 0], rows[:, -1]
+    repeated = torch.cat([first[heads > 1], last[tails > 1]])
+    found = []
+    for value, _ in Counter(repeated.tolist()).most_common(MOST_EDGES):
+        runs = heads * (first == value) + tails * (last == value)
+        runs = runs.clamp(max=length)  # a row of one value is both head and tail
+        share = runs.sum().item() / rows.numel()
+        of_all = (rows == value).float().mean().item()
+        found.append(
+            EdgeRow(
+                value=value,
+                share=share,
+                share_elsewhere=max(0.0, of_all - share),
+                longest_rest=length - int(runs.min()),
+            )
+        )
+    return tuple(found)
+
+
+def _runs(rows: torch.Tensor) -> torch.Tensor:
+    """Return how many equal elements each row begins with, (batch, time) -> (batch,)."""
+    return (rows == rows[:, :1]).long().cumprod(1).sum(1)
 
 
 def _num_distinct(tensor: torch.Tensor) -> int:

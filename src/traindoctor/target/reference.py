@@ -16,7 +16,10 @@ from traindoctor.errors import TargetError, nearest
 from traindoctor.target.arguments import convert_all
 from traindoctor.target.births import births
 from traindoctor.target.caught import Caught
+from traindoctor.target.checkpoints import Checkpoints, checkpoints_noted
 from traindoctor.target.failures import running_user_code
+from traindoctor.target.history import lines_kept
+from traindoctor.target.patches import Notes
 from traindoctor.target.setup import TrainingSetup, as_setup
 from traindoctor.target.usercode import is_user_file
 from traindoctor.target.woven import heard_by, weaving
@@ -45,10 +48,11 @@ def load(
     """
     if reference and (model or data):
         raise TargetError("name a TARGET or `--model` and `--data`, not both")
-    caught = Caught()
-    with births() as places, heard_by(caught):
+    caught, checkpoints = Caught(), Checkpoints()
+    noted = checkpoints_noted(checkpoints, Notes())
+    with births() as places, heard_by(caught), lines_kept(), noted:
         setup = _load(reference, arguments, model, data)
-    setup.built_at, setup.handled = places, caught.rows()
+    setup.built_at, setup.handled, setup.checkpoints = places, caught.rows(), checkpoints
     return setup
 
 

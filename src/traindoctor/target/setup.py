@@ -12,6 +12,8 @@ from traindoctor.trace import HandledRow, Place
 if TYPE_CHECKING:
     from torch import nn
 
+    from traindoctor.target.checkpoints import Checkpoints
+
 __all__ = ["ALIASES", "NAMES", "TARGET_NAMES", "TrainingSetup", "as_setup"]
 
 ALIASES = {
@@ -45,7 +47,8 @@ class TrainingSetup:
     user named, `kind` the shape it came in (setup, tuple, dict, Trainer or Lightning), and
     `only_loss` says that `train_step` computes the loss and leaves backward and step to the
     loop. `built_at` holds the user's line for optimizers and modules, by `id`, where it was seen;
-    `handled` what the user's handlers caught while the setup was made.
+    `handled` what the user's handlers caught while the setup was made, `checkpoints` what was
+    read then.
     `trainer` is the `transformers.Trainer` that it came as.
     """
 
@@ -68,6 +71,7 @@ class TrainingSetup:
     only_loss: bool = False
     built_at: Mapping[int, Place] = field(default_factory=dict)
     handled: tuple[HandledRow, ...] = ()
+    checkpoints: Checkpoints | None = None
     trainer: Any = None
 
     @property
@@ -84,7 +88,16 @@ NAMES = tuple(
     item.name
     for item in fields(TrainingSetup)
     if item.name
-    not in ("reference", "kind", "factory", "only_loss", "built_at", "handled", "trainer")
+    not in (
+        "reference",
+        "kind",
+        "factory",
+        "only_loss",
+        "built_at",
+        "handled",
+        "checkpoints",
+        "trainer",
+    )
 )
 """The names that a dict target may use."""
 

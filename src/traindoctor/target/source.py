@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import linecache
 import os
 import sys
+import textwrap
 from functools import lru_cache
 
 from traindoctor.target.usercode import is_user_class, is_user_file
@@ -91,6 +93,24 @@ def method_place(kind: type, name: str) -> Place:
 
 
 @lru_cache(maxsize=512)
+def branches_on_mode(kind: type) -> bool:
+    """Tell whether a class's own forward does something else where `self.training` is set.
+
+    Passing it on as an argument is no branch: dropout is told by it.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kind.forward)))  # type: ignore[attr-defined]
+    except (AttributeError, OSError, SyntaxError, TypeError):
+        return False
+    tests = [node.test for node in ast.walk(tree) if isinstance(node, ast.If | ast.IfExp)]
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "training"
+        for test in tests
+        for node in ast.walk(test)
+    )
+
+
+@lru_cache(maxsize=512)
 def class_body(kind: type) -> ast.ClassDef | None:
     """Return the syntax of a user's class; of two with one name, the last."""
     file = class_file(kind)
@@ -100,6 +120,12 @@ def class_body(kind: type) -> ast.ClassDef | None:
         if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
             found = node
     return found
+
+
+def class_place(kind: type) -> Place:
+    """Return where a class of the user's is defined."""
+    body, file = class_body(kind) if is_user_class(kind) else None, class_file(kind)
+    return at(file, body, kind.__name__) if body and file else Place()
 
 
 def attribute_place(kind: type, attribute: str) -> Place:
@@ -118,6 +144,18 @@ def attribute_place(kind: type, attribute: str) -> Place:
             if _assigns(node, attribute):
                 return at(file, node, f"{base.__name__}.__init__")
     return Place()
+
+
+def name_place(file: str, name: str) -> Place:
+    """Return the line of a file that assigns a name, if that is one line."""
+    found = {
+        node.lineno: at(file, node)
+        for node in ast.walk(parse(file) or ast.Module([], []))
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id == name
+    }
+    return next(iter(found.values())) if len(found) == 1 else Place()
 
 
 def _assigns(node: ast.AST, attribute: str) -> bool:
@@ -164,6 +202,9 @@ def call_place(name: str, prefer: Place = Place()) -> Place:
 
 
 def _function(tree: ast.Module, place: Place) -> ast.AST | None:
+    if place.function == "<module>":
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        return ast.Module([node for node in tree.body if not isinstance(node, kinds)], [])
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == place.function:
             return node

@@ -7,12 +7,16 @@ import os
 import sys
 import sysconfig
 from functools import lru_cache
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 
 from traindoctor.trace import Place
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_LAB = os.path.join(_HERE, "experiments", "lab.py")
+# Who asked for what runs above these is not what is examined.
+_BOUNDARIES = (
+    os.path.join(_HERE, "experiments", "lab.py"),
+    os.path.join(_HERE, "watching", "post_mortem.py"),
+)
 _LIBRARIES = tuple(
     sorted(
         {
@@ -22,6 +26,10 @@ _LIBRARIES = tuple(
         }
     )
 )
+
+_MOST_PLACES = 4096
+# Places by code object and line. The code objects are kept, so that no `id` is used twice.
+_PLACES: dict[tuple[int, int], tuple[CodeType, Place]] = {}
 
 
 @lru_cache(maxsize=4096)
@@ -75,13 +83,31 @@ def is_path(file: str) -> bool:
 def user_place(frame: FrameType | None) -> Place:
     """Return the innermost line of the user's code, from a frame outwards.
 
-    The walk ends where an experiment begins: who asked for it is not what is examined.
+    The walk ends where an experiment or a replay begins.
     """
-    while frame is not None and frame.f_code.co_filename != _LAB:
+    while frame is not None and frame.f_code.co_filename not in _BOUNDARIES:
         if is_user_file(frame.f_code.co_filename):
-            return place_of(frame)
+            return _known_place(frame)
         frame = frame.f_back
     return Place()
+
+
+def _known_place(frame: FrameType) -> Place:
+    """Return the place that a frame stands at; the lines of a loop come again and again."""
+    key = (id(frame.f_code), frame.f_lineno)
+    known = _PLACES.get(key)
+    if known is None:
+        if len(_PLACES) >= _MOST_PLACES:
+            _PLACES.clear()
+        known = _PLACES[key] = frame.f_code, place_of(frame)
+    return known[1]
+
+
+def is_called_by_user(frame: FrameType | None) -> bool:
+    """Tell whether the innermost frame that is not ours is one of the user's code."""
+    while frame is not None and frame.f_code.co_filename.startswith(_HERE + os.sep):
+        frame = frame.f_back
+    return frame is not None and is_user_file(frame.f_code.co_filename)
 
 
 def raised_place(trace: TracebackType | None) -> Place:

@@ -11,32 +11,48 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "AutocastRow",
     "BackwardRow",
     "BatchRow",
+    "CheckpointRow",
+    "ClipRow",
     "CountRow",
     "CriterionRow",
     "CutRow",
+    "EdgeRow",
     "EvaluationRow",
     "ExceptionRow",
+    "FlipRow",
     "FrozenRow",
     "GradientRow",
     "GraphRow",
     "HandledRow",
+    "HandlingRow",
     "HookRow",
+    "KeptRow",
     "LeafRow",
+    "LoaderRow",
     "LossRow",
     "ModuleRow",
     "OperationRow",
     "OptimizerRow",
     "ParameterRow",
+    "PassRow",
     "Place",
     "PulseRow",
+    "ReportRow",
+    "ScalerRow",
+    "SchedulerRow",
+    "ServedRow",
     "SetupRow",
     "SourceRow",
     "StepRow",
     "UpdateRow",
     "WarningRow",
     "WeightRow",
+    "WindowRow",
+    "WorkerRow",
+    "WriteRow",
 ]
 
 
@@ -77,6 +93,7 @@ class SetupRow:
     forward_place: Place = Place()  # where its class defines `forward`
     loader_place: Place = Place()  # where the loader is built
     is_training: bool = True  # model.training as handed over
+    inherited: tuple[str, ...] = ()  # parameters and buffers handed over with a graph behind them
     trains_by_hand: bool = False  # the user's own train_step or train_loop ran
     trainer_class: str = ""  # of a setup that came as a transformers.Trainer
     trainer_is_users: bool = False  # that class is a subclass of the user's
@@ -97,6 +114,7 @@ class ParameterRow:
     requires_grad: bool = True
     num_optimizers: int = 0  # optimizers that hold it
     num_groups: int = 0  # times it stands in their groups
+    group: tuple[int, int] | None = None  # the first of these: optimizer, and which of its groups
     is_users: bool = False  # a module class of the user's own project is among its owners
     place: Place = Place()  # where the user's code builds it
     weight_rms: float = 0.0
@@ -161,6 +179,19 @@ class ModuleRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeRow:
+    """One value that rows of an integer tensor (batch, time) begin or end with, repeated in some.
+
+    Padding looks like that.
+    """
+
+    value: float
+    share: float = 0.0  # of all elements: those in such runs
+    share_elsewhere: float = 0.0  # of all elements: those of this value outside such runs
+    longest_rest: int = 0  # elements of the row with the least of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeafRow:
     """One tensor of a batch."""
 
@@ -183,6 +214,7 @@ class LeafRow:
     digest: str = ""
     sample_digests: tuple[str, ...] = ()
     values: tuple[float, ...] = ()  # flattened, when it is one small number a sample
+    edges: tuple[EdgeRow, ...] = ()  # of integers (batch, time): the commonest at rows' ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,15 +222,101 @@ class BatchRow:
     """One batch as the loader gave it."""
 
     index: int
-    epoch: int = 0
+    epoch: int = 0  # the pass over its loader
+    loader: int = 0
     kind: str = "mapping"  # mapping, sequence, tensor, dataclass or other
     class_name: str = "dict"
+    class_place: Place = Place()  # where the user's code defines that class
     size: int | None = None
     leaves: tuple[LeafRow, ...] = ()
     other_keys: tuple[str, ...] = ()  # keys whose values hold no tensor
     protocols: tuple[str, ...] = ()  # of an own class: len, mapping, iteration, index, to
     fetch_seconds: float = 0.0
     digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderRow:
+    """One loader, with what all passes over it came to.
+
+    One that is built anew, on the same line and over the same kind of data, goes on as the one
+    before. Passes without a backward pass, where others have some, evaluate and are counted apart.
+    """
+
+    index: int
+    class_name: str = "DataLoader"
+    is_dataloader: bool = True  # torch's, or a class made from it
+    place: Place = Place()  # where the user's code builds it
+    dataset_class: str = ""
+    dataset_is_users: bool = False  # its class is defined in the user's project
+    dataset_place: Place = Place()  # where that class defines `__getitem__` or `__iter__`
+    is_iterable: bool = False  # a stream; else a data set with indices
+    num_samples: int | None = None  # of a data set with indices
+    num_batches: int | None = None  # of a pass over it
+    sampler_class: str = ""  # what chooses the order; of batches, where that is no plain one
+    is_in_order: bool = False  # by torch's own sequential sampler
+    is_one_index: bool = False  # a subset of one and the same sample
+    batch_size: int | None = None
+    drop_last: bool = False
+    num_workers: int = 0
+    is_persistent: bool = False  # its workers are kept from pass to pass
+    has_worker_init: bool = False
+    num_passes: int = 0
+    num_evaluations: int = 0  # of these
+    num_ended: int = 0  # passes that were read to their end
+    num_fetched: int = 0  # batches, but for evaluation
+    num_repeats: int = 0  # of these: seen to be equal to the batch before, in whatever pass
+    fetch_seconds: float = 0.0  # waited for these
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassRow:
+    """One pass over a loader: from one call of `iter` to its end, or to where it was left.
+
+    The first passes of a run and the last ones are kept. Digests are of a sample of each tensor.
+    """
+
+    index: int
+    loader: int = 0
+    number: int = 0  # of this loader's passes
+    place: Place = Place()  # where the user's code iterates
+    is_by_user: bool = False  # that line itself iterates, and no library's loop
+    num_batches: int = 0
+    num_samples: int | None = None  # in them; None where a batch's size is unknown
+    num_trained: int = 0  # backward passes that followed a batch of it
+    is_evaluation: bool = False
+    has_ended: bool = False
+    is_left: bool = False  # given up before its end
+    is_cut: bool = False  # by the experiment that watched
+    num_asked_after_end: int = 0
+    asked_place: Place = Place()
+    first_seconds: float = 0.0  # waited for the first batch, in which workers start
+    fetch_seconds: float = 0.0  # waited for all batches
+    seconds: float = 0.0  # from asking for the first batch to what was seen last
+    num_compared: int = 0  # batches that were compared with the one before in this pass
+    num_repeats: int = 0  # of these: equal to it
+    digests: tuple[str, ...] = ()  # of the first batches
+    order: str = ""  # of all batches that were compared, in their order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """A random generator inside one worker of a loader, or the worker itself.
+
+    `states` are digests: as the worker starts, after its first sample and after its second (after
+    its first and second batch, where the data set is asked for whole batches).
+    """
+
+    loader: int = 0
+    number: int = 0  # of the loader's passes
+    worker: int = 0
+    generator: str = ""  # dataset.rng, numpy.random, …; empty for the worker itself
+    kind: str = ""  # numpy.random.Generator, torch.Generator, random.Random, …
+    place: Place = Place()  # where the user's code makes the generator
+    is_global: bool = False  # the process's own, which torch seeds for each worker
+    states: tuple[str, ...] = ()
+    asks_who_it_is: bool = False  # reads `get_worker_info()` before its second sample
+    is_set_apart: bool = False  # `worker_init_fn` changes an attribute of the data set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +342,7 @@ class BackwardRow:
     loss: float | None = None
     num_present_before: int = 0  # parameters whose gradient was there and not all zero before
     num_present_after: int = 0
+    num_not_finite: int = 0  # of these, parameters whose gradient holds NaN or infinity
     retain_graph: bool = False
     num_nodes: int = 0  # operations in the graph; 0 where they were not counted
     through: tuple[int, ...] = ()  # the batches whose module outputs are in that graph
@@ -247,8 +366,10 @@ class StepRow:
     num_stale: int = 0  # gradients that nobody cleared since its last step
     num_cleared: int = 0  # gradients that a backward pass filled, and that are empty again
     num_reverted: int = 0  # parameters that its last step changed and that are as before it
+    num_elsewhere: int = 0  # parameters that are not as the last step of an optimizer left them
     gradient_norm: float | None = None
     seconds: float = 0.0
+    ended: float = 0.0  # seconds on the experiment's clock
     place: Place = Place()
 
 
@@ -394,12 +515,16 @@ class OperationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphRow:
-    """The graph behind one backward pass, compared with those of the passes before it."""
+    """The graph behind one backward pass, compared with those of the passes before it.
+
+    A pass that shares several values with earlier ones has a row for each of them.
+    """
 
     backward: int
     batch: int = 0
     num_nodes: int = 0
-    num_stale: int = 0  # nodes that an earlier backward pass went through already
+    num_stale: int = 0  # nodes older than its step: an earlier backward pass went through them
+    num_behind: int = 0  # of those, the ones behind this value
     is_same_loss: bool = False  # the very loss of an earlier pass
     is_earlier_loss: bool = False  # the shared part is an earlier pass's loss
     is_from_before: bool = False  # the shared part was computed before the first batch
@@ -407,9 +532,111 @@ class GraphRow:
     place: Place = Place()  # and where
     consumer: str = ""  # what uses it in this step
     consumer_place: Place = Place()
-    module: str = ""  # the module whose output it is
-    holder: str = ""  # path of the module that keeps it
+    module: str = ""  # the outermost module whose output it is, or is computed from
+    module_place: Place = Place()  # and where that was called
+    parameters: tuple[str, ...] = ()  # parameters and buffers that carry it
+    holder: str = ""  # path of the module, or of the setup's part, that keeps it
     attribute: str = ""  # under this name
+    is_retained: bool = False  # the pass was told to retain its graph, and not to create one
+    num_reached_again: int = 0  # nodes that later passes, or `autograd.grad`, went through
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRow:
+    """How many graphs of earlier backward passes were still alive when another one began."""
+
+    backward: int
+    num_kept: int = 0  # earlier passes with one, the last three not counted
+    holder: str = ""  # the variable or attribute that keeps most of them
+    kind: str = ""  # its type
+    num_held: int = 0  # graphs found behind it
+    place: Place = Place()  # the line that the function with that variable had come to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedRow:
+    """What one module was called for while batches of one data set were there.
+
+    A batch counts as trained on if a backward pass came before the next one was fetched. The
+    module is the outermost one that holds what an optimizer trains; its calls are counted on the
+    other batches.
+    """
+
+    dataset: int  # data sets are numbered as they are first iterated
+    num_passes: int = 0  # iterations of a loader over it
+    num_repeated: int = 0  # of those, begun with no backward pass since the one before
+    num_batches: int = 0
+    num_trained: int = 0
+    module_class: str = ""
+    place: Place = Place()  # the user's line that called it first
+    num_called: int = 0  # batches on which it was called once
+    num_called_again: int = 0  # batches on which it was called more often
+    num_training: int = 0  # of those called once, in train mode
+    num_with_graph: int = 0  # of those called once, its output required a gradient
+    dropouts: tuple[str, ...] = ()  # its modules that drew a mask in such a call
+    batch_norms: tuple[str, ...] = ()  # those that wrote to their running statistics
+    branches_on_mode: bool = False  # its forward returns something else in train mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutocastRow:
+    """One place that enters autocast, with what was computed there in a few training steps.
+
+    Counted are calls of linear layers and convolutions, by the type of their output.
+    """
+
+    place: Place = Place()
+    device_type: str = ""
+    dtype: str = ""
+    is_on: bool = True  # False: entered with `enabled=False`, or torch disabled it
+    num_entries: int = 0
+    num_low: int = 0  # calls inside it, in lower precision
+    num_full: int = 0  # calls inside it, in float32
+    num_outside: int = 0  # calls in float32 while no autocast was entered
+    outside_place: Place = Place()  # the user's line that called the model in the first of those
+    device: str = ""  # of the last call's output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlipRow:
+    """What an optimizer holds changed its `requires_grad` between two of its steps."""
+
+    step: int  # of this optimizer
+    optimizer: int = 0  # numbered as they first step
+    backward: int = 0  # backward passes so far
+    num_held: int = 0
+    frozen: tuple[str, ...] = ()  # the first few names
+    unfrozen: tuple[str, ...] = ()
+    num_frozen: int = 0
+    num_unfrozen: int = 0
+    num_trainable: int = 0  # after it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRow:
+    """The losses that were differentiated in a stretch of a run, as they were."""
+
+    num_losses: int = 0
+    mean: float | None = None  # of those that are numbers
+    last: float | None = None
+    num_nan: int = 0
+    weighted: float | None = None  # sum of loss times batch size, where sizes are known
+    num_samples: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRow:
+    """A loss that the user's code reported: printed, logged, or shown in a progress bar."""
+
+    name: str  # as it was called: `train loss`
+    value: float
+    resolution: float = 0.0  # half a unit of the last digit that was shown
+    channel: str = "print"  # print, logging, tqdm, add_scalar or Trainer.log
+    place: Place = Place()
+    backward: int = 0  # backward passes so far
+    since_report: WindowRow = WindowRow()  # since this place's last report
+    since_epoch: WindowRow = WindowRow()  # since the loader trained on was last begun anew
+    num_dataset: int | None = None  # samples of that loader's data set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,6 +701,7 @@ class HandledRow:
     phase: str = ""
     module: str = ""  # the innermost module whose forward was running
     module_class: str = ""
+    module_keywords: tuple[str, ...] = ()  # names of the arguments it was called with
     raising_text: str = ""  # the line that raised, whoever's it is
     sought: str = ""  # the attribute that a module lacked
     sought_on: str = ""  # the class of that module
@@ -514,6 +742,8 @@ class HookRow:
     possible: tuple[str, ...] = ()  # kinds its module returns: tensor, tuple, dict, ModelOutput
     tried: tuple[tuple[str, str], ...] = ()  # kind, and what it raised; "" where nothing
     tried_place: Place = Place()  # the line that raised first when tried
+    entered_by: str = ""  # of a module that was never called: the method that was, instead
+    would_give: str = ""  # what its forward returns for the arguments of that method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -542,3 +772,135 @@ class EvaluationRow:
     label: str
     value: float
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlingRow:
+    """How the gradients of one optimizer were handled, summed up over a run.
+
+    A backward pass counts for an optimizer if it wrote to gradients of its own. `windows` holds
+    pairs: a number of such passes between two steps, and how often there were so many.
+    """
+
+    optimizer: int
+    class_name: str = ""
+    num_steps: int = 0  # that ran
+    num_attempts: int = 0  # those that a scaler skipped included
+    windows: tuple[tuple[int, int], ...] = ()
+    num_late: int = 0  # steps between the making of a loss and its backward pass
+    num_scaled: int = 0  # steps past the scaler, on gradients that it had scaled
+    num_shrunk: int = 0  # steps through a scaler on gradients of losses that it had not scaled
+    num_clipped: int = 0  # steps whose gradients were clipped after their backward pass
+    place: Place = Place()  # of its first step
+    backward_place: Place = Place()  # of the last late backward pass, else of the last one
+    scale_place: Place = Place()  # where the loss behind those steps was scaled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRow:
+    """Calls of one line that clips gradients: `norm` by their common norm, `value` one by one.
+
+    `norms` and `limits` belong together: the first calls, and the last; a norm is 0 where no
+    gradient was there, and unknown (`norms` is empty) where values are clipped.
+    """
+
+    place: Place
+    kind: str = "norm"
+    optimizer: int | None = None  # that holds what is clipped
+    count: int = 0
+    num_absent: int = 0  # calls with no gradient at all
+    num_used: int = 0  # calls on gradients that a step had used, and nothing written to since
+    num_scaled: int = 0  # calls on gradients that a scaler had scaled and nobody unscaled
+    num_backwards_before: int = 0  # backward passes before the first call
+    norms: tuple[float, ...] = ()
+    limits: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerRow:
+    """One learning rate scheduler. Its steps are those of the user's, not of its constructor.
+
+    `gaps` holds pairs: a number of optimizer steps between two of its own, and how often there
+    were so many. Rates are the largest of the groups'.
+    """
+
+    index: int
+    class_name: str = ""
+    optimizer: int | None = None
+    place: Place = Place()  # where it is built
+    is_built_in_run: bool = True  # False: the run found it there
+    parent: int | None = None  # the scheduler that steps it
+    settings: dict[str, Any] = field(default_factory=dict)  # T_max, step_size, milestones, …
+    position: int = 0  # its own count before its first step: above 0 where it was resumed
+    num_steps: int = 0
+    num_told: int = 0  # steps that were told the epoch to set the rate of
+    num_optimizer_steps: int = 0  # of its optimizer, since it is known; skipped ones included
+    num_before: int = 0  # steps before the first of its optimizer
+    num_ahead: int = 0  # steps in a batch in which its optimizer had not stepped yet
+    step_place: Place = Place()  # of its first step
+    num_at_place: int = 0  # steps from that line
+    gaps: tuple[tuple[int, int], ...] = ()
+    base_rate: float | None = None  # before any schedule
+    rates: tuple[float, ...] = ()  # after its first steps
+    last_rate: float | None = None
+    lowest_rate: float | None = None
+    highest_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalerRow:
+    """One gradient scaler that is enabled."""
+
+    index: int
+    place: Place = Place()  # where it scaled first
+    step_place: Place = Place()
+    num_scaled: int = 0  # losses
+    num_steps: int = 0
+    num_skipped: int = 0  # steps that it did not pass on to the optimizer
+    num_late: int = 0  # steps after its warm-up: after the first that was taken, and twenty more
+    num_late_skipped: int = 0
+    longest_skip: int = 0  # steps skipped in a row
+    num_updates: int = 0
+    scales: tuple[float, ...] = ()  # after its first updates; the last one is the last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRow:
+    """Writes of one kind, by one line, to parameters that an optimizer holds.
+
+    The pattern is what the values have in common that were written: `mask` (all that changed is
+    zero), `bound` (all that changed lies at the largest value), `scale` (one factor), `rows` (one
+    factor a row), `part` (most of the tensor stays), else `values`.
+    """
+
+    operation: str
+    place: Place = Place()
+    pattern: str = "values"
+    factor: float | None = None  # of `scale`, by which all was multiplied first
+    count: int = 0  # between two steps
+    steps: tuple[int, ...] = ()  # before which steps
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRow:
+    """A file that `torch.load` read and that holds the state of an optimizer."""
+
+    place: Place = Place()
+    keys: tuple[str, ...] = ()  # at its top
+    num_states: int = 0  # parameters with a state that holds tensors
+    num_held: int = 0  # parameters in its groups
+    state_names: tuple[str, ...] = ()  # what it keeps of a parameter: exp_avg, momentum_buffer, …
+    module_class: str = ""  # of the module that its weights went into
+    module_place: Place = Place()  # where
+    optimizer: int | None = None  # the first that trains that module, once it has stepped
+    optimizer_class: str = ""
+    num_restored: int = 0  # parameters with a state before that optimizer's first step
+    num_kept: int = 0  # and after it
+    kept_names: tuple[str, ...] = ()
+    num_shared: int = 0  # parameters of the module that this optimizer holds
+    num_parameters: int = 0  # of the module
+    num_trained: int = 0  # parameters that this optimizer holds
+    num_received: int = 0  # states that were given to an optimizer's load_state_dict
+    num_wasted: int = 0  # of those, to optimizers that never stepped
+    step_place: Place = Place()

@@ -8,30 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import CannotJudge
 from traindoctor.trace.rows import (
+    AutocastRow,
     BackwardRow,
     BatchRow,
+    CheckpointRow,
+    ClipRow,
     CountRow,
     CriterionRow,
     CutRow,
     EvaluationRow,
     ExceptionRow,
+    FlipRow,
     FrozenRow,
     GradientRow,
     GraphRow,
     HandledRow,
+    HandlingRow,
     HookRow,
+    KeptRow,
+    LoaderRow,
     LossRow,
     ModuleRow,
     OperationRow,
     OptimizerRow,
     ParameterRow,
+    PassRow,
     PulseRow,
+    ReportRow,
+    ScalerRow,
+    SchedulerRow,
+    ServedRow,
     SetupRow,
     SourceRow,
     StepRow,
     UpdateRow,
     WarningRow,
     WeightRow,
+    WorkerRow,
+    WriteRow,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +61,9 @@ class Trace:
     modules: tuple[ModuleRow, ...] = ()
     optimizers: tuple[OptimizerRow, ...] = ()
     batches: tuple[BatchRow, ...] = ()
+    loaders: tuple[LoaderRow, ...] = ()
+    passes: tuple[PassRow, ...] = ()
+    workers: tuple[WorkerRow, ...] = ()
     losses: tuple[LossRow, ...] = ()
     backwards: tuple[BackwardRow, ...] = ()
     steps: tuple[StepRow, ...] = ()
@@ -57,6 +74,11 @@ class Trace:
     cuts: tuple[CutRow, ...] = ()
     operations: tuple[OperationRow, ...] = ()
     graphs: tuple[GraphRow, ...] = ()
+    kept: tuple[KeptRow, ...] = ()
+    served: tuple[ServedRow, ...] = ()
+    autocasts: tuple[AutocastRow, ...] = ()
+    flips: tuple[FlipRow, ...] = ()
+    reports: tuple[ReportRow, ...] = ()
     exceptions: tuple[ExceptionRow, ...] = ()
     handled: tuple[HandledRow, ...] = ()
     counts: tuple[CountRow, ...] = ()
@@ -66,6 +88,12 @@ class Trace:
     evaluations: tuple[EvaluationRow, ...] = ()
     weights: tuple[WeightRow, ...] = ()
     frozen: tuple[FrozenRow, ...] = ()
+    handling: tuple[HandlingRow, ...] = ()
+    clips: tuple[ClipRow, ...] = ()
+    schedulers: tuple[SchedulerRow, ...] = ()
+    scalers: tuple[ScalerRow, ...] = ()
+    checkpoints: tuple[CheckpointRow, ...] = ()
+    writes: tuple[WriteRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from traindoctor.codec import loads
-from traindoctor.watching.imports import Imports, compiled
+from traindoctor.watching.imports import Imports, compiled, weave_imports
 from traindoctor.watching.orders import Orders
 from traindoctor.watching.script import end_like_python, run_module, run_script
 from traindoctor.watching.session import Session
@@ -16,6 +16,7 @@ def main() -> None:
     orders = loads(Orders, sys.argv[1])
     session = Session(orders)
     Imports({"torch": session.torch_imported}).install()
+    weave_imports()
     session.begin()
     try:
         if orders.is_module:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments import Experiment
-from traindoctor.trace import Trace
+from traindoctor.experiments import Experiment, OneStep
+from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
-from traindoctor.watching.record import FIRST_STEP, RUN, SOURCE, WEIGHTS
+from traindoctor.watching.record import FIRST_STEP, POST_MORTEM, RUN, SOURCE, WEIGHTS
 
 REFUSED = (
     "a run is watched and not experimented with; hand over a factory, and "
@@ -37,15 +37,17 @@ class Archive:
         self.clock = clock
         self.on_progress: Callable[[int, int, str], None] = lambda *_: None
         self.run = stored.trace(RUN) or Trace()
-        self._stored = {name: stored.trace(name) for name in (FIRST_STEP, WEIGHTS, SOURCE)}
+        names = (FIRST_STEP, WEIGHTS, SOURCE, POST_MORTEM)
+        self._stored = {name: stored.trace(name) for name in names}
 
     @property
     def has_training(self) -> bool:
         """Tell whether anything was seen that belongs to a training run."""
-        facts = self.run.facts
-        counts = ("num_steps", "num_passes", "num_forwards", "num_batches")
-        is_busy = any(facts.get(name, 0) for name in counts) or bool(facts.get("loop_places"))
-        return is_busy or bool(self.run.exceptions)
+        run, facts = self.run, self.run.facts
+        if facts.get("num_steps") or facts.get("num_passes"):
+            return True
+        began = bool(facts.get("num_forwards") or facts.get("loop_places"))
+        return began and (run.setup.has_optimizer or bool(run.exceptions))
 
     def adjusted(self, experiment: Experiment) -> Experiment:
         """Return the experiment as it is: the run was the script's."""
@@ -68,12 +70,15 @@ class Archive:
 
     def _answer(self, experiment: Experiment) -> Trace | None:
         name = experiment.name
-        if name in ("short-run", "long-run", "watch-loader"):
+        if name in ("short-run", "long-run", "watch-loader", "try-hooks"):
             return self.run
-        if name == "one-step" and getattr(experiment, "batch", 0) == 0:
-            return self._first_step()
+        if isinstance(experiment, OneStep):
+            return self._first_step() if experiment.batch == 0 else self._step(experiment.batch)
         if name == "read-batches":
-            return self._batches() if self.run.facts.get("loop_places") else None
+            is_there = bool(self.run.batches or self.run.facts.get("loop_places"))
+            return self._batches() if is_there else None
+        if name == POST_MORTEM:
+            return self._stored[name] or Trace()
         if name == "read-source":
             return self._source()
         return self._stored.get(name)
@@ -85,6 +90,21 @@ class Archive:
             return found
         return self.run if self.run.exceptions and len(self.run.backwards) <= 1 else None
 
+    def _step(self, batch: int) -> Trace | None:
+        """Return what was seen of one later batch, if it came to a loss or an exception."""
+        run = self.run
+        steps = {row.index for row in run.steps if row.batch == batch}
+        found = replace(
+            run,
+            batches=tuple(row for row in run.batches if row.index == batch),
+            losses=tuple(row for row in run.losses if row.batch == batch),
+            backwards=tuple(row for row in run.backwards if row.batch == batch),
+            steps=tuple(row for row in run.steps if row.batch == batch),
+            gradients=tuple(row for row in run.gradients if row.step in steps),
+            exceptions=tuple(row for row in run.exceptions if row.batch == batch),
+        )
+        return found if found.losses or found.exceptions else None
+
     def _batches(self) -> Trace:
         run = self.run
         facts = dict(run.facts.get("loader") or {})
@@ -93,7 +113,8 @@ class Archive:
             setup=run.setup,
             modules=run.modules,
             parameters=run.parameters,
-            batches=run.batches[:NUM_READ],
+            # Later ones stand there because something was wrong with them.
+            batches=(*run.batches[:NUM_READ], *(r for r in run.batches[NUM_READ:] if _is_bad(r))),
             exceptions=tuple(row for row in run.exceptions if row.phase == "fetch"),
             facts=facts | {"ended": is_whole},
         )
@@ -115,3 +136,7 @@ class Archive:
             if not Path(row.file).exists():
                 lines = row.text.splitlines(keepends=True)
                 linecache.cache[row.file] = (len(row.text), None, lines, row.file)
+
+
+def _is_bad(row: BatchRow) -> bool:
+    return any(leaf.num_nan or leaf.num_infinite for leaf in row.leaves)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
@@ -19,8 +20,24 @@ def compiled(source: bytes, file: str) -> CodeType:
     return code
 
 
+def weave_imports() -> None:
+    """Weave the user's modules from now on, however they are imported.
+
+    Their cached bytecode is neither read nor written.
+    """
+    original = SourceFileLoader.get_code
+
+    @functools.wraps(original)
+    def get_code(self: Any, name: str) -> CodeType | None:
+        if not is_user_file(self.path):
+            return original(self, name)
+        return compiled(self.get_data(self.path), self.path)
+
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
+
+
 class Imports(MetaPathFinder):
-    """First in `sys.meta_path`. What it finds, others found: it only changes the loader.
+    """First in `sys.meta_path`. What it finds, others found: it only tells of it.
 
     Args:
         when: by module name, what to call once the module was imported.
@@ -40,8 +57,6 @@ class Imports(MetaPathFinder):
             return spec
         if name in self.when:
             spec.loader = _Telling(spec.loader, self.when.pop(name))
-        elif type(spec.loader) is SourceFileLoader and is_user_file(spec.origin or ""):
-            spec.loader = _Weaving(spec.loader.name, spec.loader.path)
         return spec
 
     def _found(self, name: str, path: Any, target: Any) -> ModuleSpec | None:
@@ -53,21 +68,6 @@ class Imports(MetaPathFinder):
             if spec is not None:
                 return spec
         return None
-
-
-class _Weaving(SourceFileLoader):
-    """Loads from source, woven; cached bytecode is neither read nor written."""
-
-    def path_stats(self, path: Any) -> Any:  # noqa: ARG002
-        """Have no date that bytecode could be checked against."""
-        raise OSError("woven code is not cached")
-
-    def source_to_code(self, data: Any, path: Any, **_: Any) -> CodeType:  # type: ignore[override]
-        """Compile, woven."""
-        if isinstance(data, bytes):
-            return compiled(data, str(path))
-        code: CodeType = super().source_to_code(data, path)
-        return code
 
 
 class _Telling(Loader):

@@ -10,6 +10,7 @@ from traindoctor.instruments.anatomy import Anatomy
 from traindoctor.instruments.backward import BackwardWatch, graph_nodes
 from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
+from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.optimizer import StepWatch
 from traindoctor.instruments.recorder import Recorder
@@ -34,10 +35,11 @@ class Opening:
     Args:
         recorder: takes the rows.
         scene: knows what was built.
+        users_hooks: the script's own hooks, which are named when their modules are.
     """
 
-    def __init__(self, recorder: Recorder, scene: Scene) -> None:
-        self.recorder, self.scene = recorder, scene
+    def __init__(self, recorder: Recorder, scene: Scene, users_hooks: Hooks) -> None:
+        self.recorder, self.scene, self.users_hooks = recorder, scene, users_hooks
         self.anatomy: Anatomy | None = None
         self.names: dict[int, str] = {}
         self.trainable: list[torch.nn.Parameter] = []
@@ -90,6 +92,7 @@ class Opening:
         if old is not None:
             self.calls.seen.update(_renamed(old, anatomy))
         self.weights = _weights(anatomy)
+        self.users_hooks.name(setup)
 
     def begins(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Take in the call of a module."""
@@ -246,11 +249,12 @@ def losses(recorder: Recorder) -> list[Any]:
     """Return the losses that were differentiated, as a loop's are recorded."""
     from traindoctor.trace import LossRow
 
-    return recorder.losses + [
+    seen = [
         LossRow(step=row.step, batch=row.batch, value=row.loss, source="backward", place=row.place)
         for row in recorder.backwards
         if row.loss is not None
     ]
+    return seen + recorder.losses  # of which there are some after the opening
 
 
 def _modes() -> list[Any]:

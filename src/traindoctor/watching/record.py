@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from traindoctor.watching.session import Session
 
 FLUSH_SECONDS = 0.5
+# What traces are called: as the experiments whose place they take.
 RUN, FIRST_STEP, WEIGHTS, SOURCE = "run", "one-step", "read-weights", "read-source"
+POST_MORTEM = "locate-non-finite"
 # Tables that only grow, by what was written of them already.
 GROWING = ("backwards", "steps", "gradients", "updates", "batches", "graphs", "exceptions")
-WHOLE = ("warnings", "hooks", "evaluations")
+WHOLE = ("warnings", "evaluations")
 MOST_SOURCE = 2_000_000  # characters of the user's files
 
 
@@ -104,7 +106,12 @@ class Record:
                 self._replace(RUN, table, tuple(getattr(recorder, table)))
             handled: HandledWatch = session.handled
             self._replace(RUN, "handled", handled.rows())
+            self._replace(RUN, "hooks", tuple(hook.row() for hook in session.hooks.hooks))
             self._replace(RUN, "counts", tuple(handled.count_rows()))
+            found = session.incidents.trace
+            if found is not None and self._last.get(POST_MORTEM) is not found:
+                self._last[POST_MORTEM] = found
+                self._put_trace(POST_MORTEM, found)
             self._put_pulses()
             self._put_facts(self._facts())
         except OSError as error:

@@ -32,8 +32,10 @@ class Scene:
         """Take in an object whose constructor begins."""
         import torch
 
-        is_optimizer = isinstance(built, torch.optim.Optimizer)
-        (self._optimizers if is_optimizer else self._modules)[id(built)] = weakref.ref(built)
+        if isinstance(built, torch.optim.Optimizer):
+            self._optimizers[id(built)] = weakref.ref(built)
+        elif isinstance(built, torch.nn.Module):
+            self._modules[id(built)] = weakref.ref(built)
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Return the optimizers there are, in the order in which they were built."""

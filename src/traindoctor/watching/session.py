@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
 from traindoctor.instruments.handled import HandledWatch
-from traindoctor.instruments.recorder import Recorder
+from traindoctor.instruments.hooks import Hooks
+from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.batches import batch_size
 from traindoctor.target.births import births
 from traindoctor.target.woven import heard_by
-from traindoctor.trace import LossRow, Place
+from traindoctor.trace import Place
+from traindoctor.watching.blame import module_left
 from traindoctor.watching.governor import Governor
+from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.loaders import loaders_tapped
 from traindoctor.watching.meter import Meter
 from traindoctor.watching.opening import Opening
@@ -31,7 +36,6 @@ from traindoctor.watching.taps import tap
 if TYPE_CHECKING:
     from traindoctor.watching.orders import Orders
 
-MOST_BAD_LOSSES = 8  # rows of losses that are not finite, after the opening
 MOST_TROUBLES = 20
 MOST_LOST = 1000  # batches without a backward pass that are told apart
 
@@ -48,20 +52,22 @@ class Session:
         self.orders, self.clock = orders, clock
         self.process = os.getpid()
         script = Place() if orders.is_module else Place(os.path.abspath(orders.script))
-        self.recorder, self.scene, self.meter = Recorder(clock=clock), Scene(script), Meter()
+        self.recorder = Recorder(clock=clock, phase="train_loop")
+        self.scene, self.meter = Scene(script), Meter()
         self.governor = Governor(orders.budget, clock)
         self.opening: Opening | None = None
+        self.watcher: Any = None  # whoever sees the calls of inner modules: the opening, a replay
+        self.incidents = Incidents(self)
         self.is_off = False  # in a forked child, or after too much trouble
         self.is_inside = False  # a module of the script's is running
         self.uncalled: Callable[[], None] = lambda: None  # takes the tap off the modules
-        self.handled = _Handled(self)
+        self.handled, self.hooks = _Handled(self), Hooks(None)
         self.record = Record(self)
         self.num_forwards = 0  # calls of modules by the script itself
         self.troubles: list[str] = []
         self._stack = ExitStack()
         self._thread = threading.get_ident()
         self._step_starts: dict[int, tuple[float, int]] = {}
-        self._numbers: dict[int, int] = {}
         self._has_loader = False
         self._loss: float | None = None
         self._norm: float | None = None
@@ -74,6 +80,18 @@ class Session:
         os.register_at_fork(after_in_child=self._forked)
         self._stack.enter_context(heard_by(self.handled))
         self.record.begin(Path(self.orders.trace))
+        self._write_before_exit()
+
+    def _write_before_exit(self) -> None:
+        """Let `os._exit` find everything written."""
+        really_exit = os._exit
+
+        def leave(status: int) -> Any:
+            if os.getpid() == self.process:
+                self._safely(self.end)
+            really_exit(status)
+
+        os._exit = leave
 
     def torch_imported(self) -> None:
         """Tap torch."""
@@ -81,17 +99,27 @@ class Session:
 
         self.recorder.facts["environment"] = environment("cpu")
         self.scene.places = self._stack.enter_context(births(self.scene.notice))
-        self.opening = Opening(self.recorder, self.scene)
+        self.opening = self.watcher = Opening(self.recorder, self.scene, self.hooks)
+        self.names = self.opening.names
         self._stack.enter_context(warnings_overheard(self.recorder))
+        self._stack.enter_context(self.hooks.watching())
         self._stack.enter_context(loaders_tapped(self))
         tap(self)
 
     def end(self, error: BaseException | None = None) -> None:
         """Write what is left. The taps stay: the script's exit handlers may still run."""
         if error is not None and isinstance(error, Exception):
-            self._safely(lambda: self.recorder.exceptions.append(self.recorder.row_of(error)))
+            self._safely(self._note_exception, error)
         self._safely(self._close_opening)
         self.record.end("exception" if error is not None else "returned")
+
+    def _note_exception(self, error: Exception) -> None:
+        row = self.recorder.row_of(error)
+        if self.opening is None and "torch" in sys.modules:
+            setup = self.scene.setup()
+            paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
+            row = replace(row, **module_left(error.__traceback__, paths))
+        self.recorder.exceptions.append(row)
 
     # What the taps see
 
@@ -113,9 +141,12 @@ class Session:
             if self.opening is not None and any(True for _ in module.parameters()):
                 recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
             return
+        has_parameters = any(True for _ in module.parameters())
+        if has_parameters:
+            self.incidents.root_begins(module, args, kwargs)
         if self.opening is None:
             return
-        if not self._has_loader and any(True for _ in module.parameters()):
+        if not self._has_loader and has_parameters:
             recorder.batch = max(recorder.batch, 0)
             if not any(row.index == recorder.batch for row in recorder.batches):
                 self.opening.batch_given(kwargs or args, 0.0, 0)
@@ -123,13 +154,20 @@ class Session:
 
     def module_begins(self, module: Any, args: Any, kwargs: Any) -> None:
         """Take in the call of any module, in the opening."""
-        if self.opening is not None and self._is_ours():
-            self._safely(self.opening.begins, module, args, kwargs)
+        if self.watcher is not None and self._is_ours():
+            self._safely(self.watcher.begins, module, args, kwargs)
 
     def module_returns(self, module: Any, args: Any, output: Any) -> None:
         """Take in what it returned."""
-        if self.opening is not None and self._is_ours():
-            self._safely(self.opening.returns, module, args, output)
+        if self.watcher is not None and self._is_ours():
+            self._safely(self.watcher.returns, module, args, output)
+
+    def root_returned(self, output: Any) -> None:
+        """Take in what a module returned to the script."""
+        if self.incidents.call is not None and self._is_ours():
+            start = self.clock()
+            self._safely(self.incidents.root_returned, output)
+            self.governor.spent(start)
 
     def batch_asked(self) -> None:
         """Take in that the script asks a loader for a batch."""
@@ -151,26 +189,27 @@ class Session:
         self.meter.batch(self._safely(batch_size, batch), seconds)
         self.governor.spent(start)
 
-    def backward_begins(self, tensors: Any, kwargs: Any, place: Place | None) -> None:
+    def backward_begins(self, tensors: Any, kwargs: Any) -> None:
         """Take in that something is differentiated."""
         if not self._is_ours():
             return
         start = self.clock()
-        self._safely(self._backward_begins, tensors, kwargs, place)
+        self._safely(self._backward_begins, tensors, kwargs)
         self.governor.spent(start)
 
-    def _backward_begins(self, tensors: Any, kwargs: Any, place: Place | None) -> None:
+    def _backward_begins(self, tensors: Any, kwargs: Any) -> None:
+        first = tensors[0] if isinstance(tensors, list | tuple) else tensors
         if self.opening is not None:
             if self.opening.anatomy is None:
                 self.opening.look()
-            self.opening.backwards.begins(tensors, kwargs, place or Place())
+            self.opening.backwards.begins(tensors, kwargs, here())
             self._loss = self.opening.backwards.facts["loss"]
-            return
-        self.recorder.num_passes += 1
-        first = tensors[0] if isinstance(tensors, list | tuple) else tensors
-        self._loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
+        else:
+            self.recorder.num_passes += 1
+            self._loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
         if self._loss is not None and self._loss - self._loss != 0:
-            self._note_bad_loss(self._loss)
+            self.incidents.bad_loss(first, self._loss)
+        self.incidents.differentiated(first)
 
     def backward_ended(self, seconds: float) -> None:
         """Take in that it is over."""
@@ -194,6 +233,7 @@ class Session:
         now = self.clock()
         if self.opening is not None:
             self._safely(self.opening.step_begins, optimizer)
+        self._safely(self.incidents.step_begins, optimizer, self._loss)
         self._norm = self._safely(self._gradient_norm, optimizer, now)
         self.governor.spent(now)
         self._step_starts[id(optimizer)] = (self.clock(), 1)
@@ -216,13 +256,11 @@ class Session:
         if self.opening is not None:
             num_steps = len(recorder.steps)
             self.opening.steps.after(optimizer)
-            number = self.opening.steps.numbers.get(id(optimizer), 0)
-            self._numbers[id(optimizer)] = number
             if len(recorder.steps) > num_steps:
                 self._norm = recorder.steps[-1].gradient_norm
         else:
             recorder.step += 1
-        number = self._numbers.setdefault(id(optimizer), len(self._numbers))
+        number = recorder.optimizers.of(optimizer)
         rates = tuple(
             float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))
         )
@@ -248,25 +286,12 @@ class Session:
         self.governor.cost("gradient-norm", self.clock() - now)
         return found
 
-    def _note_bad_loss(self, loss: float) -> None:
-        recorder = self.recorder
-        if sum(row.value - row.value != 0 for row in recorder.losses) >= MOST_BAD_LOSSES:
-            return
-        recorder.losses.append(
-            LossRow(
-                step=recorder.step,
-                batch=recorder.batch,
-                value=loss,
-                source="backward",
-            )
-        )
-
     def _boundary(self) -> None:
         if self.opening is not None and not self.opening.boundary():
             self._close_opening()
 
     def _close_opening(self) -> None:
-        opening, self.opening = self.opening, None
+        opening, self.opening, self.watcher = self.opening, None, None
         if opening is not None:
             self.record.opening_closed(opening)
             self.governor.begin()

@@ -8,11 +8,8 @@ pickled or saved with a model.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-from traindoctor.target.usercode import user_place
 
 if TYPE_CHECKING:
     from traindoctor.watching.session import Session
@@ -44,17 +41,19 @@ def _modules(session: Session) -> None:
     def call(module: Any, *args: Any, **kwargs: Any) -> Any:
         if session.is_off:
             return original(module, *args, **kwargs)
-        if session.opening is not None:
+        if session.watcher is not None:
             return _closely(session, original, module, args, kwargs)
         if session.is_inside:
             return original(module, *args, **kwargs)
         session.is_inside, start = True, clock()
         try:
             session.root_begins(module, args, kwargs)
-            return original(module, *args, **kwargs)
+            output = original(module, *args, **kwargs)
+            session.root_returned(output)
         finally:
             session.is_inside = False
             session.meter.forward_seconds += clock() - start
+        return output
 
     nn.Module.__call__ = call  # type: ignore[method-assign]
     session.uncalled = lambda: setattr(nn.Module, "__call__", original)
@@ -72,6 +71,8 @@ def _closely(
         session.module_begins(module, args, kwargs)
         output = original(module, *args, **kwargs)
         session.module_returns(module, args, output)
+        if is_root:
+            session.root_returned(output)
     finally:
         if is_root:
             session.is_inside = False
@@ -86,8 +87,7 @@ def _backward(session: Session, original: Callable[..., Any]) -> Callable[..., A
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
         if session.is_off:
             return original(tensors, *args, **kwargs)
-        place = user_place(sys._getframe(1)) if session.opening is not None else None
-        session.backward_begins(tensors, kwargs, place)
+        session.backward_begins(tensors, kwargs)
         start = clock()
         result = original(tensors, *args, **kwargs)
         session.backward_ended(clock() - start)

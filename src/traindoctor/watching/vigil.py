@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from traindoctor.diagnosis import diagnose
 from traindoctor.errors import TargetError
 from traindoctor.probing.events import FindingMade
 from traindoctor.probing.finding import Finding
@@ -49,10 +50,15 @@ class Vigil:
             return
         while self.due <= progress:
             self.due = following(self.due)
-        critical = {
-            event.finding.fingerprint: event.finding
+        made = [
+            event.finding
             for event in self.bench.judge(archive, self.reference)
-            if isinstance(event, FindingMade) and event.finding.severity is Severity.CRITICAL
+            if isinstance(event, FindingMade)
+        ]
+        critical = {
+            item.finding.fingerprint: item.finding
+            for item in diagnose(made)
+            if item.role == "root-cause" and item.finding.severity is Severity.CRITICAL
         }
         for name, finding in critical.items():
             if name in self.before and name not in self.announced:

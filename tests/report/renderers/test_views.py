@@ -22,11 +22,24 @@ STEPS = {
             "name": "AdamW",
             "parameters": 12,
             "steps": 2,
-            "first_learning_rates": [2e-4, 8e-4],
-            "last_learning_rates": [1e-4, 8e-4],
+            "groups": [
+                {
+                    "name": "backbone",
+                    "parameters": 8,
+                    "learning_rates": [2e-4, 1e-4],
+                    "gradient_norms": [0.75, 0.5],
+                },
+                {
+                    "name": "head",
+                    "parameters": 4,
+                    "learning_rates": [8e-4, 8e-4],
+                    "gradient_norms": [None, None],
+                },
+            ],
             "place": "train.py:128",
         }
     ],
+    "ended_by": "",
     "skipped": [
         {"number": 4, "what": "KeyError caught by `except Exception:`", "place": "train.py:24"}
     ],
@@ -88,6 +101,7 @@ TIMING = {
         "times_the_bound": 1.76,
         "plausible_seconds": 2529.0,
     },
+    "outlook": None,
 }
 
 
@@ -105,7 +119,10 @@ def test_steps_stand_beside_batches_with_rates_and_who_skipped() -> None:
     text = shown("steps", steps=STEPS)
     assert "12 batches, 8 backward passes, 2 optimizer steps" in text
     assert "4 backward passes a step, 4 declared" in text
-    assert "0.0002 → 0.0001, 0.0008" in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["AdamW", "2", "backbone", "8", "0.0002", "→", "0.0001", "0.75", "→", "0.5"] in rows
+    assert ["head", "4", "0.0008", "–"] in rows
+    assert "stepped at train.py:128" in text
     assert "4 × KeyError caught by `except Exception:` at train.py:24" in text
 
 
@@ -128,8 +145,24 @@ def test_a_claimed_run_stands_beside_the_measured_step_and_its_bound() -> None:
     text = " ".join(shown("timing", timing=TIMING).split())
     assert "48 ms on 4 samples, 83 samples/s" in text
     assert "2,000 samples/s is the bound" in text
-    assert "210,695 samples in 60 s, 3,512 samples/s; 42.2 × the measured speed" in text
-    assert "it takes 42.1 min" in text
+    assert "210,695 samples in 60 s, 3,512 samples/s: 42.2 times the measured speed" in text
+    assert "at which it takes 42.1 min" in text
+
+
+def test_a_claim_that_is_slower_than_the_measured_speed_is_possible() -> None:
+    claim = TIMING["claim"] | {"times_too_fast": 0.5, "plausible_seconds": 30.0}
+    text = " ".join(shown("timing", timing=TIMING | {"claim": claim}).split())
+    assert "possible; at the measured speed it takes 30 s" in text
+
+
+def test_a_part_of_a_claim_gets_its_other_part() -> None:
+    told = {"known": "seconds", "samples": 800, "most_samples": 9000, "epochs": 2, "seconds": 10.0}
+    text = " ".join(shown("timing", timing=TIMING | {"claim": None, "outlook": told}).split())
+    assert "10 s suffice for 800 samples in 2 epochs at the measured speed" in text
+    told = {"known": "samples", "samples": 320, "is_loaders": True, "epochs": 5}
+    told |= {"seconds": 4.0, "least_seconds": 0.5}
+    text = " ".join(shown("timing", timing=TIMING | {"claim": None, "outlook": told}).split())
+    assert "320 samples of this loader in 5 epochs take 4 s at the measured speed" in text
 
 
 def test_a_view_without_its_measurement_is_left_out() -> None:

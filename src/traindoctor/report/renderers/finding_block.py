@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from traindoctor.probing.finding import Evidence
+from traindoctor.probing.finding import Evidence, Table
 from traindoctor.probing.rule import Remedy
 from traindoctor.report.record import ReportedFinding
 from traindoctor.report.renderers.page import MARKS, STYLES, Page, figure
@@ -14,6 +14,7 @@ from traindoctor.report.renderers.page import MARKS, STYLES, Page, figure
 MOST_EVIDENCE = 4
 MOST_QUOTED = 3  # lines of an error message
 MOST_PLACES = 4
+MOST_ROWS = 8
 
 
 def put_finding(page: Page, finding: ReportedFinding, symptoms: Sequence[ReportedFinding]) -> None:
@@ -23,6 +24,7 @@ def put_finding(page: Page, finding: ReportedFinding, symptoms: Sequence[Reporte
     _put_statement(page, finding)
     _put_snippet(page, finding)
     _put_evidence(page, finding.evidence, is_verbose)
+    _put_tables(page, finding.tables, is_verbose)
     if is_verbose and finding.mechanism:
         page.put_labelled("why", finding.mechanism)
     if finding.also_at:
@@ -85,16 +87,34 @@ def _put_evidence(page: Page, evidence: Sequence[Evidence], is_verbose: bool) ->
     page.put_packed([_measured(item) for item in shown], indent=4)
 
 
+def _put_tables(page: Page, tables: Sequence[Table], is_verbose: bool) -> None:
+    for table in tables:
+        shown = table.rows if is_verbose else table.rows[:MOST_ROWS]
+        page.put(Text(table.title, style="dim"), indent=4)
+        rows = [[figure(value) for value in row] for row in shown]
+        page.put_table(table.columns, rows, indent=6)
+        if len(shown) < len(table.rows):
+            page.put(f"{len(table.rows) - len(shown)} more with -v", indent=6, style="dim")
+
+
 def _measured(item: Evidence) -> Text:
     unit = f" {item.unit}" if item.unit else ""
-    text = Text.assemble((f"{item.label} ", "dim"), f"{figure(item.value)}{unit}")
+    colon = ":" if isinstance(item.value, str) else ""  # so that words are told from words
+    text = Text.assemble((f"{item.label}{colon} ", "dim"), f"{figure(item.value)}{unit}")
     if item.expected is not None:
         text.append(f" (expected {figure(item.expected)})", style="dim")
     return text
 
 
 def _places(finding: ReportedFinding, is_verbose: bool) -> str:
-    places = list(dict.fromkeys(str(place) for place in finding.also_at))
+    """Name the other places; those of the finding's own file by their lines alone."""
+    here = finding.location.file
+    places = list(
+        dict.fromkeys(
+            f"line {place.line}" if place.file == here and place.line else str(place)
+            for place in finding.also_at
+        )
+    )
     shown = places if is_verbose else places[:MOST_PLACES]
     more = f" and {len(places) - len(shown)} more" if len(shown) < len(places) else ""
     return ", ".join(shown) + more

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from functools import lru_cache
 from importlib.resources import files
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from traindoctor.probing.finding import Evidence, Value
+from traindoctor.probing.finding import Value
 from traindoctor.probing.rule import Remedy
 from traindoctor.report.record import Report, ReportedFinding
+from traindoctor.report.renderers.document import (
+    awaited,
+    commands,
+    facts,
+    hook_table,
+    options,
+    remaining,
+    status,
+    whole_command,
+)
 from traindoctor.report.renderers.look import Look
 from traindoctor.report.renderers.page import count, figure, harmless
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
+# An underscore inside a word means nothing to Markdown.
+_SPECIAL = re.compile(r"([\\`*\[\]<>#|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 
 def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has one look
@@ -27,13 +39,20 @@ def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has o
     page = _template().render(
         report=report,
         headline=_headline(report, roots),
-        severity=roots[0].severity if roots else "none",
+        date=_date(report.created),
+        status=status(report),
         examined=_examined(report),
         machine=_machine(report),
         roots=roots,
         symptoms={f.id: [s for s in loud if s.explained_by == f.id] for f in roots},
+        options=options(roots),
+        awaited=awaited(roots),
+        commands=commands(roots),
+        whole=whole_command(report, roots),
+        facts=facts(report),
+        hooks=hook_table(report, roots),
         notes=[finding for finding in report.findings if finding.severity == "info"],
-        unexamined=[p for p in report.probes if p.status in ("skipped", "errored")],
+        remaining=remaining(report, roots),
     )
     return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
 
@@ -51,8 +70,8 @@ def _template() -> Template:
         "fenced": fenced,
         "figure": _figure,
         "quoted": quoted,
+        "others": others,
         "change": change,
-        "awaited": awaited,
     }
     source = files("traindoctor.report.renderers").joinpath("markdown.md.j2").read_text("utf-8")
     return environment.from_string(source)
@@ -60,24 +79,38 @@ def _template() -> Template:
 
 def _headline(report: Report, roots: list[ReportedFinding]) -> str:
     if roots:
-        more = f" and {count(len(roots) - 1, 'other root cause')}" if len(roots) > 1 else ""
-        return text(f"{roots[0].title}{more}")
+        more = f", and {count(len(roots) - 1, 'other root cause')}" if len(roots) > 1 else ""
+        return text(f"Training is {report.verdict}: {roots[0].title}{more}")
     healthy = report.verdict == "healthy"
     return "Nothing wrong was found" if healthy else "Nothing could be said"
 
 
+def _date(created: str) -> str:
+    moment = datetime.fromisoformat(created)
+    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".strip()
+
+
 def _examined(report: Report) -> str:
-    model = report.target.model
-    steps = sum(experiment.steps for experiment in report.experiments)
-    what = f"{model.class_name}, {count(model.parameters, 'parameter')}" if model else "no model"
-    return f"{what}; {count(steps, 'step')} taken in {report.duration_seconds:.1f} s"
+    model, data = report.target.model, report.target.data
+    if model is None:
+        return "no model"
+    what = f"{model.class_name}, {count(model.parameters, 'parameter')}"
+    if model.trainable != model.parameters:
+        what += f" ({model.trainable:,} trainable)"
+    if data.get("batches"):
+        size = f" of {data['batch_size']}" if data.get("batch_size") else ""
+        what += f"; {count(data['batches'], 'batch', 'batches')}{size}"
+    return f"{what}; examined in {report.duration_seconds:.1f} s"
 
 
 def _machine(report: Report) -> str:
-    known = report.environment
-    names = ("torch", "transformers", "python")
-    parts = [f"{name} {known[name]}" for name in names if known.get(name)]
-    return ", ".join([*parts, str(known.get("device", ""))]).strip(", ")
+    environment = report.environment
+    named = [
+        f"{name} {environment[name]}"
+        for name in ("torch", "transformers", "python")
+        if environment.get(name)
+    ]
+    return ", ".join([*named, str(environment.get("device", "unknown device"))])
 
 
 def text(value: str) -> str:
@@ -119,15 +152,19 @@ def quoted(finding: ReportedFinding) -> str:
     )
 
 
+def others(finding: ReportedFinding) -> list[tuple[str, str]]:
+    """Return the other places that have a part in it, with their lines."""
+    return [
+        (str(place), line)
+        for place, line in zip_longest(finding.also_at, finding.also_lines, fillvalue="")
+        if str(place)
+    ]
+
+
 def change(remedy: Remedy) -> str:
     """Return the lines before and after as a diff."""
     before = [f"- {line}" for line in remedy.before.splitlines()]
     return "\n".join([*before, *(f"+ {line}" for line in remedy.after.splitlines())])
-
-
-def awaited(finding: ReportedFinding) -> list[Evidence]:
-    """Return the measurements that will read otherwise when the fault is gone."""
-    return [row for row in finding.evidence if row.expected not in (None, row.value)]
 
 
 def _figure(value: Value) -> str:

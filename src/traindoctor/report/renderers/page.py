@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -80,9 +81,20 @@ class Page:
         """Add a paragraph that hangs from its label."""
         grid = Table.grid(padding=0)
         grid.add_column(width=LABEL_WIDTH, no_wrap=True)
-        grid.add_column()
+        grid.add_column(overflow="fold")
         grid.add_row(Text(label, style="dim"), text if isinstance(text, Text) else Text(text))
         self.put(grid, indent=indent)
+
+    def put_table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, indent: int = 2
+    ) -> None:
+        """Add rows of figures under their headings, folded where the page is too narrow."""
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for heading in columns:
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(item) if isinstance(item, str) else item for item in row))
+        self.put(table, indent=indent)
 
     def put_packed(self, parts: Sequence[Text], *, indent: int = 0) -> None:
         """Add parts side by side, as many a line as fit."""
@@ -130,7 +142,11 @@ def figure(value: Value) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
+    return f"{value:.4g}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

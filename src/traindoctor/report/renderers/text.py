@@ -19,6 +19,7 @@ from traindoctor.report.renderers.overfit_view import put_overfit
 from traindoctor.report.renderers.page import Page, count, harmless
 from traindoctor.report.renderers.steps_view import put_steps
 from traindoctor.report.renderers.timing_view import put_timing
+from traindoctor.report.renderers.watch_view import num_steps_seen, put_watch, what_was_seen
 
 VIEWS = {
     "overfit": put_overfit,
@@ -53,6 +54,7 @@ def render(report: Report, look: Look) -> str:
     if report.target.model is not None:
         _put_loose_ends(page, report)
         page.put_packed(_families(report))
+    put_watch(page, report)
     page.put(Text(verdict_line(report), style="bold"))
     return page.text()
 
@@ -69,6 +71,8 @@ def verdict_line(report: Report) -> str:
         steps = sum(experiment.steps for experiment in report.experiments)
         found = f"{count(num_passed, 'probe')} found nothing wrong in {count(steps, 'step')}"
         return f"Healthy: {found}."
+    if report.target.kind == "script" and not num_steps_seen(report):
+        return f"Inconclusive: no optimizer step was seen; {what_was_seen(report)}."
     num_open = statuses["skipped"] + statuses["errored"]
     if report.target.model is None:
         reason = " ".join(report.probes[0].reason.split())

@@ -1,0 +1,49 @@
+"""What the probes of gradient handling share: who was seen doing what to which optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from traindoctor.errors import CannotJudge
+from traindoctor.trace import HandlingRow, StepRow, Trace
+
+
+def require_instruments(run: Trace, *names: str) -> None:
+    """Refuse to judge what an instrument that failed has seen the half of.
+
+    Raises:
+        CannotJudge: with what it failed with.
+    """
+    broken = run.facts.get("broken_instruments", {})
+    for name in ("order", *names):
+        if name in broken:
+            raise CannotJudge(f"what records this failed with {broken[name]}")
+
+
+def handling_of(run: Trace, optimizer: int | None) -> HandlingRow | None:
+    """Return how the gradients of an optimizer were handled; None where it never stepped."""
+    return next((row for row in run.handling if row.optimizer == optimizer), None)
+
+
+def is_most(part: int, whole: int, share: float = 0.5) -> bool:
+    """Tell whether something was the habit of a run, not an accident: twice, and in most cases."""
+    return part >= 2 and part >= share * whole
+
+
+def median(values: Sequence[float]) -> float:
+    """Return the middle value; of an even number the upper of the two."""
+    return sorted(values)[len(values) // 2]
+
+
+def window_of(steps: Sequence[StepRow], epochs: Mapping[int, int]) -> int | None:
+    """Return the number of batches between two steps of one epoch, if it is always the same."""
+    gaps = {
+        after.batch - before.batch
+        for before, after in pairwise(steps)
+        if epochs.get(after.batch) == epochs.get(before.batch)
+    }
+    if len(gaps) == 1:
+        return gaps.pop()
+    first = steps[0].batch + 1 if steps else 0
+    return first if not gaps and first > 1 else None

@@ -1,0 +1,337 @@
+"""Are gradients clipped where clipping works, and only when they stand out?
+
+## What it measures
+Every call that clips gradients: the norm it found, the limit it laid on, and what had been done to
+those gradients. Were they there, had a step used them already, were they still scaled?
+
+## Why it matters
+Clipping is meant for the odd gradient that is far too large. On gradients that are not there yet,
+or used already, it does nothing; on scaled ones, or at a limit below every gradient, it decides
+the length of every step.
+
+## Known limits
+`torch.nn.utils.clip_grad_norm_`, `clip_grad_value_` and `clip_grads_with_norm_` are seen, however
+they were imported, and so is what calls them (Trainer, accelerate, Lightning); gradients clamped by
+hand are not. Optimizers that divide a gradient by its own running size (Adam and its kin) take
+steps that clipping by a constant hardly changes: published detection models train with AdamW at
+limits of a thousandth of the norm. For those a limit below every gradient is information, unless it
+is beyond that, or leaves gradients that Adam's eps of 1e-8 drowns.
+
+## References
+Pascanu et al., "On the difficulty of training recurrent neural networks", 2013. torch.amp examples,
+"Gradient clipping".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from traindoctor.experiments import Experiment, ReadSource, ShortRun
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Series,
+    Severity,
+)
+from traindoctor.probing.values import keyword_places
+from traindoctor.probing.wording import counted, figure, first_location, location
+from traindoctor.trace import ClipRow, HandlingRow, Place, Trace
+from traindoctor_probes._handling import handling_of, is_most, median, require_instruments
+
+DOMINATES = Rule(
+    code="TD210",
+    name="clipping-dominates",
+    severity=Severity.WARNING,
+    title="Clipping shrinks the gradient in {num_clipped} of {num_calls} steps, to {coefficient} "
+    "of itself",
+    what="The limit lies far below the gradients' norm: nearly every step is clipped to it.",
+    why="Every step has the same length, whatever the gradient says. With plain gradient descent "
+    "the learning rate is in truth a small part of the one that is set.",
+    known_limits="Before the fiftieth step all steps must be clipped to less than a tenth. For "
+    "optimizers that divide the size out of a gradient it is information, or silent.",
+    remedies=(
+        Remedy(
+            "Raise the limit to what only outliers exceed",
+            recommended=True,
+            pros="The length of a step tells again how steep the loss is.",
+            cons="The learning rate may have to come down.",
+        ),
+        Remedy(
+            "Take the mean of the loss where it is a sum",
+            pros="A norm that grows with the batch is most often that.",
+            before='loss = F.mse_loss(output, target, reduction="sum")',
+            after="loss = F.mse_loss(output, target)",
+        ),
+    ),
+    explains=("TD409", "TD6"),
+)
+MISPLACED = Rule(
+    code="TD211",
+    name="clipping-in-the-wrong-place",
+    severity=Severity.ERROR,
+    title="Gradients are clipped {where}, in {num_wrong} of {num_calls} calls",
+    what="Clipping acts on gradients that are not the ones that the next step uses, or not yet "
+    "in their own units.",
+    why="Before the backward pass and after the step it does nothing, and spikes go through. On "
+    "scaled gradients it cuts each of them down to almost nothing.",
+    known_limits="Calls at an infinite limit, which only measure, are silent, and so are limits "
+    "that were multiplied by the scale. A misplaced call whose limit no step's gradient exceeded "
+    "is a warning.",
+    remedies=(
+        Remedy(
+            "Clip between the backward pass and the step",
+            recommended=True,
+            before="loss.backward()\noptimizer.step()\n"
+            "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+            after="loss.backward()\ntorch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n"
+            "optimizer.step()",
+        ),
+    ),
+    explains=("TD102", "TD105", "TD205", "TD210", "TD408", "TD409", "TD418", "TD6"),
+)
+UNSCALE = Remedy(
+    "Unscale the gradients before they are clipped",
+    recommended=True,
+    before="scaler.scale(loss).backward()\n"
+    "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\nscaler.step(optimizer)",
+    after="scaler.scale(loss).backward()\nscaler.unscale_(optimizer)\n"
+    "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\nscaler.step(optimizer)",
+)
+SCALED = "before the scaler unscales them"
+EARLY = "before the backward pass"
+LATE = "after the step"
+SMALL = 0.1  # coefficient from which on a clipped gradient is another one
+SMALL_FOR_ADAM, TOLD_FOR_ADAM = 1e-4, 1e-2
+ADAMS_EPS = 1e-8
+FEW, MANY, WARM_UP = 5, 50, 20  # calls
+OFTEN = 0.9
+ONLY_MEASURES = 100.0  # a limit so many times every norm is there to get the norm
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Look at each line that clips: at its place first, then at its limit."""
+    run = ask(ShortRun())
+    require_instruments(run, "clipping")
+    run.require(steps=1)
+    for row in run.clips:
+        handling = handling_of(run, row.optimizer)
+        limits = [limit for limit in row.limits if math.isfinite(limit)]
+        if handling is None or not limits:
+            continue
+        where = misplaced(run, row, handling) if run.setup.trains_by_hand else None
+        if where:
+            yield in_the_wrong_place(run, row, handling, where)
+        elif row.kind == "norm":
+            declared = (
+                () if row.place else keyword_places(ask(ReadSource()).source, "max_grad_norm")
+            )
+            yield from dominating(run, row, handling, declared)
+
+
+def misplaced(run: Trace, row: ClipRow, handling: HandlingRow) -> str | None:
+    """Return where a line clips instead of between a backward pass and its step."""
+    limit = median(row.limits)
+    if is_most(row.num_scaled, row.count):
+        scale = min((value for scaler in run.scalers for value in scaler.scales), default=1.0)
+        return SCALED if limit < 0.5 * scale else None
+    if not is_most(row.num_absent + row.num_used, row.count):
+        return None
+    if handling.num_clipped > 0.1 * handling.num_steps:
+        return None  # another call, or this one in other steps, comes in time
+    norms = step_norms(run, row)
+    if norms and limit > ONLY_MEASURES * max(norms):
+        return None
+    return EARLY if row.num_absent >= row.num_used or not row.num_backwards_before else LATE
+
+
+def step_norms(run: Trace, row: ClipRow) -> list[float]:
+    """Return the norms of the gradients that its optimizer's steps used."""
+    return [
+        step.gradient_norm
+        for step in run.steps
+        if step.optimizer == row.optimizer and step.gradient_norm
+    ]
+
+
+def in_the_wrong_place(run: Trace, row: ClipRow, handling: HandlingRow, where: str) -> Finding:
+    """Return the finding for a line that clips too early or too late."""
+    num_wrong = row.num_scaled if where == SCALED else row.num_absent + row.num_used
+    limit, norms = median(row.limits), step_norms(run, row)
+    exceeding = [norm for norm in norms if norm > 1.01 * limit]
+    is_harmless = where != SCALED and row.kind == "norm" and bool(norms) and not exceeding
+    return MISPLACED.finding(
+        _message(run, row, where, norms, exceeding),
+        severity=Severity.WARNING if is_harmless else None,
+        mechanism=_mechanism(where),
+        location=location(row.place),
+        also_at=[location(place) for place in (handling.backward_place, handling.place) if place],
+        evidence=[
+            Evidence(f"calls {where}", num_wrong, 0),
+            Evidence("calls observed", row.count),
+            *_sizes(run, row, where, norms),
+        ],
+        remedies=[UNSCALE] if where == SCALED else None,
+        where=where,
+        num_wrong=num_wrong,
+        num_calls=row.count,
+    )
+
+
+def _message(
+    run: Trace, row: ClipRow, where: str, norms: Sequence[float], exceeding: Sequence[float]
+) -> str:
+    limit = figure(median(row.limits))
+    if where == SCALED:
+        used = f", so that the steps used gradients of norm {figure(max(norms))}" if norms else ""
+        return (
+            f"`{row.place.text}` was called {counted(row.num_scaled, 'time')} between the scaled "
+            f"loss's backward pass and the scaler's step. It found norms of "
+            f"{figure(median(row.norms))} where the limit is {limit}{used}."
+            if row.norms
+            else f"`{row.place.text}` clipped values {counted(row.num_scaled, 'time')} that were "
+            f"still multiplied by the scale; its limit is {limit}."
+        )
+    found = (
+        f"found no gradient in {row.num_absent} and gradients that a step had used already in "
+        f"{row.num_used} of {counted(row.count, 'call')}"
+    )
+    if not exceeding:
+        return f"`{row.place.text}` {found}. No step's gradient has exceeded {limit} so far."
+    return (
+        f"`{row.place.text}` {found}; {len(exceeding)} of {counted(len(norms), 'step')} used "
+        f"gradients of a norm above its limit of {limit}, up to {figure(max(exceeding))}."
+    )
+
+
+def _mechanism(where: str) -> str:
+    return {
+        SCALED: "The loss was multiplied by the scale, and so are the gradients until the scaler "
+        "unscales them. The limit cuts them down to its own size, and unscaling then divides what "
+        "is left by the scale once more.",
+        EARLY: "clip_grad_norm_ changes the gradients that are there when it is called. Those of "
+        "this batch come with the backward pass, after it.",
+        LATE: "The step has used the gradients when they are clipped; the next backward pass "
+        "brings new ones.",
+    }[where]
+
+
+def _sizes(run: Trace, row: ClipRow, where: str, norms: Sequence[float]) -> list[Evidence]:
+    limit = median(row.limits)
+    rows = [Evidence("limit", limit)]
+    if row.norms and where == SCALED:
+        scales = [value for scaler in run.scalers for value in scaler.scales]
+        rows.append(Evidence("norm that it found (median)", median(row.norms)))
+        if scales:
+            rows.append(Evidence("scale in it", median(scales), 1))
+    if norms:
+        rows.append(Evidence("largest norm that a step used", max(norms), f"<= {figure(limit)}"))
+    return rows
+
+
+def dominating(
+    run: Trace, row: ClipRow, handling: HandlingRow, declared: Sequence[Place]
+) -> Iterator[Finding]:
+    """Yield the finding for a limit that lies below nearly every gradient."""
+    pairs = [
+        (norm, limit)
+        for norm, limit in zip(row.norms, row.limits, strict=True)
+        if norm > 0 and math.isfinite(norm)
+    ]
+    if row.count >= MANY:
+        pairs = pairs[WARM_UP:]
+    coefficients = [min(1.0, limit / norm) for norm, limit in pairs]
+    if len(coefficients) < FEW:
+        return
+    bound, severity = _bound(run, handling, median(row.limits), median(coefficients))
+    num_clipped = sum(value < bound for value in coefficients)
+    if num_clipped < (OFTEN if row.count >= MANY else 1.0) * len(coefficients):
+        return
+    norms = [norm for norm, _ in pairs]
+    yield DOMINATES.finding(
+        f"The gradients' norm was {figure(min(norms))} to {figure(max(norms))} where the limit is "
+        f"{figure(median(row.limits))}: {num_clipped} of {counted(len(norms), 'step')} were clipped"
+        f" to less than {figure(bound)} of what the backward pass gave.",
+        severity=severity,
+        confidence=Confidence.LIKELY if row.count < MANY else None,
+        mechanism=_effect(handling),
+        location=first_location([row.place, *declared, run.setup.factory]),
+        evidence=[
+            Evidence("limit", median(row.limits)),
+            Evidence("norm (median)", median(norms), f"<= {figure(median(row.limits))} mostly"),
+            Evidence("what clipping leaves of it (median)", median(coefficients), "1 mostly"),
+            Evidence("steps clipped so", num_clipped, "few"),
+        ],
+        series=[Series("gradient norm", tuple(range(len(norms))), tuple(norms))],
+        remedies=[_raised(norms, row), *DOMINATES.remedies[1:]],
+        num_clipped=num_clipped,
+        num_calls=len(norms),
+        coefficient=figure(median(coefficients)),
+    )
+
+
+def _bound(
+    run: Trace, handling: HandlingRow, limit: float, coefficient: float
+) -> tuple[float, Severity]:
+    """Return what a coefficient must be below, and how bad that is for this optimizer."""
+    if _follows_size(handling):
+        return SMALL, Severity.WARNING
+    elements = sum(row.num_elements for row in run.parameters if row.num_optimizers)
+    drowned = elements > 0 and limit / elements**0.5 < 10 * ADAMS_EPS
+    if drowned:
+        return SMALL, Severity.WARNING
+    if coefficient < SMALL_FOR_ADAM:
+        return SMALL_FOR_ADAM, Severity.WARNING
+    return TOLD_FOR_ADAM, Severity.INFO
+
+
+def _follows_size(handling: HandlingRow) -> bool:
+    """Tell optimizers whose step is as long as the gradient."""
+    return handling.class_name.lower().startswith(("sgd", "asgd"))
+
+
+def _effect(handling: HandlingRow) -> str:
+    if _follows_size(handling):
+        return (
+            f"{handling.class_name} moves the weights by the learning rate times the gradient. "
+            "Clipped each time, the gradient gives the direction alone, and the learning rate is "
+            "in effect multiplied by the coefficient."
+        )
+    return (
+        f"{handling.class_name} divides a gradient by its running size, so that a constant factor "
+        "cancels out. What is left is that all batches weigh the same, and that values near eps "
+        "are lost."
+    )
+
+
+def _raised(norms: Sequence[float], row: ClipRow) -> Remedy:
+    """Return the remedy with a limit that nine of ten norms stay below."""
+    limit = sorted(norms)[int(0.9 * (len(norms) - 1))]
+    return Remedy(
+        DOMINATES.remedies[0].title,
+        recommended=True,
+        pros=DOMINATES.remedies[0].pros,
+        cons=DOMINATES.remedies[0].cons,
+        before=f"max_norm = {figure(median(row.limits))}",
+        after=f"max_norm = {float(figure(limit, 2))}",
+    )
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for first."""
+    return (ShortRun(),)
+
+
+probe = Probe(
+    name="gradient-clipping",
+    doc=__doc__,
+    rules=(DOMINATES, MISPLACED),
+    examine=examine,
+    experiments=experiments,
+)

@@ -1,0 +1,217 @@
+"""Does the loss rise instead of falling?
+
+## What it measures
+The losses of a longer run, as they were differentiated, in order: their level at the start, at the
+end, and how that end came about. Where it can be had, the same run at a tenth and a hundredth of
+the learning rate.
+
+## Why it matters
+What is learned in the first steps is lost again. The run ends far above where it began, or in NaN,
+and no later step brings it back.
+
+## Known limits
+Not judged are losses that change their sign, several optimizers, LBFGS (its losses are those of
+trial points), batches that no loader gave (reinforcement learning) and losses that a gradient
+scaler has multiplied: such losses rise in healthy runs. Where the same run cannot be had at a lower
+rate, as in a watched script, a task that grows harder with time looks the same, and the finding is
+likely at most.
+
+## References
+Smith, "Cyclical Learning Rates for Training Neural Networks", 2017: the range test.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from traindoctor.errors import ExperimentFailed
+from traindoctor.experiments import Experiment, LongRun, ReadSource
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.syntax import at, last_name, subtrees
+from traindoctor.probing.wording import counted, figure, first_location
+from traindoctor.trace import Place, SourceRow, Trace
+from traindoctor_probes._courses import Course, only_course
+
+DIVERGES = Rule(
+    code="TD105",
+    name="diverging-loss",
+    severity=Severity.ERROR,
+    title="The loss rises from {start} to {end} in {num_steps}",
+    what="Over a longer run the loss climbs to many times where it began, and stays there.",
+    why="Each step makes the model worse: what was learned is lost.",
+    known_limits="Judged on losses above zero, of one optimizer, over batches that a loader gave.",
+    remedies=(
+        Remedy(
+            "Lower the learning rate",
+            recommended=True,
+            pros="Where the finding names a rate, it was tried in the same run.",
+        ),
+        Remedy(
+            "Clip the gradient's norm",
+            pros="Keeps single steps from throwing the weights far off.",
+            cons="Slows a divergence down whose every step is a little too large.",
+            after="torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        ),
+    ),
+    explains=("TD102", "TD203", "TD205", "TD418", "TD6"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """When a rise is a divergence."""
+
+    factor: float = 10.0  # of the end over the start
+    floor_factor: float = 3.0  # of the lowest loss of the last quarter over the start
+    min_steps: int = 24
+    window: int = 5  # pulses that make a level
+
+
+def examine(ask: Ask, options: Options) -> Iterator[Finding]:
+    """Look at the course of a longer run; where it diverges, try lower rates."""
+    run = ask(LongRun())
+    run.require(backwards=1)
+    course = only_course(run)
+    if course is None or not diverges(course, options) or not is_judged(ask, run):
+        return
+    tried = [(factor, lower(ask, run, factor)) for factor in (0.1, 0.01)]
+    had = [(factor, other) for factor, other in tried if other is not None]
+    healed = next((item for item in had if not rises(item[1], options)), None)
+    if had and healed is None:
+        return  # it rises at any rate: something else is the reason
+    yield diverging(run, course, healed, ask(ReadSource()).source, options)
+
+
+def diverges(course: Course, options: Options) -> bool:
+    """Tell a course that ends many times above its start, and does not come down any more."""
+    window = options.window
+    if len(course.losses) < options.min_steps or min(course.losses) <= 0:
+        return False
+    start, end = course.level(0, window), course.level(-window)
+    if not math.isfinite(start):
+        return False
+    last_quarter = course.losses[-max(len(course.losses) // 4, window) :]
+    return end >= options.factor * start and min(last_quarter) >= options.floor_factor * start
+
+
+def rises(course: Course, options: Options) -> bool:
+    """Tell whether the same run at a lower rate ends above where it began."""
+    window = options.window
+    if len(course.losses) < 2 * window:
+        return True
+    return not course.level(-window) <= 1.5 * course.level(0, window)
+
+
+def is_judged(ask: Ask, run: Trace) -> bool:
+    """Tell losses that have no business to rise: of batches from a loader, and not scaled."""
+    if not any(row.num_batches for row in run.pulses):
+        return False
+    if run.setup.has_train_loop or run.setup.has_train_step or not run.setup.has_scaler:
+        return not any("GradScaler" in row.text for row in ask(ReadSource()).source)
+    return True
+
+
+def lower(ask: Ask, run: Trace, factor: float) -> Course | None:
+    """Return the course at another rate, or None where that rate could not be set."""
+    try:
+        other = ask(LongRun(factor=factor))
+    except ExperimentFailed:
+        return None
+    rates = [trace.pulses[0].first_learning_rates for trace in (run, other) if trace.pulses]
+    is_set = len(rates) == 2 and all(
+        math.isclose(b, a * factor, rel_tol=1e-3) for a, b in zip(*rates, strict=False)
+    )
+    return only_course(other) if is_set and rates[0] else None
+
+
+def diverging(
+    run: Trace,
+    course: Course,
+    healed: tuple[float, Course] | None,
+    source: tuple[SourceRow, ...],
+    options: Options,
+) -> Finding:
+    """Return the finding, with the run at the rate that healed it."""
+    window = options.window
+    start, end = course.level(0, window), course.level(-window)
+    lowest = min(course.losses)
+    rate = max(course.rows[0].first_learning_rates, default=0.0)
+    last_rate = max(course.rows[-1].last_learning_rates, default=0.0)
+    steps = course.rows[-1].last_step + 1
+    evidence = [
+        Evidence("loss at the end", end, f"<= {figure(start)}"),
+        Evidence("lowest loss", lowest),
+        Evidence("learning rate, first and last", f"{figure(rate)}, {figure(last_rate)}"),
+    ]
+    series = [course.series("loss")]
+    cure = ""
+    if healed is not None:
+        factor, other = healed
+        begun, ended = other.level(0, window), other.level(-window)
+        cure = (
+            f" With the learning rate times {figure(factor)} the same run goes from "
+            f"{figure(begun)} to {figure(ended)}."
+        )
+        evidence.append(Evidence(f"loss at the end with the rate times {figure(factor)}", ended))
+        series.append(other.series(f"loss with the rate times {figure(factor)}"))
+    is_raised = last_rate > 2 * rate
+    rising = f" as the rate rose from {figure(rate)} to {figure(last_rate)}" if is_raised else ""
+    schedules = schedule_lines(source) if is_raised else []
+    built = [row.place for row in run.optimizers]
+    return DIVERGES.finding(
+        f"Over {counted(steps, 'step')} the loss went from {figure(start)}, with "
+        f"{figure(lowest)} at its lowest, to {_said(end)}{rising}.{cure}",
+        confidence=None if healed is not None else Confidence.LIKELY,
+        explains=None if healed is not None else (),
+        mechanism="A step is right where the gradient was taken. One that reaches across the "
+        "valley ends higher than it began, with a larger gradient, and the next one is larger yet.",
+        location=first_location([*schedules, *built, run.setup.factory]),
+        evidence=evidence,
+        series=series,
+        start=figure(start),
+        end=_said(end),
+        num_steps=counted(steps, "step"),
+    )
+
+
+def _said(level: float) -> str:
+    return figure(level) if math.isfinite(level) else "NaN"
+
+
+def schedule_lines(source: tuple[SourceRow, ...]) -> list[Place]:
+    """Return the line that builds a schedule of the learning rate, if there is one alone."""
+    found = [
+        at(row, node)
+        for row in source
+        for node in subtrees(row, ast.Call)
+        if re.search(r"[a-z]LR$|_schedule(_|$)", last_name(node.func))
+    ]
+    return found if len(found) == 1 else []
+
+
+def experiments(options: Options) -> tuple[Experiment, ...]:
+    """Return what it asks for first; lower rates follow where the loss rises."""
+    return (LongRun(),)
+
+
+probe = Probe(
+    name="loss-course",
+    doc=__doc__,
+    rules=(DIVERGES,),
+    options=Options,
+    examine=examine,
+    experiments=experiments,
+)

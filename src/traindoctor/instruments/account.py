@@ -1,0 +1,150 @@
+"""What became of one optimizer's gradients since its last step."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from traindoctor.trace import HandlingRow, Place
+
+SAMPLES = 4  # parameters that stand for all of an optimizer: the smallest, for they are kept
+MOST_WINDOWS = 32
+
+Stamps = tuple[tuple[Any, int], ...]
+"""The gradients of the samples, with torch's count of writes to each."""
+
+
+class Account:
+    """One optimizer as those know it who handle gradients. Values are never read."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = weakref.ref(optimizer)
+        self.class_name = type(optimizer).__name__
+        self.number: int | None = None  # once it has stepped
+        self.num_steps = self.num_attempts = 0
+        self.windows: Counter[int] = Counter()
+        self.num_late = self.num_scaled = self.num_shrunk = self.num_clipped = 0
+        self.place = self.backward_place = self.scale_place = Place()
+        self.samples: Sequence[Any] = ()
+        self.before: Stamps = ()  # a backward pass
+        self.written: Stamps = ()  # by the last backward pass, and by what is known since
+        self.used: Stamps = ()  # by the last step
+        self.step_sequence = self.backward_sequence = -1  # autograd's count of operations then
+        self.batch = -1  # in which it stepped last
+        self._reset()
+        self.choose()
+
+    def _reset(self) -> None:
+        self.num_backwards = self.num_scaled_backwards = 0
+        self.is_unscaled = self.is_clipped = False
+
+    def choose(self) -> None:
+        """Choose the samples anew, if none of them has a gradient."""
+        if any(p.grad is not None for p in self.samples):
+            return
+        optimizer = self.optimizer()
+        groups = optimizer.param_groups if optimizer is not None else ()
+        held = [p for group in groups for p in group["params"]]
+        filled = [p for p in held if p.grad is not None]
+        by_size = sorted(filled or [p for p in held if p.requires_grad], key=lambda p: p.numel())
+        chosen = by_size[:SAMPLES]
+        if [*map(id, chosen)] != [*map(id, self.samples)]:
+            self.samples, self.used, self.written = chosen, (), ()
+
+    def stamps(self) -> Stamps:
+        """Return the samples' gradients as they are now."""
+        return tuple((p.grad, -1 if p.grad is None else p.grad._version) for p in self.samples)
+
+    def are_used(self, now: Stamps) -> bool:
+        """Tell whether nothing was written to the gradients since a step used them."""
+        return bool(self.used) and _present(now) and same(now, self.used)
+
+    def are_scaled(self, now: Stamps) -> bool:
+        """Tell whether the gradients are of scaled losses, as their backward passes left them."""
+        only_scaled = 0 < self.num_backwards == self.num_scaled_backwards
+        return only_scaled and not self.is_unscaled and same(now, self.written)
+
+    def begins_backward(self) -> None:
+        """Take in that a backward pass begins, of whatever loss."""
+        self.before = self.stamps()
+
+    def ends_backward(self, made: int, now: int, scale_place: Place | None, place: Place) -> None:
+        """Take in that it is over.
+
+        Args:
+            made: autograd's count of operations when the loss was made.
+            now: that count now.
+            scale_place: where a scaler scaled the loss; None where none did.
+            place: of the backward pass.
+        """
+        after = self.stamps()
+        if same(after, self.before):
+            return  # it had to do with other parameters
+        if self.backward_sequence <= made < self.step_sequence:
+            self.num_late += 1
+            self.backward_place = place
+        elif not self.num_late:
+            self.backward_place = place
+        self.backward_sequence = now
+        self.num_backwards += 1
+        if scale_place is not None:
+            self.num_scaled_backwards += 1
+            self.scale_place = scale_place
+        self.is_unscaled = self.is_clipped = False
+        self.written = after
+
+    def begins_step(self, is_passed_on: bool, place: Place, batch: int) -> None:
+        """Take in that a step begins; `is_passed_on` by a scaler."""
+        self.choose()
+        self.place = self.place or place
+        self.num_scaled += not is_passed_on and self.are_scaled(self.stamps())
+        self.num_clipped += self.is_clipped
+        self.ends_window(batch)
+
+    def ends_window(self, batch: int) -> None:
+        """Take in that a step is tried, whether it is taken or skipped."""
+        self.batch = batch
+        self.num_attempts += 1
+        if self.num_backwards and (
+            self.num_backwards in self.windows or len(self.windows) < MOST_WINDOWS
+        ):
+            self.windows[self.num_backwards] += 1
+        self._reset()
+
+    def ends_step(self, now: int) -> None:
+        """Take in that a step was taken; `now` is autograd's count of operations."""
+        self.num_steps += 1
+        self.step_sequence = now
+        self.used = self.stamps()
+
+    def row(self) -> HandlingRow | None:
+        """Return the sums; None before its first step."""
+        if self.number is None:
+            return None
+        return HandlingRow(
+            optimizer=self.number,
+            class_name=self.class_name,
+            num_steps=self.num_steps,
+            num_attempts=self.num_attempts,
+            windows=tuple(sorted(self.windows.items())),
+            num_late=self.num_late,
+            num_scaled=self.num_scaled,
+            num_shrunk=self.num_shrunk,
+            num_clipped=self.num_clipped,
+            place=self.place,
+            backward_place=self.backward_place,
+            scale_place=self.scale_place,
+        )
+
+
+def same(a: Stamps, b: Stamps) -> bool:
+    """Tell whether these are the same gradients, written to as often."""
+    return len(a) == len(b) and all(
+        old is new and count == number for (old, count), (new, number) in zip(a, b, strict=True)
+    )
+
+
+def _present(stamps: Stamps) -> bool:
+    return any(gradient is not None for gradient, _ in stamps)

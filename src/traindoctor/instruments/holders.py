@@ -1,0 +1,94 @@
+"""Finds the variable of the user's running functions that keeps old graphs alive."""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from traindoctor.target.usercode import is_user_class, is_user_file, place_of
+from traindoctor.trace import Place
+
+MOST_ITEMS = 128  # of a container, its last ones
+MOST_NODES = 20_000  # of graphs, for one variable
+LEAST_HELD = 4  # graphs of different passes
+BOUNDED = "bounded deque"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A variable with graphs of earlier passes behind it."""
+
+    name: str  # `losses`, or `self.history`
+    kind: str  # list, Tensor, …
+    num_held: int
+    place: Place  # the line that its function has come to
+
+
+def holder_of(frame: FrameType | None, key: str, oldest: int) -> Holder | None:
+    """Return the variable behind which most graphs of passes before `oldest` stand.
+
+    Args:
+        frame: where to look, outwards: frames of the user's code.
+        key: what marks a graph's node, in its metadata, with an object that has a `number`.
+        oldest: a pass's number.
+    """
+    found: list[Holder] = []
+    while frame is not None:
+        if is_user_file(frame.f_code.co_filename):
+            for name, value in list(_variables(frame)):
+                held = _held(value, key, oldest)
+                if held >= LEAST_HELD:
+                    found.append(Holder(name, _kind(value), held, place_of(frame)))
+        frame = frame.f_back
+    return max(found, key=lambda holder: holder.num_held, default=None)
+
+
+def _variables(frame: FrameType) -> Iterator[tuple[str, Any]]:
+    """Yield the variables of a frame, and the attributes of the user's objects among them."""
+    variables = frame.f_locals
+    for name, value in list(variables.items()):
+        yield name, value
+        if is_user_class(type(value)) and hasattr(value, "__dict__"):
+            yield from ((f"{name}.{key}", part) for key, part in list(vars(value).items()))
+    # Up to Python 3.12 what a function's frame shows is a copy, which would keep its values alive.
+    if frame.f_code.co_flags & inspect.CO_OPTIMIZED and type(variables) is dict:
+        variables.clear()
+
+
+def _held(value: Any, key: str, oldest: int) -> int:
+    """Count the passes before `oldest` whose marked nodes stand behind a tensor or a container."""
+    passes: set[int] = set()
+    frontier = [node for tensor in _tensors(value) if (node := tensor.grad_fn) is not None]
+    seen: set[Any] = set()
+    while frontier and len(seen) < MOST_NODES:
+        node = frontier.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        mark = node.metadata.get(key)
+        if mark is not None and mark.number < oldest:
+            passes.add(mark.number)
+        frontier += [above for above, _ in reversed(node.next_functions) if above is not None]
+    return len(passes)
+
+
+def _tensors(value: Any, depth: int = 2) -> Iterator[Any]:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif depth and type(value) in (list, tuple, deque, dict, set):
+        items = list(value.values() if type(value) is dict else value)
+        for item in items[-MOST_ITEMS:]:
+            yield from _tensors(item, depth - 1)
+
+
+def _kind(value: Any) -> str:
+    """Return a variable's type; a deque that drops its oldest is a kind of its own."""
+    if type(value) is deque and value.maxlen is not None:
+        return BOUNDED
+    return type(value).__name__

@@ -1,0 +1,163 @@
+"""Records graphs that outlive their step: kept by somebody, retained, or gone through again."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from traindoctor.instruments.backward import graph_nodes
+from traindoctor.instruments.dynamic import Part, State
+from traindoctor.instruments.holders import Holder, holder_of
+from traindoctor.instruments.modules import tensors_of
+from traindoctor.target.usercode import user_place
+from traindoctor.trace import GraphRow, KeptRow, Place
+
+CANARY = "traindoctor.canary"  # the key of a graph node's metadata that holds a canary
+NUM_WALKED = 12  # backward passes, the first ones, whose nodes are looked at
+NUM_RECENT = 3  # passes whose graphs may still be there
+MOST_ALIVE = 4096  # graphs; by then it is known that they are kept
+ASKED_AT = (10, 32, 100)  # kept graphs, at which it is asked who keeps them
+GROWTH = 1.2  # from one row to the next, once there is no row for every pass
+NUM_ROWS = 32  # passes that have a row each
+
+
+class Canary:
+    """Lives as long as the graph node that holds it."""
+
+    __slots__ = ("alive", "number")
+
+    def __init__(self, alive: dict[int, int], number: int) -> None:
+        self.alive, self.number = alive, number
+        alive[number] = alive.get(number, 0) + 1
+
+    def __del__(self) -> None:
+        left = self.alive.get(self.number, 0) - 1
+        if left > 0:
+            self.alive[self.number] = left
+        else:
+            self.alive.pop(self.number, None)
+
+
+@dataclass(slots=True)
+class _Walked:
+    """The graph of one pass; nodes are known by the number that autograd gave them."""
+
+    place: Place
+    batch: int
+    is_retained: bool
+    numbers: set[int]
+    num_stale: int
+    reached_again: set[int] = field(default_factory=set)
+
+
+class KeptGraphs(Part):
+    """Puts a canary into each graph, and compares the nodes of the first passes.
+
+    The canary of a pass stands at what was differentiated, or at the output of the model: it dies
+    when the last tensor is gone that has this node behind it.
+    """
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.alive: dict[int, int] = {}  # canaries, by the pass they came before
+        self.walked: list[_Walked] = []
+        self.rows: list[KeptRow] = []
+        self.latest: KeptRow | None = None  # at the last pass
+        self.next_row = 0
+        self.asked: list[int] = list(ASKED_AT)
+        self.holder: Holder | None = None
+
+    def backward_begins(self, loss: Any, is_retained: bool) -> None:
+        """Walk the first graphs, mark each, and count those of earlier passes."""
+        root = getattr(loss, "grad_fn", None)
+        number = self.state.num_backwards
+        if len(self.walked) < NUM_WALKED:
+            self._walk(root, is_retained)
+        self._plant(root)
+        kept = self.num_kept()
+        if self.asked and kept >= self.asked[0]:
+            self.asked.pop(0)
+            oldest = number - NUM_RECENT
+            self.holder = holder_of(sys._getframe(1), CANARY, oldest) or self.holder
+        self.latest = self._row(number, kept)
+        if number >= self.next_row:
+            self.rows.append(self.latest)
+            self.next_row = number + 1 if number < NUM_ROWS else int(number * GROWTH)
+
+    def gradient_begins(self, output: Any) -> None:
+        """Note which walked graphs it goes through again."""
+        self._reach(graph_nodes(getattr(output, "grad_fn", None)) if self._is_walking() else [])
+
+    def call_ends(self, _module: Any, output: Any) -> None:
+        """Mark the graph of what the model returned."""
+        for tensor in tensors_of(output)[:1]:
+            self._plant(tensor.grad_fn)
+
+    def num_kept(self) -> int:
+        """Count the earlier passes of whose graphs something is alive, the last few left out."""
+        recent = range(self.state.num_backwards - NUM_RECENT, self.state.num_backwards + 1)
+        return len(self.alive) - sum(number in self.alive for number in recent)
+
+    def write(self) -> None:
+        """Write the first graphs, and how many were kept as the run went on."""
+        recorder = self.state.recorder
+        latest = [row for row in (self.latest,) if row and row not in self.rows[-1:]]
+        recorder.kept[:] = [*self.rows, *latest]
+        recorder.graphs[:] = [
+            GraphRow(
+                backward=index,
+                batch=max(walked.batch, 0),
+                num_nodes=len(walked.numbers),
+                num_stale=walked.num_stale,
+                consumer_place=walked.place,
+                is_retained=walked.is_retained,
+                num_reached_again=len(walked.reached_again),
+            )
+            for index, walked in enumerate(self.walked)
+        ]
+
+    def _row(self, number: int, kept: int) -> KeptRow:
+        holder = self.holder
+        if holder is None:
+            return KeptRow(backward=number, num_kept=kept)
+        return KeptRow(
+            backward=number,
+            num_kept=kept,
+            holder=holder.name,
+            kind=holder.kind,
+            num_held=holder.num_held,
+            place=holder.place,
+        )
+
+    def _plant(self, node: Any) -> None:
+        if node is None or len(self.alive) >= MOST_ALIVE:
+            return
+        about: Any = node.metadata  # a dict, whatever the stubs say
+        if CANARY not in about:
+            about[CANARY] = Canary(self.alive, self.state.num_backwards)
+
+    def _walk(self, root: Any, is_retained: bool) -> None:
+        nodes = graph_nodes(root)
+        stale = self._reach(nodes)
+        numbers = _numbers(nodes)
+        place = user_place(sys._getframe(1))
+        batch = self.state.recorder.batch
+        self.walked.append(_Walked(place, batch, is_retained, numbers, stale))
+
+    def _is_walking(self) -> bool:
+        return 0 < len(self.walked) < NUM_WALKED
+
+    def _reach(self, nodes: list[Any]) -> int:
+        """Note which walked graphs these nodes belong to. Returns how many of them do."""
+        numbers, stale = _numbers(nodes), set()
+        for walked in self.walked:
+            shared = numbers & walked.numbers
+            walked.reached_again |= shared
+            stale |= shared
+        return len(stale)
+
+
+def _numbers(nodes: list[Any]) -> set[int]:
+    """Return the numbers of nodes, but for those that end at a parameter: they are no one's own."""
+    return {node._sequence_nr() for node in nodes if getattr(node, "variable", None) is None}

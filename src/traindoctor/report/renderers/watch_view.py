@@ -1,0 +1,40 @@
+"""What a watched run came to, and what watching it cost."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from traindoctor.report.record import Report
+from traindoctor.report.renderers.page import Page, count
+
+
+def num_steps_seen(report: Report) -> int:
+    """Return how many steps of a watched run were seen."""
+    return int(report.measurements.get("seen", {}).get("steps") or 0)
+
+
+def what_was_seen(report: Report) -> str:
+    """Say what there was of a watched run in which nothing stepped."""
+    seen = report.measurements.get("seen", {})
+    if not seen.get("torch"):
+        return "the script did not import torch"
+    parts = [
+        count(int(seen.get("batches") or 0), "batch", "batches"),
+        count(int(seen.get("forwards") or 0), "forward pass", "forward passes"),
+        count(int(seen.get("backwards") or 0), "backward pass", "backward passes"),
+    ]
+    return ", ".join(parts)
+
+
+def put_watch(page: Page, report: Report) -> None:
+    """Say what watching a run cost, and how the run ended where that was not by itself."""
+    ended = report.measurements.get("seen", {}).get("ended", "")
+    if ended.startswith("killed"):
+        page.put(Text(f"The script was {ended}.", style="bold"))
+    watch = report.measurements.get("watch") or {}
+    if watch.get("share") is not None and watch["opening_steps"]:
+        page.put(
+            f"Watching took {watch['share']:.1%} of the time after the first "
+            f"{count(watch['opening_steps'], 'step')}, which were seen in full.",
+            style="dim",
+        )

@@ -1,0 +1,190 @@
+"""Notices a loss or a gradient that is not finite, and has the step examined there and then."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.backward import norms
+from traindoctor.instruments.recorder import Recorder, here
+from traindoctor.target.batches import describe
+from traindoctor.trace import GradientRow, LossRow, Place, StepRow, Trace, UpdateRow
+from traindoctor.watching.post_mortem import Call, Tracer, examine_gradients, examine_loss
+
+if TYPE_CHECKING:
+    import torch
+
+    from traindoctor.watching.session import Session
+
+MOST_EXAMINED = 2  # steps of a run that are replayed
+MOST_BAD_LOSSES = 8  # rows of losses that are not finite, after the opening
+NUM_SENTINELS, MOST_ELEMENTS = 4, 1 << 16  # gradients that are looked at in each step
+
+
+class Incidents:
+    """What is kept from one call of the model to the next, in case that it goes wrong."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.call: Call | None = None
+        self.trace: Trace | None = None  # what `LocateNonFinite` would give
+        self.num_examined = self.num_bad_losses = 0
+        self._sentinels: dict[int, list[weakref.ref[torch.nn.Parameter]]] = {}
+        self.loss_node: Any = None
+        self.backward_place: Place | None = None  # where the script differentiates
+        self._is_ruined = False  # weights are not finite: nothing later is worth a look
+
+    def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
+        """Take in a call of the script's with gradients."""
+        self.call = None
+        if self.num_examined < MOST_EXAMINED and not self._is_ruined:
+            self.call = Call.begins(module, args, kwargs)
+
+    def root_returned(self, output: Any) -> None:
+        """Take in what it returned."""
+        if self.call is not None:
+            self.call.returns(output)
+
+    def bad_loss(self, loss: torch.Tensor, value: float) -> None:
+        """Take in a loss that is not finite, before it is differentiated."""
+        session, recorder = self.session, self.session.recorder
+        if session.opening is None and self.num_bad_losses < MOST_BAD_LOSSES:
+            self.num_bad_losses += 1
+            recorder.losses.append(
+                LossRow(
+                    step=recorder.step,
+                    batch=recorder.batch,
+                    value=value,
+                    source="backward",
+                    place=here(),
+                )
+            )
+        if self._is_ruined or self.call is None:
+            return
+        ruined = _not_finite(self.call.module.parameters())
+        if ruined:
+            self._note_ruin(ruined)
+        elif not self._note_bad_inputs(self.call):
+            place = here()
+            self._examine(lambda call, tracer: examine_loss(call, tracer, loss, place))
+
+    def differentiated(self, loss: torch.Tensor) -> None:
+        """Keep what the graph of a loss is made of; after the backward pass that is little."""
+        if self.call is not None:
+            self.loss_node = loss.grad_fn
+            self.backward_place = self.backward_place or here()
+
+    def step_begins(self, optimizer: Any, loss: float | None) -> None:
+        """Look at a few gradients, before the step uses them."""
+        if self._is_ruined or self.call is None or (loss is not None and loss - loss != 0):
+            return
+        if not self._looks_bad(optimizer):
+            return
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        bad = [p for p in held if p.grad is not None and not _is_finite(p.grad)]
+        if not bad:
+            return
+        if self.session.opening is None:
+            self._note_gradients(bad, held, loss)
+        node, place = self.loss_node, self.backward_place or here()
+        self._examine(lambda call, tracer: examine_gradients(call, tracer, node, place))
+        self._is_ruined = True
+
+    def _looks_bad(self, optimizer: Any) -> bool:
+        watched = self._sentinels.get(id(optimizer))
+        if watched is None:
+            watched = self._sentinels[id(optimizer)] = [
+                weakref.ref(p) for p in _sentinels(optimizer)
+            ]
+        grads = [p.grad for r in watched if (p := r()) is not None and p.grad is not None]
+        return any(size - size != 0 for size in norms(grads)) if grads else False
+
+    def _examine(self, how: Any) -> None:
+        call, session = self.call, self.session
+        if call is None or self.num_examined >= MOST_EXAMINED:
+            return
+        self.num_examined += 1
+        recorder = Recorder(clock=session.clock, batch=session.recorder.batch)
+        setup = session.scene.setup()
+        paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
+        tracer = Tracer(recorder, paths)
+        before, session.watcher = session.watcher, tracer
+        is_inside, session.is_inside = session.is_inside, True
+        try:
+            rows = how(call, tracer)
+        finally:
+            session.watcher, session.is_inside, self.call = before, is_inside, None
+        if rows and self.trace is None:
+            self.trace = Trace(operations=tuple(rows))
+
+    def _note_gradients(
+        self, bad: list[torch.nn.Parameter], held: list[torch.nn.Parameter], loss: float | None
+    ) -> None:
+        recorder, names = self.session.recorder, self.session.names
+        step, sick = recorder.step, {id(p) for p in bad}
+        for p in held:
+            if id(p) in names and p.grad is not None:
+                number = int((~p.grad.isfinite()).sum()) if id(p) in sick else 0
+                recorder.gradients.append(
+                    GradientRow(step=step, parameter=names[id(p)], num_not_finite=number)
+                )
+        recorder.steps.append(
+            StepRow(index=step, batch=recorder.batch, num_held=len(held), place=here())
+        )
+        if loss is not None:
+            recorder.losses.append(
+                LossRow(step=step, batch=recorder.batch, value=loss, source="backward")
+            )
+
+    def _note_bad_inputs(self, call: Call) -> bool:
+        """Keep a batch that is itself not finite; tell whether it is so."""
+        row = describe(call.kwargs or call.args, self.session.recorder.batch)
+        is_bad = any(leaf.num_nan or leaf.num_infinite for leaf in row.leaves)
+        if is_bad and self.session.opening is None:
+            self.session.recorder.batches.append(row)
+        return is_bad
+
+    def _note_ruin(self, ruined: list[tuple[int, int]]) -> None:
+        self._is_ruined, recorder = True, self.session.recorder
+        if self.session.opening is None:
+            recorder.updates += [
+                UpdateRow(
+                    step=max(recorder.step - 1, 0),
+                    parameter=name,
+                    weight_rms=float("nan"),
+                    update_rms=float("nan"),
+                    share_changed=1.0,
+                    num_not_finite=number,
+                )
+                for name, number in self._named(ruined)
+            ]
+
+    def _named(self, ruined: list[tuple[int, int]]) -> Iterator[tuple[str, int]]:
+        for key, number in ruined:
+            yield self.session.names.get(key, "a parameter"), number
+
+
+def _sentinels(optimizer: Any) -> list[torch.nn.Parameter]:
+    """Return small parameters from the beginning, the middle and the end of what is held.
+
+    What breaks a gradient breaks it for all that the model computed before; so the first are the
+    likeliest to show it.
+    """
+    held = [p for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
+    small = [p for p in held if p.numel() <= MOST_ELEMENTS and p.device.type == "cpu"]
+    chosen = [*small[:2], *small[len(small) // 2 : len(small) // 2 + 1], *small[-1:]]
+    return list({id(p): p for p in chosen}.values())[:NUM_SENTINELS]
+
+
+def _not_finite(parameters: Any) -> list[tuple[int, int]]:
+    return [
+        (id(p), int((~p.detach().isfinite()).sum()))
+        for p in parameters
+        if not p.is_meta and not _is_finite(p.detach())
+    ]
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    size = norms([tensor])[0]
+    return size - size == 0 or bool(tensor.isfinite().all())

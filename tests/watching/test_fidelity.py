@@ -1,0 +1,69 @@
+"""A watched run is the script's own: what it prints, how it ends, every bit that it computes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+DOCTOR = (sys.executable, "-m", "traindoctor", "watch", "-q")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, capture_output=True, cwd=FOLDER, timeout=300, check=False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("train.py", "--workers", "2", "--end", "raise"), id="workers, exception"),
+        pytest.param(("train.py", "--end", "caught"), id="traceback in a handler"),
+        pytest.param(("train.py", "--end", "exit"), id="exit", marks=pytest.mark.slow),
+        pytest.param(("train.py", "--end", "forward"), id="module", marks=pytest.mark.slow),
+        pytest.param(("train.py", "--end", "leave"), id="os._exit", marks=pytest.mark.slow),
+        pytest.param(("train.py", "--end", "interrupt"), id="Ctrl-C", marks=pytest.mark.slow),
+        pytest.param(("train.py", "--end", "kill"), id="kill -9", marks=pytest.mark.slow),
+        pytest.param(
+            ("train.py", "--workers", "2", "--context", "spawn"),
+            id="spawned workers",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_watched_script_prints_computes_and_ends_as_without_us(words: tuple[str, ...]) -> None:
+    bare, watched = run(sys.executable, *words), run(*DOCTOR, *words)
+    *theirs, verdict = watched.stderr.splitlines(keepends=True)
+    assert watched.stdout == bare.stdout
+    assert b"".join(theirs) == bare.stderr
+    assert watched.returncode == bare.returncode
+    assert verdict.startswith((b"Healthy", b"Training is"))
+
+
+def test_a_module_is_run_as_python_does(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "go.py").write_text(
+        "import sys\n"
+        "print(sys.argv, __name__, __spec__.name, __package__, sys.path[0])\n"
+        "sys.exit(4)\n"
+    )
+    words = ("-m", "package.go", "--lr", "1")
+    runs = [
+        subprocess.run([*start, *words], capture_output=True, cwd=tmp_path, check=False)
+        for start in ((sys.executable,), DOCTOR)
+    ]
+    assert runs[0].stdout == runs[1].stdout
+    assert [done.returncode for done in runs] == [4, 4]
+
+
+def test_nothing_of_ours_is_written_beside_the_script(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("value = 1\n")
+    (tmp_path / "script.py").write_text("import other\nprint(other.value, other.__loader__)\n")
+    done = subprocess.run([*DOCTOR, "script.py"], capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 5  # it trains nothing
+    assert b"SourceFileLoader" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.py", "script.py"]
