@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tests.watch.build import Built
 from tests.watch.running import Ran, run
 
 JUDGED = ("critical", "error", "warning")
+ANNOUNCED = re.compile(r"^traindoctor: [A-Z]+ (TD\d+) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Examined:
         verdict: the report's; "no report" where none came.
         roots: the root causes at warning or above.
         symptoms: codes of the symptoms at warning or above.
+        announced: codes that were announced while the script ran.
+        reported: codes of all findings.
         errored: probes that failed to judge, with their reason.
         ran: the run as its author sees it.
         lines: where the root cause may point; empty where any place is right.
@@ -46,6 +50,8 @@ class Examined:
     verdict: str
     roots: tuple[Found, ...]
     symptoms: tuple[str, ...]
+    announced: tuple[str, ...]
+    reported: tuple[str, ...]
     errored: tuple[str, ...]
     ran: Ran
     lines: tuple[int, ...]
@@ -65,6 +71,11 @@ class Examined:
         return first is not None and first.file == self.file and first.line in self.lines
 
     @property
+    def taken_back(self) -> tuple[str, ...]:
+        """Codes that were announced and are not in the report."""
+        return tuple(code for code in self.announced if code not in self.reported)
+
+    @property
     def alarms(self) -> tuple[Found, ...]:
         """The root causes that a healthy script must not have."""
         return tuple(root for root in self.roots if root.severity != "warning")
@@ -74,7 +85,7 @@ def examine(built: Built, workplace: Path, file: str = "") -> Examined:
     """Watch a script through the command line, from a workplace that takes the report, too."""
     workplace.mkdir(parents=True, exist_ok=True)
     report = workplace / "report.json"
-    prefix = ["-m", "traindoctor", "watch", "-q", "--report", str(report)]
+    prefix = ["-m", "traindoctor", "watch", "--report", str(report)]
     if built.script.is_module:
         prefix += ["-m"]
     ran = run(built.script, built.folder, workplace, prefix)
@@ -84,6 +95,8 @@ def examine(built: Built, workplace: Path, file: str = "") -> Examined:
         verdict=data.get("verdict", "no report"),
         roots=tuple(_found(f) for f in judged if f["role"] == "root-cause"),
         symptoms=tuple(f["code"] for f in judged if f["role"] == "symptom"),
+        announced=tuple(ANNOUNCED.findall(ran.printed)),
+        reported=tuple(f["code"] for f in data.get("findings", ())),
         errored=tuple(
             f"{probe['name']}: {probe['reason']}"
             for probe in data.get("probes", ())

@@ -80,10 +80,10 @@ def outcome(case: Case) -> Examined | str:
 
 def judged(case: Case, found: Examined | str) -> bool:
     """Tell whether the report is what it should be."""
-    if isinstance(found, str) or found.errored:
+    if isinstance(found, str) or found.errored or found.taken_back:
         return False
     if isinstance(case, Script):
-        return not found.alarms and found.ran.status == 0 and found.verdict == "healthy"
+        return not found.alarms and found.ran.status == 0
     return len(found.codes) == 1 and found.codes[0] in (case.rule, *case.also) and found.points_well
 
 
@@ -110,6 +110,7 @@ def details(case: Case, found: Examined | str, is_brief: bool) -> list[str]:
         f"    {root.severity:8} {root.code} {root.place}  {root.title}" for root in found.roots
     ]
     lines += [f"    symptom  {code}" for code in found.symptoms]
+    lines += [f"    announced and taken back: {code}" for code in found.taken_back]
     lines += [f"    errored  {probe}" for probe in found.errored]
     if isinstance(case, Breakage) and not found.points_well:
         lines.append(f"    expected at {Path(case.edited_file).name}:{found.lines}")
