@@ -33,7 +33,7 @@ def main() -> int:
         num_right += is_right
         if not (is_right and asked.wrong):
             print(row(case, found, is_right), flush=True)
-            print(*details(case, found, is_right or asked.verbose), sep="\n", end="", flush=True)
+            print(*details(case, found, is_right and not asked.verbose), sep="\n", end="", flush=True)
     print(f"{num_right} of {len(cases)} are right")
     return int(num_right < len(cases))
 
