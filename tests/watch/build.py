@@ -81,8 +81,12 @@ def build(breakage: Breakage, folder: Path) -> Built:
     )
     text = edited(breakage)
     (folder / breakage.edited_file).write_text(text)
-    lines = tuple(_number(text, line, breakage.name) for line in breakage.lines)
-    return Built(named(breakage.script), folder, lines)
+    return Built(named(breakage.script), folder, numbers(breakage, text))
+
+
+def numbers(breakage: Breakage, text: str) -> tuple[int, ...]:
+    """Return the numbers of the lines that a finding may point at."""
+    return tuple(_number(text, line, breakage.name) for line in breakage.lines)
 
 
 def _number(text: str, line: str, name: str) -> int:

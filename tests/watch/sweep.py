@@ -33,7 +33,8 @@ def main() -> int:
         num_right += is_right
         if not (is_right and asked.wrong):
             print(row(case, found, is_right), flush=True)
-            print(*details(case, found, is_right and not asked.verbose), sep="\n", end="", flush=True)
+            for line in details(case, found) if asked.verbose or not is_right else ():
+                print(line, flush=True)
     print(f"{num_right} of {len(cases)} are right")
     return int(num_right < len(cases))
 
@@ -102,9 +103,9 @@ def row(case: Case, found: Examined | str, is_right: bool) -> str:
     )
 
 
-def details(case: Case, found: Examined | str, is_brief: bool) -> list[str]:
+def details(case: Case, found: Examined | str) -> list[str]:
     """Return what a developer wants to know of a case, one line each."""
-    if isinstance(found, str) or is_brief:
+    if isinstance(found, str):
         return []
     lines = [
         f"    {root.severity:8} {root.code} {root.place}  {root.title}" for root in found.roots
@@ -114,7 +115,7 @@ def details(case: Case, found: Examined | str, is_brief: bool) -> list[str]:
     lines += [f"    errored  {probe}" for probe in found.errored]
     if isinstance(case, Breakage) and not found.points_well:
         lines.append(f"    expected at {Path(case.edited_file).name}:{found.lines}")
-    return [*lines, ""] if lines else []
+    return lines
 
 
 if __name__ == "__main__":
