@@ -1,0 +1,1 @@
+"""Learns to rank items for users: run `python -m ranker.train`."""
