@@ -46,6 +46,10 @@ def found(run: Trace, watched: Trace | None = None) -> list[Finding]:
     return list(examine(ask, NoOptions()))
 
 
+def passes(*sizes: int) -> tuple[BackwardRow, ...]:
+    return tuple(BackwardRow(index=i, step=i, batch=i, num_nodes=n) for i, n in enumerate(sizes))
+
+
 def test_the_line_that_made_the_shared_value_is_named_not_the_backward() -> None:
     shared = GraphRow(backward=1, num_nodes=9, num_stale=4, place=LINE, holder="rnn", attribute="h")
     (finding,) = found(Trace(exceptions=(TWICE,)), Trace(graphs=(GraphRow(backward=0), shared)))
