@@ -140,7 +140,7 @@ class Watching:
         if self.flags.exit_zero:
             return 0
         code = exit_code(report, self.config.fail_on)
-        return code or (0 if _num_steps(report) else NOT_OBSERVED)
+        return code or (0 if _was_training(report) else NOT_OBSERVED)
 
 
 def report_on(flags: Flags, path: Path | None) -> int:
@@ -221,8 +221,10 @@ def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
     }
 
 
-def _num_steps(report: Report) -> int:
-    return int(report.measurements.get("seen", {}).get("steps", 0))
+def _was_training(report: Report) -> bool:
+    """Tell whether steps were seen, or weights that are moved by hand."""
+    seen = report.measurements.get("seen", {})
+    return bool(seen.get("steps") or (seen.get("backwards") and report.verdict == "healthy"))
 
 
 def _announce(finding: Finding, step: int) -> None:

@@ -117,6 +117,7 @@ class Opening:
             num_steps >= STEPS
             or (num_batches >= BATCHES and num_steps >= LEAST_STEPS)
             or num_batches >= MOST_BATCHES
+            or (num_batches >= BATCHES and not self.scene.optimizers())  # weights moved by hand
             or (num_steps >= LEAST_STEPS and len(recorder.gradients) > MOST_ROWS)
         )
         return not is_enough

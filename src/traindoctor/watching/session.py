@@ -192,7 +192,12 @@ class Session:
         if self.loaders is not None and not self.scene.loader:
             self.scene.loader = self.loaders.in_use() or ()
         if not self._has_loader and has_parameters:
-            recorder.batch = max(recorder.batch, 0)
+            if recorder.batch in (-1, self.reached) and not recorder.steps:
+                recorder.batch += 1  # nothing else tells one from the next
+                self._boundary()
+        if self.opening is None:
+            return
+        if not self._has_loader and has_parameters:
             if not any(row.index == recorder.batch for row in recorder.batches):
                 recorder.batches.append(describe(kwargs or args, recorder.batch))
         self.opening.root_called(module)

@@ -20,7 +20,12 @@ from traindoctor.report.renderers.overfit_view import put_overfit
 from traindoctor.report.renderers.page import Page, count, harmless
 from traindoctor.report.renderers.steps_view import put_steps
 from traindoctor.report.renderers.timing_view import put_timing
-from traindoctor.report.renderers.watch_view import num_steps_seen, put_watch, what_was_seen
+from traindoctor.report.renderers.watch_view import (
+    num_steps_seen,
+    passes_seen,
+    put_watch,
+    what_was_seen,
+)
 
 VIEWS = {
     "overfit": put_overfit,
@@ -70,7 +75,8 @@ def verdict_line(report: Report) -> str:
     num_passed = statuses["passed"]
     if report.verdict == "healthy":
         steps = sum(experiment.steps for experiment in report.experiments)
-        found = f"{count(num_passed, 'probe')} found nothing wrong in {count(steps, 'step')}"
+        seen = count(steps, "step") if steps else passes_seen(report)
+        found = f"{count(num_passed, 'probe')} found nothing wrong in {seen}"
         return f"Healthy: {found}."
     if report.target.kind == "script" and not num_steps_seen(report):
         return f"Inconclusive: no optimizer step was seen; {what_was_seen(report)}."

@@ -13,6 +13,12 @@ def num_steps_seen(report: Report) -> int:
     return int(report.measurements.get("seen", {}).get("steps") or 0)
 
 
+def passes_seen(report: Report) -> str:
+    """Return how many backward passes were seen: of a run whose weights are moved by hand."""
+    number = int(report.measurements.get("seen", {}).get("backwards") or 0)
+    return count(number, "backward pass", "backward passes")
+
+
 def what_was_seen(report: Report) -> str:
     """Say what there was of a watched run in which nothing stepped."""
     seen = report.measurements.get("seen", {})
