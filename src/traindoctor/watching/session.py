@@ -192,15 +192,19 @@ class Session:
         if self.loaders is not None and not self.scene.loader:
             self.scene.loader = self.loaders.in_use() or ()
         if not self._has_loader and has_parameters:
-            if recorder.batch in (-1, self.reached) and not recorder.steps:
-                recorder.batch += 1  # nothing else tells one from the next
-                self._boundary()
-        if self.opening is None:
-            return
-        if not self._has_loader and has_parameters:
-            if not any(row.index == recorder.batch for row in recorder.batches):
-                recorder.batches.append(describe(kwargs or args, recorder.batch))
-        self.opening.root_called(module)
+            self._note_batch(kwargs or args)
+        if self.opening is not None:
+            self.opening.root_called(module)
+
+    def _note_batch(self, inputs: Any) -> None:
+        """Take what a model is given for a batch, where no loader gives any."""
+        recorder = self.recorder
+        if recorder.batch in (-1, self.reached) and not recorder.steps:
+            recorder.batch += 1  # nothing else tells one from the next
+            self._boundary()
+        is_known = any(row.index == recorder.batch for row in recorder.batches)
+        if self.opening is not None and not is_known:
+            recorder.batches.append(describe(inputs, recorder.batch))
 
     def module_begins(self, module: Any, args: Any, kwargs: Any) -> None:
         """Take in the call of any module, in the opening."""
