@@ -35,7 +35,7 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.syntax import at, function_at, guards
+from traindoctor.probing.syntax import Function, at, calls, function_at, guards
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import BatchRow, Place, SourceRow, Trace
 from traindoctor_probes._coverage import missing_batches
@@ -111,28 +111,45 @@ def left(run: Trace, missing: list[BatchRow], source: tuple[SourceRow, ...]) -> 
 
 
 def leaving(run: Trace, source: tuple[SourceRow, ...]) -> list[Place]:
-    """Return the conditions under which the code leaves a batch before its backward pass."""
+    """Return the conditions under which the code leaves a batch before its backward pass.
+
+    They stand before the backward pass, and where that is in another function than the loop,
+    before the call of that function too.
+    """
     backward = next((row.place for row in run.backwards if row.place), Place())
     loop = next((place for place in run.facts.get("loop_places", ()) if place), Place())
-    inside = backward or loop
-    function = function_at(source, inside)
-    if function is None:
-        return []
-    is_same = loop.file == inside.file and function.lineno <= (loop.line or 0)
-    first = max(function.lineno, loop.line or 0) if is_same else function.lineno
-    last = backward.line or function.end_lineno or 0
-    around = (
-        [g.place for g in guards(source, inside) if g.kind in ("if", "else")] if backward else []
-    )
-    row = next(row for row in source if row.file == inside.file)
+    inner, outer = (function_at(source, place) if place else None for place in (backward, loop))
+    found = []
+    if inner is not None:
+        is_around = inner is outer and (loop.line or 0) < (backward.line or 0)
+        found += _conditions(
+            source, inner, (loop.line or 0) if is_around else inner.lineno, backward
+        )
+    if outer is not None and outer is not inner:
+        name = inner.name if inner else ""
+        called = [
+            place
+            for place, _ in calls(source, name)
+            if place.file == loop.file and (loop.line or 0) < (place.line or 0)
+        ]
+        end = called[0] if called else Place(loop.file, outer.end_lineno, outer.name)
+        found += _conditions(source, outer, loop.line or 0, end)
+    return list(dict.fromkeys(found))
+
+
+def _conditions(
+    source: tuple[SourceRow, ...], function: Function, first: int, end: Place
+) -> list[Place]:
+    """Return the conditions around a line, and those before it that leave: continue or return."""
+    row = next(row for row in source if row.file == end.file)
+    around = [guard.place for guard in guards(source, end) if guard.kind in ("if", "else")]
     leaves = [
         at(row, node)
         for node in ast.walk(function)
         if isinstance(node, ast.If)
         and any(isinstance(inner, ast.Continue | ast.Return) for inner in node.body)
     ]
-    found = {place: None for place in (*around, *leaves) if first < (place.line or 0) < last}
-    return list(found)
+    return [p for p in (*around, *leaves) if first < (p.line or 0) < (end.line or 0)]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -38,6 +38,7 @@ def found(
     through: Sequence[tuple[int, ...]],
     num_batches: int = 8,
     sizes: Sequence[int] = (),
+    text: str = TEXT,
     **tables: Any,
 ) -> list[Finding]:
     """Judge a loop whose backward passes go through these batches, each at its last one."""
@@ -55,7 +56,7 @@ def found(
             **tables,
         }
     )
-    source = Trace(source=(SourceRow(file=FILE, text=TEXT, is_factory=True),))
+    source = Trace(source=(SourceRow(file=FILE, text=text, is_factory=True),))
     return list(examine(asks(short_run=run, read_source=source), NoOptions()))
 
 
@@ -107,3 +108,27 @@ def test_a_batch_that_the_model_sees_without_gradients_is_evaluated_on() -> None
     trained = [(i,) for i in range(8) if i % 4]
     assert len(found(trained)) == 1
     assert found(trained, facts={"loop_places": [LOOP], "evaluated_batches": {0, 4}}) == []
+
+
+CALLED = """
+def train(model, loader, optimizer):
+    for index, batch in enumerate(loader):
+        if index % 4:
+            continue
+        train_step(model, batch, optimizer)
+    if not loader:
+        return
+
+def train_step(model, batch, optimizer):
+    model(batch).backward()
+    optimizer.step()
+"""
+
+
+def test_a_condition_in_the_loop_is_found_where_another_function_differentiates() -> None:
+    step = Place(FILE, 11, "train_step", "model(batch).backward()")
+    backwards = tuple(
+        BackwardRow(index=i, step=i, batch=4 * i, through=(4 * i,), place=step) for i in range(2)
+    )
+    (finding,) = found([], backwards=backwards, text=CALLED)
+    assert (finding.confidence, finding.location.line) == (Confidence.CERTAIN, 4)

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.bank.edits import batch, control, gradients, labels, learning, loss, optimizer, tensors
+from tests.bank.edits import (
+    batch,
+    control,
+    epochs,
+    gradients,
+    labels,
+    learning,
+    loss,
+    optimizer,
+    tensors,
+    trainer,
+    weights,
+)
 
 FAULTS = (
     *batch.FAULTS,
@@ -13,6 +25,9 @@ FAULTS = (
     *optimizer.FAULTS,
     *learning.FAULTS,
     *control.FAULTS,
+    *trainer.FAULTS,
+    *epochs.FAULTS,
+    *weights.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -23,4 +38,7 @@ NEAR_MISSES = (
     *optimizer.NEAR_MISSES,
     *learning.NEAR_MISSES,
     *control.NEAR_MISSES,
+    *trainer.NEAR_MISSES,
+    *epochs.NEAR_MISSES,
+    *weights.NEAR_MISSES,
 )
