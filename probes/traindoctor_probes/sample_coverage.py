@@ -9,10 +9,11 @@ A `continue` one line too early skips the training with the logging. The epoch i
 looks as always, and most of the data is never learned from.
 
 ## Known limits
-A batch smaller than the others counts as dropped on purpose, and so does the last one observed. A
-batch that the model sees without gradients is evaluated on, and so is a whole pass without any
-backward beside others that have one. A filter that is meant is reported all the same where it takes
-away every tenth batch or more. Only a few batches of an epoch are observed.
+A batch smaller than the others counts as dropped on purpose, and so does an epoch's last. A batch
+that the model sees without gradients is evaluated on, and so is a whole pass without any backward
+beside others that have one. Fewer than a quarter of the batches are silent, and so are a warm-up, a
+schedule over the epochs, batches that are kept for a later step, and loops with as many backward
+passes as batches. A filter that looks at the batch is told for information.
 
 ## References
 PyTorch, torch.utils.data.DataLoader, `drop_last`.
@@ -20,7 +21,6 @@ PyTorch, torch.utils.data.DataLoader, `drop_last`.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
@@ -35,12 +35,12 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.syntax import Function, at, calls, function_at, guards
 from traindoctor.probing.wording import counted, first_location, location
-from traindoctor.trace import BatchRow, Place, SourceRow, Trace
-from traindoctor_probes._coverage import missing_batches
+from traindoctor.trace import BatchRow, Place, Trace
+from traindoctor_probes._coverage import is_meant, missing_batches
+from traindoctor_probes._leaving import Leaving, leaving
 
-LOST_SHARE = 0.1
+LOST_SHARE, FEWEST = 0.25, 3  # fewer batches may be left for reasons of their own
 
 MISSING = Rule(
     code="TD502",
@@ -71,16 +71,19 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Compare what was served with what was differentiated."""
     run = ask(ShortRun())
     missing = missing_batches(run)
-    if len(missing) >= max(1, LOST_SHARE * len(run.batches)):
-        yield left(run, missing, ask(ReadSource()).source)
-
-
-def left(run: Trace, missing: list[BatchRow], source: tuple[SourceRow, ...]) -> Finding:
-    """Return the finding, at the statement that leaves the batches if there is one."""
-    places = leaving(run, source)
+    if len(missing) < max(FEWEST, LOST_SHARE * len(run.batches)):
+        return
+    # Where exceptions were caught, that says what became of the batches.
     caught = sum(row.count for row in run.handled)
-    # The places where exceptions were caught say themselves what became of the batch.
-    where = [] if caught else places
+    conditions = [] if caught else leaving(run, ask(ReadSource()).source)
+    if not is_meant(run, conditions):
+        yield left(run, missing, conditions, caught)
+
+
+def left(run: Trace, missing: list[BatchRow], conditions: list[Leaving], caught: int) -> Finding:
+    """Return the finding, at the statement that leaves the batches if there is one."""
+    where = [condition.place for condition in conditions]
+    is_filter = any(condition.reads_data for condition in conditions)
     loop = next((place for place in run.facts.get("loop_places", ()) if place), Place())
     samples = sum(row.size or 1 for row in missing)
     served = sum(row.size or 1 for row in run.batches)
@@ -94,6 +97,7 @@ def left(run: Trace, missing: list[BatchRow], source: tuple[SourceRow, ...]) -> 
     return MISSING.finding(
         f"{counted(len(run.batches), 'batch')} were served, and {len(missing)} of them "
         f"({samples} samples) came to no backward pass.{how}",
+        severity=Severity.INFO if is_filter else None,
         confidence=Confidence.CERTAIN if len(where) == 1 else Confidence.LIKELY,
         mechanism="A loss that is not differentiated teaches nothing. The loop goes on to the next "
         "batch as if this one had been used.",
@@ -108,48 +112,6 @@ def left(run: Trace, missing: list[BatchRow], source: tuple[SourceRow, ...]) -> 
         num_missing=samples,
         num_samples=served,
     )
-
-
-def leaving(run: Trace, source: tuple[SourceRow, ...]) -> list[Place]:
-    """Return the conditions under which the code leaves a batch before its backward pass.
-
-    They stand before the backward pass, and where that is in another function than the loop,
-    before the call of that function too.
-    """
-    backward = next((row.place for row in run.backwards if row.place), Place())
-    loop = next((place for place in run.facts.get("loop_places", ()) if place), Place())
-    inner, outer = (function_at(source, place) if place else None for place in (backward, loop))
-    found = []
-    if inner is not None:
-        is_around = inner is outer and (loop.line or 0) < (backward.line or 0)
-        found += _conditions(
-            source, inner, (loop.line or 0) if is_around else inner.lineno, backward
-        )
-    if outer is not None and outer is not inner:
-        name = inner.name if inner else ""
-        called = [
-            place
-            for place, _ in calls(source, name)
-            if place.file == loop.file and (loop.line or 0) < (place.line or 0)
-        ]
-        end = called[0] if called else Place(loop.file, outer.end_lineno, outer.name)
-        found += _conditions(source, outer, loop.line or 0, end)
-    return list(dict.fromkeys(found))
-
-
-def _conditions(
-    source: tuple[SourceRow, ...], function: Function, first: int, end: Place
-) -> list[Place]:
-    """Return the conditions around a line, and those before it that leave: continue or return."""
-    row = next(row for row in source if row.file == end.file)
-    around = [guard.place for guard in guards(source, end) if guard.kind in ("if", "else")]
-    leaves = [
-        at(row, node)
-        for node in ast.walk(function)
-        if isinstance(node, ast.If)
-        and any(isinstance(inner, ast.Continue | ast.Return) for inner in node.body)
-    ]
-    return [p for p in (*around, *leaves) if first < (p.line or 0) < (end.line or 0)]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -33,9 +33,9 @@ def used_up(program: str, *more: tuple[str, str], line: str = ONCE) -> Edit:
 
 FAULTS = (
     leaving("mlp", "index % 2", "if index % 2:"),
-    leaving("cnn", "index > 3", "if index > 3:"),
-    leaving("gru", "(index + epoch) % 3", "if (index + epoch) % 3:"),
-    leaving("transformer", "index % 4 == 1", "if index % 4 == 1:"),
+    leaving("cnn", "index > 1", "if index > 1:"),
+    leaving("gru", "index % 3", "if index % 3:"),
+    leaving("transformer", "index % 3 == 1", "if index % 3 == 1:"),
     *(used_up(program) for program in MODELS),
 )
 NEAR_MISSES = (
