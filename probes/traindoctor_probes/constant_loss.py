@@ -3,7 +3,8 @@
 ## What it measures
 The losses of a short run over different batches: whether they are one number, to four units in
 the last place, and whether every gradient at every step was exactly zero. Where no batch came to
-a loss at all: whether the user's own loop reports a total that nothing was ever added to.
+a loss, because a handler of the user's caught what it raised: whether the loop reports a total that
+nothing was ever added to.
 
 ## Why it matters
 A loss that is the same for every batch and every state of the weights has no slope: nothing can
@@ -122,7 +123,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 
 def empty_total(ask: Ask, run: Trace) -> Finding | None:
     """Return the finding for a total of losses that a loop without any backward pass reports."""
-    is_idle = run.setup.trains_by_hand and not (run.losses or run.backwards or run.exceptions)
+    caught = [row for row in run.handled if any(batch >= 0 for batch in row.batches)]
+    is_idle = bool(caught) and not (run.losses or run.backwards or run.exceptions)
     num_different = len({row.digest for row in run.batches if row.digest})
     if not is_idle or run.facts.get("moved") or num_different < NUM_BATCHES:
         return None

@@ -9,10 +9,11 @@ A `continue` one line too early skips the training with the logging. The epoch i
 looks as always, and most of the data is never learned from.
 
 ## Known limits
-A batch smaller than the others counts as dropped on purpose, and so does the last one observed. A
-batch that the model sees without gradients is evaluated on, and so is a whole pass without any
-backward beside others that have one. A filter that is meant is reported all the same where it takes
-away every tenth batch or more. Only a few batches of an epoch are observed.
+A batch smaller than the others counts as dropped on purpose, and so does an epoch's last. A batch
+that the model sees without gradients is evaluated on, and so is a whole pass without any backward
+beside others that have one. Fewer than a quarter of the batches are silent, and so are a warm-up, a
+schedule over the epochs, batches that are kept for a later step, and loops with as many backward
+passes as batches. A filter that looks at the batch is told for information.
 
 ## References
 PyTorch, torch.utils.data.DataLoader, `drop_last`.
@@ -20,7 +21,6 @@ PyTorch, torch.utils.data.DataLoader, `drop_last`.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
@@ -35,12 +35,12 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.syntax import at, function_at, guards
 from traindoctor.probing.wording import counted, first_location, location
-from traindoctor.trace import BatchRow, Place, SourceRow, Trace
-from traindoctor_probes._coverage import missing_batches
+from traindoctor.trace import BatchRow, Place, Trace
+from traindoctor_probes._coverage import is_meant, missing_batches
+from traindoctor_probes._leaving import Leaving, leaving
 
-LOST_SHARE = 0.1
+LOST_SHARE, FEWEST = 0.25, 3  # fewer batches may be left for reasons of their own
 
 MISSING = Rule(
     code="TD502",
@@ -71,16 +71,19 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Compare what was served with what was differentiated."""
     run = ask(ShortRun())
     missing = missing_batches(run)
-    if len(missing) >= max(1, LOST_SHARE * len(run.batches)):
-        yield left(run, missing, ask(ReadSource()).source)
-
-
-def left(run: Trace, missing: list[BatchRow], source: tuple[SourceRow, ...]) -> Finding:
-    """Return the finding, at the statement that leaves the batches if there is one."""
-    places = leaving(run, source)
+    if len(missing) < max(FEWEST, LOST_SHARE * len(run.batches)):
+        return
+    # Where exceptions were caught, that says what became of the batches.
     caught = sum(row.count for row in run.handled)
-    # The places where exceptions were caught say themselves what became of the batch.
-    where = [] if caught else places
+    conditions = [] if caught else leaving(run, ask(ReadSource()).source)
+    if not is_meant(run, conditions):
+        yield left(run, missing, conditions, caught)
+
+
+def left(run: Trace, missing: list[BatchRow], conditions: list[Leaving], caught: int) -> Finding:
+    """Return the finding, at the statement that leaves the batches if there is one."""
+    where = [condition.place for condition in conditions]
+    is_filter = any(condition.reads_data for condition in conditions)
     loop = next((place for place in run.facts.get("loop_places", ()) if place), Place())
     samples = sum(row.size or 1 for row in missing)
     served = sum(row.size or 1 for row in run.batches)
@@ -94,6 +97,7 @@ def left(run: Trace, missing: list[BatchRow], source: tuple[SourceRow, ...]) -> 
     return MISSING.finding(
         f"{counted(len(run.batches), 'batch')} were served, and {len(missing)} of them "
         f"({samples} samples) came to no backward pass.{how}",
+        severity=Severity.INFO if is_filter else None,
         confidence=Confidence.CERTAIN if len(where) == 1 else Confidence.LIKELY,
         mechanism="A loss that is not differentiated teaches nothing. The loop goes on to the next "
         "batch as if this one had been used.",
@@ -108,31 +112,6 @@ def left(run: Trace, missing: list[BatchRow], source: tuple[SourceRow, ...]) -> 
         num_missing=samples,
         num_samples=served,
     )
-
-
-def leaving(run: Trace, source: tuple[SourceRow, ...]) -> list[Place]:
-    """Return the conditions under which the code leaves a batch before its backward pass."""
-    backward = next((row.place for row in run.backwards if row.place), Place())
-    loop = next((place for place in run.facts.get("loop_places", ()) if place), Place())
-    inside = backward or loop
-    function = function_at(source, inside)
-    if function is None:
-        return []
-    is_same = loop.file == inside.file and function.lineno <= (loop.line or 0)
-    first = max(function.lineno, loop.line or 0) if is_same else function.lineno
-    last = backward.line or function.end_lineno or 0
-    around = (
-        [g.place for g in guards(source, inside) if g.kind in ("if", "else")] if backward else []
-    )
-    row = next(row for row in source if row.file == inside.file)
-    leaves = [
-        at(row, node)
-        for node in ast.walk(function)
-        if isinstance(node, ast.If)
-        and any(isinstance(inner, ast.Continue | ast.Return) for inner in node.body)
-    ]
-    found = {place: None for place in (*around, *leaves) if first < (place.line or 0) < last}
-    return list(found)
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from traindoctor.experiments import Experiment, MeasureStep, ShortRun
+from traindoctor.experiments import Experiment, MeasureStep, ReadSource, ShortRun
 from traindoctor.experiments.speed import timing
 from traindoctor.probing import (
     Ask,
@@ -39,13 +39,14 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import duration, figure, location
 from traindoctor.trace import Place
-from traindoctor_probes._coverage import missing_batches
+from traindoctor_probes._coverage import is_meant, missing_batches
+from traindoctor_probes._leaving import leaving
 
 OVER_STEP = 5.0  # a claim from a larger batch may be this much faster than the measured step
 OVER_PEAK = 1.5  # the matrix product may have been disturbed
 OVER_FORWARD = 2.0  # a step takes about three forwards, so that a disturbed one is no matter
 LEAST_SECONDS = 2e-3  # a step that is shorter is not told from the loop around it
-IDLE_SHARE = 0.5  # of the batches of the user's own loop that come to no backward pass
+IDLE_SHARE, FEWEST = 0.5, 3  # of the batches of the user's own loop that come to no backward pass
 
 TOO_FAST = Rule(
     code="TD501",
@@ -121,7 +122,10 @@ def leaves_batches(ask: Ask) -> bool:
     run = ask(ShortRun())
     if not run.setup.has_train_loop:
         return False
-    return len(missing_batches(run)) >= max(1, IDLE_SHARE * len(run.batches))
+    if len(missing_batches(run)) < max(FEWEST, IDLE_SHARE * len(run.batches)):
+        return False
+    conditions = [] if run.handled else leaving(run, ask(ReadSource()).source)
+    return not (is_meant(run, conditions) or any(c.reads_data for c in conditions))
 
 
 def _judged(

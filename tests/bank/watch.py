@@ -61,8 +61,25 @@ def load(file: Path, factory: str) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with contextlib.redirect_stdout(io.StringIO()):
-        target: dict[str, Any] = getattr(module, factory)()
-    return target
+        target = getattr(module, factory)()
+    return target if isinstance(target, dict) else taken_apart(target)
+
+
+def taken_apart(trainer: Any) -> dict[str, Any]:
+    """Return a `transformers.Trainer` as a target whose step is the plainest that it takes."""
+    optimizer = trainer.create_optimizer()
+
+    def step(model: torch.nn.Module, batch: Any, _: Any) -> None:
+        optimizer.zero_grad()
+        trainer.compute_loss(model, batch).backward()
+        optimizer.step()
+
+    return {
+        "model": trainer.model,
+        "loader": trainer.get_train_dataloader(),
+        "optimizer": optimizer,
+        "train_step": step,
+    }
 
 
 def run(target: dict[str, Any], *, epochs: int = 2, same_batch: int = 0) -> Seen:

@@ -14,6 +14,7 @@ from traindoctor.trace import (
     CountRow,
     CriterionRow,
     GradientRow,
+    HandledRow,
     LossRow,
     Place,
     SourceRow,
@@ -87,6 +88,7 @@ def idle(**facts: Any) -> Trace:
         "steps": (),
         "gradients": (),
         "setup": replace(SETUP, trains_by_hand=True),
+        "handled": (HandledRow(handler=Place("/user/train.py", 8), batches=tuple(range(6))),),
         "facts": {"loop_places": [Place("/user/train.py", 3, "train")]},
     }
     return replace(run(), **{**given, **facts})
@@ -112,7 +114,7 @@ def test_a_total_that_was_added_to_is_another_matter() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        {"setup": SETUP},  # the doctor's own loop
+        {"handled": ()},  # it left the batches for reasons of its own
         {"facts": {"moved": ("w",), "loop_places": [Place("/user/train.py", 3)]}},  # by hand
         {"exceptions": (raised("ValueError", "no"),)},  # it ended early
     ],

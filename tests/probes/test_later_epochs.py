@@ -60,3 +60,9 @@ def test_an_iterator_made_before_the_epochs_is_named_where_it_is_asked_in_vain()
     (finding,) = found(FRESH, loops=1, asked_after_end=[LOOP, LOOP])
     assert finding.location.line == 30
     assert "asked for batches 2 times" in finding.message
+
+
+def test_who_empties_a_queue_at_an_epochs_end_asks_on_and_knows_it() -> None:
+    next_one = Place("/user/train.py", 31, "train", "batch = next(stream, None)")
+    assert found(FRESH, loops=1, asked_after_end=[next_one, next_one]) == []
+    assert found(FRESH, loops=2, asked_after_end=[LOOP, LOOP]) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from tests.probes.asking import FACTORY, asks
 
 from traindoctor.probing import Confidence, Finding, NoOptions, Severity
@@ -38,6 +39,7 @@ def found(
     through: Sequence[tuple[int, ...]],
     num_batches: int = 8,
     sizes: Sequence[int] = (),
+    text: str = TEXT,
     **tables: Any,
 ) -> list[Finding]:
     """Judge a loop whose backward passes go through these batches, each at its last one."""
@@ -55,7 +57,7 @@ def found(
             **tables,
         }
     )
-    source = Trace(source=(SourceRow(file=FILE, text=TEXT, is_factory=True),))
+    source = Trace(source=(SourceRow(file=FILE, text=text, is_factory=True),))
     return list(examine(asks(short_run=run, read_source=source), NoOptions()))
 
 
@@ -97,13 +99,80 @@ def test_the_canonical_loop_leaves_nothing() -> None:
 
 
 def test_a_pass_that_only_evaluates_leaves_nothing() -> None:
-    batches = tuple(BatchRow(index=i, epoch=i // 4, size=16) for i in range(8))
-    trained = [(i,) for i in range(4)]
-    assert found(trained, batches=batches) == []
-    assert len(found([(0,), (1,), (5,), (6,)], batches=batches)) == 1
+    batches = tuple(BatchRow(index=i, epoch=i // 8, size=16) for i in range(16))
+    assert found([(i,) for i in range(8)], batches=batches) == []
+    assert len(found([(0,), (1,), (9,), (10,)], batches=batches)) == 1
 
 
 def test_a_batch_that_the_model_sees_without_gradients_is_evaluated_on() -> None:
-    trained = [(i,) for i in range(8) if i % 4]
-    assert len(found(trained)) == 1
-    assert found(trained, facts={"loop_places": [LOOP], "evaluated_batches": {0, 4}}) == []
+    trained = [(i,) for i in range(12) if i % 3]
+    assert len(found(trained, 12)) == 1
+    facts = {"loop_places": [LOOP], "evaluated_batches": {0, 3, 6, 9}}
+    assert found(trained, 12, facts=facts) == []
+
+
+def test_a_few_batches_may_be_left_for_reasons_of_their_own() -> None:
+    assert found([(i,) for i in range(12) if i % 6], 12) == []
+
+
+def test_the_beginning_of_a_run_may_be_a_warm_up() -> None:
+    assert found([(i,) for i in range(4, 12)], 12) == []
+
+
+def test_batches_that_are_fetched_ahead_or_kept_are_trained_on_later() -> None:
+    last = tuple(BackwardRow(index=i, step=i, batch=7, through=(7,)) for i in range(8))
+    assert found([], backwards=last) == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "kept.append(batch)\n        if len(kept) < 4:",  # for one large step
+        "if index >= (epoch + 1) * share:",  # a curriculum
+        "limit = epoch + 1\n        if index > limit:",
+        "self.seen.append(batch)\n        if len(self.seen) % 4:",
+    ],
+)
+def test_what_is_kept_for_later_or_planned_by_the_epoch_is_meant(lines: str) -> None:
+    text = TEXT.replace("loader, optimizer", "loader, epoch").replace("if index % 4:", lines)
+    loop = {"loop_places": [LOOP]}
+    step = Place(FILE, 7 + lines.count("\n"), "train", "loss.backward()")
+    backwards = tuple(
+        BackwardRow(index=i, step=i, batch=4 * i, through=(4 * i,), place=step) for i in range(2)
+    )
+    assert found([], text=text, backwards=backwards, facts=loop) == []
+
+
+@pytest.mark.parametrize("test", ["batch.sum() > 0", "loss > 3", "not torch.isfinite(loss)"])
+def test_a_filter_that_looks_at_the_batch_is_told_for_information(test: str) -> None:
+    (finding,) = found([(0,), (4,)], text=TEXT.replace("index % 4", test))
+    assert finding.severity is Severity.INFO
+
+
+def test_a_limit_that_is_not_reached_yet_may_be_a_warm_up() -> None:
+    assert found([], text=TEXT.replace("index % 4", "step < 100")) == []
+    assert len(found([], text=TEXT.replace("index % 4", "step % 4"))) == 1
+
+
+CALLED = """
+def train(model, loader, optimizer):
+    for index, batch in enumerate(loader):
+        if index % 4:
+            continue
+        train_step(model, batch, optimizer)
+    if not loader:
+        return
+
+def train_step(model, batch, optimizer):
+    model(batch).backward()
+    optimizer.step()
+"""
+
+
+def test_a_condition_in_the_loop_is_found_where_another_function_differentiates() -> None:
+    step = Place(FILE, 11, "train_step", "model(batch).backward()")
+    backwards = tuple(
+        BackwardRow(index=i, step=i, batch=4 * i, through=(4 * i,), place=step) for i in range(2)
+    )
+    (finding,) = found([], backwards=backwards, text=CALLED)
+    assert (finding.confidence, finding.location.line) == (Confidence.CERTAIN, 4)

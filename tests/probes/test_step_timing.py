@@ -31,7 +31,9 @@ def found(options: Options, num_trained: int = 8, **facts: Any) -> list[Finding]
         backwards=tuple(BackwardRow(index=i, step=i, batch=i) for i in range(num_trained)),
         facts={"loop_places": [LOOP]},
     )
-    ask = asks(short_run=run, measure_step=Trace(setup=setup, facts=FACTS | facts))
+    ask = asks(
+        short_run=run, measure_step=Trace(setup=setup, facts=FACTS | facts), read_source=Trace()
+    )
     return list(examine(ask, options))
 
 

@@ -7,6 +7,7 @@ from tests.bank.edits import (
     control,
     data,
     dynamics,
+    epochs,
     gradients,
     handling,
     labels,
@@ -14,6 +15,8 @@ from tests.bank.edits import (
     loss,
     optimizer,
     tensors,
+    trainer,
+    weights,
 )
 
 FAULTS = (
@@ -28,6 +31,9 @@ FAULTS = (
     *control.FAULTS,
     *data.FAULTS,
     *dynamics.FAULTS,
+    *trainer.FAULTS,
+    *epochs.FAULTS,
+    *weights.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -41,4 +47,7 @@ NEAR_MISSES = (
     *control.NEAR_MISSES,
     *data.NEAR_MISSES,
     *dynamics.NEAR_MISSES,
+    *trainer.NEAR_MISSES,
+    *epochs.NEAR_MISSES,
+    *weights.NEAR_MISSES,
 )
