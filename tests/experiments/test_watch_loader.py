@@ -101,7 +101,7 @@ class Slow(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         if index not in self.kept:
-            time.sleep(2e-3)
+            time.sleep(1e-2)
         if self.keeps:
             self.kept.add(index)
         return torch.ones(3), 0
@@ -113,10 +113,10 @@ def test_a_loader_is_timed_as_it_is_with_workers_and_again(
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     facts = lab(DataLoader(Slow(keeps), 4)).perform(LoaderSpeed(num_batches=6)).facts
-    assert facts["batch_seconds"] > 8e-3
+    assert facts["batch_seconds"] > 4e-2
     assert facts["other_workers"] == 2
     assert facts["other_seconds"] < 0.9 * facts["batch_seconds"]
-    assert (facts["again_seconds"] < 2e-3) == keeps
+    assert (facts["again_seconds"] < 2e-2) == keeps
 
 
 def losses(trace: Trace, label: str) -> list[float]:

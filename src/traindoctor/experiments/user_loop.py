@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.experiments.lab import Lab
-from traindoctor.instruments.passes import Pass, Passes
+from traindoctor.instruments.one_pass import Pass
+from traindoctor.instruments.passes import Passes
 from traindoctor.instruments.recorder import Recorder, Stopped
 from traindoctor.target.calling import call_by_name
 from traindoctor.target.usercode import is_user_file, user_place

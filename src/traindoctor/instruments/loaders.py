@@ -11,7 +11,8 @@ from functools import partial, wraps
 from types import FrameType
 from typing import Any
 
-from traindoctor.instruments.passes import Pass, Passes
+from traindoctor.instruments.one_pass import Pass
+from traindoctor.instruments.passes import Passes
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.workers import Workers
 from traindoctor.target.births import caller
