@@ -52,7 +52,7 @@ TWICE = Rule(
             cons="Hides the fault: the graph grows with every step until memory ends.",
         ),
     ),
-    explains=("TD1", "TD2", "TD302", "TD403", "TD404", "TD501", "TD502", "TD6"),
+    explains=("TD1", "TD2", "TD302", "TD403", "TD404", "TD501", "TD502", "TD6", "TD807"),
 )
 INPLACE = Rule(
     code="TD303",

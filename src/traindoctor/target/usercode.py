@@ -77,9 +77,14 @@ def user_place(frame: FrameType | None) -> Place:
     return Place()
 
 
+def is_ours(file: str) -> bool:
+    """Tell whether a source file is traindoctor's own."""
+    return file.startswith(_HERE + os.sep)
+
+
 def is_called_by_user(frame: FrameType | None) -> bool:
     """Tell whether the innermost frame that is not ours is one of the user's code."""
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE + os.sep):
+    while frame is not None and is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     return frame is not None and is_user_file(frame.f_code.co_filename)
 
