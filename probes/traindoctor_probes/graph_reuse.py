@@ -57,7 +57,18 @@ TWICE = Rule(
             "of that is never freed.",
         ),
     ),
-    explains=("TD101", "TD103", "TD2", "TD302", "TD403", "TD404", "TD501", "TD502", "TD6"),
+    explains=(
+        "TD101",
+        "TD103",
+        "TD2",
+        "TD302",
+        "TD403",
+        "TD404",
+        "TD501",
+        "TD502",
+        "TD6",
+        "TD807",
+    ),
 )
 INPLACE = Rule(
     code="TD303",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import builtins
 import copy
+import gc
 import logging
 import pickle
+import weakref
 from collections import deque
 from typing import Any
 
@@ -19,6 +21,7 @@ from traindoctor.instruments.backward import graph_nodes
 from traindoctor.instruments.dynamics import Dynamics, dynamics_seen
 from traindoctor.instruments.kept_graphs import MOST_ALIVE, NUM_WALKED
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.trace import KeptRow
 
 
 class Net(nn.Module):
@@ -172,47 +175,75 @@ def test_what_is_trained_on_is_no_validation_and_libraries_calls_are_theirs() ->
     assert [row.num_called for row in recorder.served] == [0, 0, 0]
 
 
-# Kept graphs
+# Kept graphs. The loops stand in functions of their own: pytest's asserts look at variables.
+
+
+def listing(program: Program, losses: Any, epochs: int) -> None:
+    for _ in range(epochs):
+        for x, y in program.loader:
+            losses.append(program.step(x, y))
+
+
+def adding(program: Program, epochs: int) -> torch.Tensor:
+    total = torch.zeros(())
+    for _ in range(epochs):
+        for x, y in program.loader:
+            total = total + program.step(x, y)
+    return total
+
+
+def kept(train: Any) -> list[KeptRow]:
+    recorder = Recorder()
+    with dynamics_seen(recorder):
+        train(Program())
+    assert "switched_off" not in recorder.facts
+    return recorder.kept
 
 
 def test_graphs_that_a_list_keeps_are_counted_and_the_list_is_named() -> None:
-    recorder, program, losses = Recorder(), Program(), []
-    with dynamics_seen(recorder):
-        for _ in range(5):
-            for x, y in program.loader:
-                losses.append(program.step(x, y))
-    last = recorder.kept[-1]
-    assert (last.backward, last.num_kept) == (19, 16)  # the last three are left out
-    assert (last.holder, last.kind) == ("losses", "list")
-    assert last.num_held == 10  # it was looked for when there were ten
-    assert [row.num_kept for row in recorder.kept[:6]] == [0, 0, 0, 0, 1, 2]
+    rows = kept(lambda program: listing(program, [], 5))
+    assert (rows[-1].backward, rows[-1].num_kept) == (19, 16)  # the last three are left out
+    assert (rows[-1].holder, rows[-1].kind) == ("losses", "list")
+    assert rows[-1].num_held == 10  # it was looked for when there were ten
+    assert [row.num_kept for row in rows[:6]] == [0, 0, 0, 0, 1, 2]
 
 
 def test_a_sum_of_losses_keeps_them_all_and_is_named() -> None:
-    recorder, program, total = Recorder(), Program(), torch.zeros(())
-    with dynamics_seen(recorder):
-        for _ in range(4):
-            for x, y in program.loader:
-                total = total + program.step(x, y)
-    assert (recorder.kept[-1].num_kept, recorder.kept[-1].holder) == (12, "total")
+    rows = kept(lambda program: adding(program, 4))
+    assert (rows[-1].num_kept, rows[-1].holder, rows[-1].kind) == (12, "total", "Tensor")
 
 
 def test_numbers_and_the_last_loss_keep_nothing() -> None:
-    recorder, program, losses = Recorder(), Program(), []
-    with dynamics_seen(recorder):
-        for _ in range(4):
-            losses += [loss.item() for loss in program.epoch()]
-    assert {row.num_kept for row in recorder.kept} == {0}
+    rows = kept(lambda program: [[loss.item() for loss in program.epoch()] for _ in range(4)])
+    assert {row.num_kept for row in rows} == {0}
 
 
 def test_a_deque_that_drops_its_oldest_is_a_kind_of_its_own() -> None:
-    recorder, program = Recorder(), Program()
-    losses: deque[torch.Tensor] = deque(maxlen=100)
+    rows = kept(lambda program: listing(program, deque(maxlen=100), 4))
+    assert (rows[-1].holder, rows[-1].kind) == ("losses", "bounded deque")
+
+
+def test_a_function_that_looks_at_its_own_variables_is_left_alone() -> None:
+    recorder, program, losses = Recorder(), Program(), []
+    mine = locals()
+    before = dict(mine)
     with dynamics_seen(recorder):
         for _ in range(4):
             for x, y in program.loader:
                 losses.append(program.step(x, y))
-    assert recorder.kept[-1].kind == "bounded deque"
+    assert mine == before
+    assert (recorder.kept[-1].num_kept, recorder.kept[-1].holder) == (12, "")
+
+
+def test_what_a_program_lets_go_of_is_gone() -> None:
+    recorder = Recorder()
+    with dynamics_seen(recorder):
+        program = Program()
+        program.epoch()
+        gone = [weakref.ref(item) for item in (program.model, program.optimizer, program.loader)]
+        del program
+        gc.collect()
+        assert [reference() for reference in gone] == [None, None, None]
 
 
 def test_what_two_passes_share_is_what_their_nodes_have_in_common() -> None:

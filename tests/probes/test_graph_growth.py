@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.probes.asking import asks
+from tests.probes.asking import asks, raised
 
 from traindoctor.errors import CannotJudge
 from traindoctor.probing import Confidence, Finding, NoOptions, Severity
@@ -128,11 +128,12 @@ def test_a_share_of_the_steps_is_a_leak_as_well() -> None:
     assert longest_growth(kept(*range(40), every=8))[-1].num_kept == 39
 
 
-def test_a_run_that_raised_is_another_probes_matter() -> None:
-    from tests.probes.asking import raised
-
-    run = Trace(backwards=passes(6), exceptions=(raised("RuntimeError", "no"),))
-    assert found(run) == []
+def test_a_graph_that_is_gone_through_twice_is_another_probes_matter() -> None:
+    rows = kept(*range(40), holder="losses", kind="list", place=LOOP)
+    again = raised("RuntimeError", "Trying to backward through the graph a second time")
+    for exceptions, number in (((again,), 0), ((raised("OutOfMemoryError", "no memory"),), 1)):
+        run = Trace(backwards=passes(6), exceptions=exceptions)
+        assert len(found(run, long=Trace(kept=rows))) == number
 
 
 def test_without_a_backward_pass_nothing_is_judged() -> None:

@@ -72,7 +72,7 @@ class _Tap:
             return output
         self.is_inside = True
         try:
-            is_trained = self.state.is_trained(module)
+            is_trained = self.is_trained(module)
             if is_trained:
                 self.dynamics.tell("call_begins", module)
             output = original(module, *args, **kwargs)
@@ -83,6 +83,13 @@ class _Tap:
             return output
         finally:
             self.is_inside = False
+
+    def is_trained(self, module: Any) -> bool:
+        """Tell whether a module is trained; one that cannot be looked into is not."""
+        try:
+            return self.state.is_trained(module)
+        except Exception:  # a module of the user's may refuse anything
+            return False
 
     def compiling(self, original: Any) -> Any:
         @functools.wraps(original)

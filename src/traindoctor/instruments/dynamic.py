@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet, ref
 
 from traindoctor.instruments.recorder import Recorder
 
-MOST_OPTIMIZERS = 8
+MOST_MODULES = 1000
+MOST_PARAMETERS = 1_000_000
 
 
 class State:
@@ -26,29 +27,34 @@ class State:
         self.num_passes = 0  # backward passes and calls of `autograd.grad`
         self.num_steps = 0  # of any optimizer
         self.inside: set[Part] = set()  # who wants to hear of modules within modules
-        self.optimizers: list[Any] = []  # those that stepped; held, so that ids stay theirs
+        # Nothing of the program's is held: what it lets go of is to be gone.
+        self.optimizers: WeakSet[Any] = WeakSet()  # those that stepped
         self.held: set[int] = set()  # their parameters, by `id`
-        self.trained: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()  # modules that hold some
+        self.trained: dict[int, tuple[Any, bool]] = {}  # modules, by `id`: do they hold some?
 
     def step_begins(self, optimizer: Any) -> None:
         """Take in what an optimizer holds when it first steps."""
-        is_known = any(seen is optimizer for seen in self.optimizers)
-        if not is_known and len(self.optimizers) < MOST_OPTIMIZERS:
-            self.optimizers.append(optimizer)
-            self.held |= {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if optimizer not in self.optimizers:
+            self.optimizers.add(optimizer)
+            if len(self.held) < MOST_PARAMETERS:
+                self.held |= {id(p) for group in optimizer.param_groups for p in group["params"]}
             self.trained.clear()
 
     def is_trained(self, module: Any) -> bool:
         """Tell whether a module holds parameters that an optimizer has stepped on."""
         if not self.held:
             return False
-        known = self.trained.get(module)
-        if known is None:
-            found = list(module.named_parameters())
-            known = self.trained[module] = any(id(p) in self.held for _, p in found)
-            for name, p in found if known else ():
-                self.names[id(p)] = max(self.names.get(id(p), ""), name, key=len)
-        return known
+        known, is_trained = self.trained.get(id(module), (None, False))
+        if known is not None and known() is module:
+            return is_trained
+        found = list(module.named_parameters())
+        is_trained = any(id(p) in self.held for _, p in found)
+        for name, p in found if is_trained else ():
+            self.names[id(p)] = max(self.names.get(id(p), ""), name, key=len)
+        if len(self.trained) >= MOST_MODULES:
+            self.trained.clear()
+        self.trained[id(module)] = (ref(module), is_trained)
+        return is_trained
 
 
 class Part:

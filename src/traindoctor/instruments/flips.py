@@ -4,29 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from traindoctor.instruments.dynamic import Part
 from traindoctor.trace import FlipRow
 
-MOST_OPTIMIZERS = 8
 MOST_FLIPS = 64  # of which the last stands for the newest
 MOST_NAMES = 200
 
 
 @dataclass(slots=True)
 class _Seen:
-    optimizer: Any  # holds it, so that its id stays its own
     number: int
     num_steps: int = 0
-    held: list[Any] = field(default_factory=list)
     trainable: list[bool] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Flip:
-    row: dict[str, Any]
-    frozen: list[Any]
-    unfrozen: list[Any]
 
 
 class Flips(Part):
@@ -34,48 +25,44 @@ class Flips(Part):
 
     def __init__(self, state: Any) -> None:
         super().__init__(state)
-        self.seen: dict[int, _Seen] = {}
-        self.flips: list[_Flip] = []
+        self.seen: WeakKeyDictionary[Any, _Seen] = WeakKeyDictionary()  # by optimizer
+        self.flips: list[FlipRow] = []
 
     def step_begins(self, optimizer: Any) -> None:
         """Compare what it holds with its last step."""
-        seen = self.seen.get(id(optimizer))
+        seen = self.seen.get(optimizer)
         if seen is None:
-            if len(self.seen) >= MOST_OPTIMIZERS:
-                return
-            seen = self.seen[id(optimizer)] = _Seen(optimizer, len(self.seen))
+            seen = self.seen[optimizer] = _Seen(len(self.seen))
         held = [p for group in optimizer.param_groups for p in group["params"]]
         trainable = [p.requires_grad for p in held]
-        if trainable != seen.trainable and len(held) == len(seen.held):
+        if trainable != seen.trainable and len(held) == len(seen.trainable):
             self._note(seen, held, trainable)
-        seen.held, seen.trainable = held, trainable
+        seen.trainable = trainable
         seen.num_steps += 1
 
     def _note(self, seen: _Seen, held: list[Any], trainable: list[bool]) -> None:
         changes = list(zip(held, seen.trainable, trainable, strict=True))
         frozen = [p for p, before, now in changes if before and not now]
         unfrozen = [p for p, before, now in changes if now and not before]
-        row = {
-            "step": seen.num_steps,
-            "optimizer": seen.number,
-            "backward": self.state.num_backwards,
-            "num_held": len(held),
-            "num_frozen": len(frozen),
-            "num_unfrozen": len(unfrozen),
-            "num_trainable": sum(trainable),
-        }
+        row = FlipRow(
+            step=seen.num_steps,
+            optimizer=seen.number,
+            backward=self.state.num_backwards,
+            num_held=len(held),
+            frozen=self._names(frozen),
+            unfrozen=self._names(unfrozen),
+            num_frozen=len(frozen),
+            num_unfrozen=len(unfrozen),
+            num_trainable=sum(trainable),
+        )
         del self.flips[MOST_FLIPS - 1 :]
-        self.flips.append(_Flip(row, frozen[:MOST_NAMES], unfrozen[:MOST_NAMES]))
+        self.flips.append(row)
 
     def write(self) -> None:
         """Write a row for each change."""
-        self.state.recorder.flips[:] = [
-            FlipRow(
-                frozen=self._names(flip.frozen), unfrozen=self._names(flip.unfrozen), **flip.row
-            )
-            for flip in self.flips
-        ]
+        self.state.recorder.flips[:] = self.flips
 
     def _names(self, parameters: list[Any]) -> tuple[str, ...]:
         known = self.state.names
-        return tuple(known.get(id(p), f"(unnamed) {tuple(p.shape)}") for p in parameters)
+        first = parameters[:MOST_NAMES]
+        return tuple(known.get(id(p), f"(unnamed) {tuple(p.shape)}") for p in first)

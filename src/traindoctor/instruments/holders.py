@@ -16,6 +16,8 @@ MOST_ITEMS = 128  # of a container, its last ones
 MOST_NODES = 20_000  # of graphs, for one variable
 LEAST_HELD = 4  # graphs of different passes
 BOUNDED = "bounded deque"
+# A function that looks at its own variables may keep what we would look at: it is left alone.
+_OWN_VIEW = frozenset(("locals", "vars", "exec", "eval", "dir"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def holder_of(frame: FrameType | None, key: str, oldest: int) -> Holder | None:
     """
     found: list[Holder] = []
     while frame is not None:
-        if is_user_file(frame.f_code.co_filename):
+        if is_user_file(frame.f_code.co_filename) and _OWN_VIEW.isdisjoint(frame.f_code.co_names):
             for name, value in list(_variables(frame)):
                 held = _held(value, key, oldest)
                 if held >= LEAST_HELD:

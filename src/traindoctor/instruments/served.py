@@ -24,9 +24,10 @@ MOST_SIZES = 8192  # backward passes after which nobody asks for a batch's size 
 
 @dataclass(slots=True)
 class Call:
-    """One call of a model while one batch was there."""
+    """One call of a model while one batch was there. Nothing of the program's is held."""
 
-    module: Any
+    key: int  # the module's `id`
+    kind: type
     place: Place
     is_training: bool
     has_graph: bool = False
@@ -38,7 +39,7 @@ class Call:
 class _Use:
     """What one module was called for over one data set."""
 
-    module: Any
+    kind: type
     place: Place = Place()
     looks: int = 0
     once: int = 0
@@ -133,10 +134,11 @@ class Served(Part):
             self.trained = window.data
             return
         for call in window.calls:
-            use = window.data.uses.setdefault(id(call.module), _Use(call.module, call.place))
-            if sum(other.module is call.module for other in window.calls) == 1:
+            use = window.data.uses.setdefault(call.key, _Use(call.kind, call.place))
+            same = [other for other in window.calls if other.key == call.key]
+            if len(same) == 1:
                 _count(use, call)
-            elif call is next(c for c in window.calls if c.module is call.module):
+            elif call is same[0]:
                 use.again += 1
 
     def backward_begins(self, _loss: Any, _is_retained: bool) -> None:
@@ -151,7 +153,8 @@ class Served(Part):
             return
         if not is_called_by_user(sys._getframe(1)):
             return  # a library knows what it does: it sets the mode, or takes statistics anew
-        call = Call(module, user_place(sys._getframe(1)), module.training)
+        place = user_place(sys._getframe(1))
+        call = Call(id(module), type(module), place, module.training)
         window.calls.append(call)
         use = window.data.uses.get(id(module))
         if module.training and (use is None or use.looks < MOST_LOOKS):
@@ -255,7 +258,7 @@ def _rows(data: Data) -> list[ServedRow]:
     return [
         ServedRow(
             **given,
-            module_class=type(use.module).__name__,
+            module_class=use.kind.__name__,
             place=use.place,
             num_called=use.once,
             num_called_again=use.again,
@@ -263,7 +266,7 @@ def _rows(data: Data) -> list[ServedRow]:
             num_with_graph=use.with_graph,
             dropouts=tuple(use.dropouts),
             batch_norms=tuple(use.batch_norms),
-            branches_on_mode=branches_on_mode(type(use.module)),  # type: ignore[arg-type]  # classes hash
+            branches_on_mode=branches_on_mode(use.kind),
         )
         for use in data.uses.values()
     ] or [ServedRow(**given)]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from traindoctor.instruments.recorder import Recorder
-from traindoctor.target.usercode import user_place
+from traindoctor.target.usercode import is_ours, user_place
 from traindoctor.trace import Place, WarningRow
 
 MOST_KINDS = 200  # of warnings that are told apart
@@ -48,7 +48,9 @@ def warnings_seen(recorder: Recorder) -> Iterator[None]:
     """Record every warning while inside; nothing is shown, the filters come back after."""
     counts: dict[tuple[str, str, Place], int] = {}
 
-    def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+    def show(message: Any, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
+        if is_ours(filename):  # what we look at is not what the program does
+            return
         key = (category.__name__, str(message), user_place(sys._getframe(1)))
         counts[key] = counts.get(key, 0) + 1
 

@@ -105,7 +105,7 @@ def _known_place(frame: FrameType) -> Place:
 
 def is_called_by_user(frame: FrameType | None) -> bool:
     """Tell whether the innermost frame that is not ours is one of the user's code."""
-    while frame is not None and frame.f_code.co_filename.startswith(_HERE + os.sep):
+    while frame is not None and is_ours(frame.f_code.co_filename):
         frame = frame.f_back
     return frame is not None and is_user_file(frame.f_code.co_filename)
 
