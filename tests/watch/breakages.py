@@ -15,6 +15,7 @@ from tests.watch.edits import (
     plain,
     sequences,
     transfer,
+    unusual,
 )
 
 BREAKAGES = (
@@ -26,4 +27,5 @@ BREAKAGES = (
     *transfer.EDITS,
     *loading.EDITS,
     *optimisers.EDITS,
+    *unusual.EDITS,
 )

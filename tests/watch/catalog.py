@@ -177,6 +177,26 @@ ALL = (
     Script("flow_density", "normalising flow with negative loss", "nll ", -0.4),
     Script("weighted_backward", "backward on a vector of losses", "median loss ", 0.04),
     Script("evolution", "gradients set by hand, no backward", "cost ", 0.6),
+    Script(
+        "infinite_loader",
+        "steps, not epochs; next() and StopIteration",
+        r"step \d+ loss ",
+        0.8,
+        arguments=("--max_steps", "160"),
+    ),
+    Script("sam", "two backward passes a step, a generator of batches", r"\d: loss ", 0.1),
+    Script("mixup_frozen_bn", "mixup, batch norms kept in eval mode", "valid loss ", 0.5),
+    Script(
+        "prompt_tuning",
+        "soft prompt before a frozen language model",
+        "mean loss ",
+        2.8,
+        needs=("transformers",),
+    ),
+    Script("amp_fp16", "float16 autocast, first steps skipped by the scaler", "loss ", 0.2),
+    Script("moco_queue", "momentum encoder and a queue of keys", r"step \d+ loss ", 2.7),
+    Script("mc_dropout", "weight norm, dropout while predicting", "error ", 0.16),
+    Script("ddp_spawn", "two processes by torch.multiprocessing.spawn", r"epoch \d loss ", 0.2),
     Script("ddp_gloo", "DistributedDataParallel in a group of one", r"epoch \d loss ", 0.7),
 )
 

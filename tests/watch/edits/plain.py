@@ -21,7 +21,7 @@ SPIRALS = (
                 "    nn.Linear(256, classes),\n    nn.Softmax(dim=1),\n",
             ),
         ),
-        ("loss = criterion(", "nn.Softmax(dim=1)"),
+        ("loss = criterion(", "nn.Softmax(dim=1)", "logits = model(X_train[idx])"),
         "the loss stays at 0.55 and above, where no answer is wrong",
     ),
     Breakage(
