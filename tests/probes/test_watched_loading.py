@@ -85,15 +85,16 @@ def test_a_sick_program_is_told_from_its_twin_while_it_runs(
         with backwards_seen(recorder, ()), loaders_seen(recorder) as seen:
             train(module)
         assert seen.error is None
-        assert found(recorder.trace(pulses=(PulseRow(),))) == codes, twin
+        others = {"TD510"} - {code}  # which a busy machine can make true
+        assert found(recorder.trace(pulses=(PulseRow(),)), others) == codes, twin
 
 
-def found(trace: Trace) -> list[str]:
+def found(trace: Trace, others: set[str]) -> list[str]:
     """Return what the probes say of a run that answers every question by its own tables."""
     ask = asks(short_run=trace, watch_loader=trace)
     return [
         finding.code
         for probe in PROBES
         for finding in probe.examine(ask, probe.options())
-        if finding.severity is not Severity.INFO
+        if finding.severity is not Severity.INFO and finding.code not in others
     ]

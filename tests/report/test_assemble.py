@@ -37,7 +37,7 @@ def occasion(folder: Path, **more) -> Occasion:
     fields = {
         "reference": "train.py:setup",
         "command": "traindoctor check train.py:setup",
-        "verify": "traindoctor check train.py:setup",
+        "verify": "traindoctor check train.py:setup --select CODE",
         "duration_seconds": 1.0,
         "required": frozenset({"core"}),
         "folder": folder,
