@@ -13,9 +13,9 @@ the length of every step.
 `torch.nn.utils.clip_grad_norm_`, `clip_grad_value_` and `clip_grads_with_norm_` are seen, however
 they were imported, and so is what calls them (Trainer, accelerate, Lightning); gradients clamped by
 hand are not. Optimizers that divide a gradient by its own running size (Adam and its kin) take
-steps that clipping by a constant hardly changes: published detection models train with AdamW at
-limits of a thousandth of the norm. For those a limit below every gradient is information, unless it
-is beyond that, or leaves gradients that Adam's eps of 1e-8 drowns.
+steps that clipping by a constant hardly changes, and some published detection models train so on
+purpose. For those a limit below every gradient is information, and a possible mistake only where it
+leaves less than a two-hundredth, or gradients that Adam's eps of 1e-8 drowns.
 
 ## References
 Pascanu et al., "On the difficulty of training recurrent neural networks", 2013. torch.amp examples,
@@ -109,7 +109,7 @@ SCALED = "before the scaler unscales them"
 EARLY = "before the backward pass"
 LATE = "after the step"
 SMALL = 0.1  # coefficient from which on a clipped gradient is another one
-SMALL_FOR_ADAM, TOLD_FOR_ADAM = 1e-4, 1e-2
+SMALL_FOR_ADAM, TOLD_FOR_ADAM = 0.005, 0.02
 ADAMS_EPS = 1e-8
 FEW, MANY, WARM_UP = 5, 50, 20  # calls
 OFTEN = 0.9
@@ -284,7 +284,7 @@ def dominating(
         f"{figure(median(row.limits))}: {num_clipped} of {counted(len(norms), 'step')} were clipped"
         f" to less than {figure(bound)} of what the backward pass gave.",
         severity=severity,
-        confidence=Confidence.LIKELY if row.count < MANY else None,
+        confidence=_sureness(row, handling),
         mechanism=_effect(handling),
         location=first_location([row.place, *declared, run.setup.factory]),
         evidence=[
@@ -314,6 +314,12 @@ def _bound(
     if coefficient < SMALL_FOR_ADAM:
         return SMALL_FOR_ADAM, Severity.WARNING
     return TOLD_FOR_ADAM, Severity.INFO
+
+
+def _sureness(row: ClipRow, handling: HandlingRow) -> Confidence | None:
+    if not _follows_size(handling):
+        return Confidence.POSSIBLE
+    return Confidence.LIKELY if row.count < MANY else None
 
 
 def _follows_size(handling: HandlingRow) -> bool:

@@ -80,9 +80,10 @@ MISUSE = Rule(
         "TD6",
     ),
 )
+NEVER_UPDATED = "it is never updated"
 # What torch's scaler raises, and what that means.
 COMPLAINTS = {
-    "step() has already been called since the last update()": "it is never updated",
+    "step() has already been called since the last update()": NEVER_UPDATED,
     "unscale_() has already been called on this optimizer since the last update()": (
         "gradients are unscaled twice"
     ),
@@ -108,6 +109,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         yield past_the_scaler(run, past[0], complaint)
     elif shrunk:
         yield never_scaled(run, shrunk[0])
+    elif any(row.num_infinite for row in run.handling):
+        yield unguarded(run, next(row for row in run.handling if row.num_infinite))
     elif complaint:
         yield refused(run, complaint)
     else:
@@ -161,6 +164,26 @@ def past_the_scaler(run: Trace, row: HandlingRow, complaint: ExceptionRow | None
     )
 
 
+def unguarded(run: Trace, row: HandlingRow) -> Finding:
+    """Return the finding for steps that the scaler would have skipped."""
+    return MISUSE.finding(
+        f"`{row.place.text}` stepped {row.class_name} {counted(row.num_unguarded, 'time')} past "
+        f"the scaler that had unscaled its gradients, {row.num_infinite} of them on gradients in "
+        "which the scaler had found infinities.",
+        mechanism="Gradients overflow now and then, above all before the scale is found. The "
+        "scaler's `step` skips those; the optimizer's own takes them, and the weights are ruined.",
+        location=first_location([row.place, row.scale_place, run.setup.factory]),
+        also_at=[location(row.scale_place)] if row.scale_place else [],
+        evidence=[
+            Evidence("steps on gradients that were found infinite", row.num_infinite, 0),
+            Evidence("steps past the scaler", row.num_unguarded, 0),
+            Evidence("steps by the scaler", sum(s.num_steps for s in run.scalers), row.num_steps),
+        ],
+        explains=(*MISUSE.explains, "TD203"),
+        what="the optimizer steps past it, on infinite gradients",
+    )
+
+
 def never_scaled(run: Trace, row: HandlingRow) -> Finding:
     """Return the finding for a scaler that divides gradients of losses that it did not scale."""
     scale = _scale(run)
@@ -195,6 +218,8 @@ def refused(run: Trace, raised: ExceptionRow) -> Finding:
     """Return the finding for a scaler that raised because it was called out of turn."""
     what = next(what for text, what in COMPLAINTS.items() if text in raised.message)
     steps = sum(s.num_steps for s in run.scalers)
+    if steps and not any(s.num_updates for s in run.scalers):
+        what = NEVER_UPDATED
     return MISUSE.finding(
         f"`{raised.place.text}` raised {raised.type_name}: {raised.message.splitlines()[0]} "
         f"The scaler had taken {counted(steps, 'step')}.",

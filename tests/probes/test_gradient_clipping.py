@@ -56,7 +56,7 @@ def test_the_first_steps_of_a_long_run_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "severity"), [(0.05, None), (0.005, "info"), (5e-5, "warning"), (1e-9, "warning")]
+    ("limit", "severity"), [(0.05, None), (0.01, "info"), (0.002, "warning"), (1e-9, "warning")]
 )
 def test_adam_divides_the_size_out_so_that_only_extremes_are_suspicious(
     limit: float, severity: str | None

@@ -31,7 +31,6 @@ from traindoctor.trace import (
     Trace,
     UpdateRow,
     WarningRow,
-    WriteRow,
 )
 
 BATCH = "traindoctor.batch"  # the key of a graph node's metadata that holds a batch's number
@@ -65,7 +64,6 @@ class Recorder:
     hooks: list[HookRow] = field(default_factory=list)
     warnings: list[WarningRow] = field(default_factory=list)
     evaluations: list[EvaluationRow] = field(default_factory=list)
-    writes: list[WriteRow] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     num_passes: int = 0  # backward passes, and calls of `autograd.grad` that end a graph
     last_loss: Any = None  # the tensor that was differentiated last
@@ -137,7 +135,6 @@ class Recorder:
                 "hooks",
                 "warnings",
                 "evaluations",
-                "writes",
             )
         }
         tables |= {name: tuple(rows()) for name, rows in self.sums.items()}
