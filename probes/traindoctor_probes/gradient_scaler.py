@@ -32,12 +32,12 @@ from traindoctor.probing import (
     Probe,
     Remedy,
     Rule,
-    Series,
     Severity,
 )
 from traindoctor.probing.wording import counted, figure, first_location, location
 from traindoctor.trace import ExceptionRow, HandlingRow, ScalerRow, Trace
 from traindoctor_probes._handling import is_most, require_instruments
+from traindoctor_probes._scaler_skips import skipping
 
 MISUSE = Rule(
     code="TD414",
@@ -80,9 +80,10 @@ MISUSE = Rule(
         "TD6",
     ),
 )
+NEVER_UPDATED = "it is never updated"
 # What torch's scaler raises, and what that means.
 COMPLAINTS = {
-    "step() has already been called since the last update()": "it is never updated",
+    "step() has already been called since the last update()": NEVER_UPDATED,
     "unscale_() has already been called on this optimizer since the last update()": (
         "gradients are unscaled twice"
     ),
@@ -91,8 +92,6 @@ COMPLAINTS = {
     "Attempted step but _scale is None": "it scaled no loss",
     "Attempted unscale_ but _scale is None": "it scaled no loss",
 }
-MANY, TOO_OFTEN = 50, 0.1
-COLLAPSED, IN_A_ROW = 2.0**-6, 20
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
@@ -108,10 +107,12 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         yield past_the_scaler(run, past[0], complaint)
     elif shrunk:
         yield never_scaled(run, shrunk[0])
+    elif any(row.num_infinite for row in run.handling):
+        yield unguarded(run, next(row for row in run.handling if row.num_infinite))
     elif complaint:
         yield refused(run, complaint)
     else:
-        yield from skipping(run)
+        yield from skipping(MISUSE, run)
 
 
 def complaints(run: Trace) -> Iterator[ExceptionRow]:
@@ -161,6 +162,26 @@ def past_the_scaler(run: Trace, row: HandlingRow, complaint: ExceptionRow | None
     )
 
 
+def unguarded(run: Trace, row: HandlingRow) -> Finding:
+    """Return the finding for steps that the scaler would have skipped."""
+    return MISUSE.finding(
+        f"`{row.place.text}` stepped {row.class_name} {counted(row.num_unguarded, 'time')} past "
+        f"the scaler that had unscaled its gradients, {row.num_infinite} of them on gradients in "
+        "which the scaler had found infinities.",
+        mechanism="Gradients overflow now and then, above all before the scale is found. The "
+        "scaler's `step` skips those; the optimizer's own takes them, and the weights are ruined.",
+        location=first_location([row.place, row.scale_place, run.setup.factory]),
+        also_at=[location(row.scale_place)] if row.scale_place else [],
+        evidence=[
+            Evidence("steps on gradients that were found infinite", row.num_infinite, 0),
+            Evidence("steps past the scaler", row.num_unguarded, 0),
+            Evidence("steps by the scaler", sum(s.num_steps for s in run.scalers), row.num_steps),
+        ],
+        explains=(*MISUSE.explains, "TD203"),
+        what="the optimizer steps past it, on infinite gradients",
+    )
+
+
 def never_scaled(run: Trace, row: HandlingRow) -> Finding:
     """Return the finding for a scaler that divides gradients of losses that it did not scale."""
     scale = _scale(run)
@@ -195,6 +216,8 @@ def refused(run: Trace, raised: ExceptionRow) -> Finding:
     """Return the finding for a scaler that raised because it was called out of turn."""
     what = next(what for text, what in COMPLAINTS.items() if text in raised.message)
     steps = sum(s.num_steps for s in run.scalers)
+    if steps and not any(s.num_updates for s in run.scalers):
+        what = NEVER_UPDATED
     return MISUSE.finding(
         f"`{raised.place.text}` raised {raised.type_name}: {raised.message.splitlines()[0]} "
         f"The scaler had taken {counted(steps, 'step')}.",
@@ -211,47 +234,6 @@ def refused(run: Trace, raised: ExceptionRow) -> Finding:
         explains=(*MISUSE.explains, "TD403"),
         what=what,
     )
-
-
-def skipping(run: Trace) -> Iterator[Finding]:
-    """Yield a finding for each scaler that skips more than a scaler should."""
-    for row in run.scalers:
-        has_collapsed = (
-            row.longest_skip >= IN_A_ROW and bool(row.scales) and row.scales[-1] < COLLAPSED
-        )
-        share = row.num_late_skipped / row.num_late if row.num_late else 0.0
-        if not has_collapsed and (row.num_late < MANY or share <= TOO_OFTEN):
-            continue
-        first, last = (row.scales[0], row.scales[-1]) if row.scales else (None, None)
-        what = "its scale has collapsed" if has_collapsed else f"it skips {share:.0%} of the steps"
-        yield MISUSE.finding(
-            f"The scaler skipped {row.num_skipped} of {counted(row.num_steps, 'step')}, "
-            f"{row.longest_skip} of them in a row; its scale went from {figure(first)} to "
-            f"{figure(last)}.",
-            mechanism="It skips a step when a gradient is not finite, and halves its scale. Where "
-            "the scale is not what makes them so, halving does not help: the loss or a gradient is "
-            "infinite or NaN by itself.",
-            location=first_location([row.step_place, row.place, run.setup.factory]),
-            evidence=[
-                Evidence("steps that it skipped", row.num_skipped, "few"),
-                Evidence("steps", row.num_steps),
-                Evidence("skipped after its warm-up", row.num_late_skipped, "below a tenth"),
-                Evidence("skipped in a row", row.longest_skip),
-                Evidence("scale", last),
-            ],
-            series=[Series("scale", tuple(range(len(row.scales))), row.scales)],
-            remedies=[
-                Remedy(
-                    "Find what is not finite without the scaler",
-                    recommended=True,
-                    after="scaler = torch.amp.GradScaler(enabled=False)\n"
-                    "torch.autograd.set_detect_anomaly(True)",
-                ),
-                MISUSE.remedies[1],
-            ],
-            explains=("TD404", "TD405", "TD409", "TD6"),
-            what=what,
-        )
 
 
 def _scale(run: Trace) -> float | None:

@@ -119,14 +119,20 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     run.require(steps=1)
     rows = [row for row in run.schedulers if row.parent is None and row.optimizer is not None]
     judged: set[int | None] = set()
+    told: set[str] = set()  # one line may build a schedule for each of several trainings
     for row in rows:
-        found = list(examined(ask, run, row))
-        judged |= {row.optimizer for _ in found}
-        yield from found
+        for finding in examined(ask, run, row):
+            judged.add(row.optimizer)
+            if str(finding.location) not in told:
+                yield finding
+            told.add(str(finding.location))
     for number in sorted({step.optimizer for step in run.steps} - judged):
         steps = [step for step in run.steps if step.optimizer == number]
         setters = [row for row in rows if row.optimizer == number and row.num_steps]
-        yield from at_zero(ask, run, steps, setters)
+        for finding in at_zero(ask, run, steps, setters):
+            if str(finding.location) not in told:
+                yield finding
+            told.add(str(finding.location))
 
 
 def examined(ask: Ask, run: Trace, row: SchedulerRow) -> Iterator[Finding]:

@@ -19,7 +19,8 @@ from traindoctor.trace import SetupRow, Trace
 
 PROBES = (
     "accumulation_windows",
-    "gradient_clipping",
+    "clipping_place",
+    "clipping_strength",
     "gradient_scaler",
     "learning_rate_schedule",
     "optimizer_state",

@@ -98,6 +98,26 @@ def test_a_step_after_unscaling_by_whatever_means_is_not_past_the_scaler() -> No
         assert scaled(step, torch.amp.GradScaler("cpu")).handling[0].num_scaled == 0
 
 
+def test_a_step_on_what_the_scaler_found_infinite_is_counted_apart() -> None:
+    def careless(scaler: Any, optimizer: Any) -> None:
+        scaler.unscale_(optimizer)
+        optimizer.step()
+        scaler.update()
+
+    def careful(scaler: Any, optimizer: Any) -> None:
+        scaler.unscale_(optimizer)
+        held = optimizer.param_groups[0]["params"]
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(held, 1.0)):
+            optimizer.step()
+        scaler.update()
+
+    # The weights that an infinite step ruins make every later gradient NaN.
+    (row,) = scaled(careless, torch.amp.GradScaler("cpu"), (6,)).handling
+    assert (row.num_unguarded, row.num_infinite) == (8, 2)
+    (row,) = scaled(careful, torch.amp.GradScaler("cpu"), (0, 3)).handling
+    assert (row.num_unguarded, row.num_infinite) == (6, 0)
+
+
 def test_gradients_of_a_loss_that_was_not_scaled_are_divided_all_the_same() -> None:
     scaler = torch.amp.GradScaler("cpu")
 

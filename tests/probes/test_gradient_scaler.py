@@ -54,6 +54,13 @@ def test_a_loss_that_was_scaled_and_not_used_is_reported_where_it_was_scaled() -
     assert "not what is differentiated" in finding.title
 
 
+def test_steps_that_the_scaler_would_have_skipped_are_reported_at_the_step() -> None:
+    assert findings(handling(num_unguarded=12)) == []  # somebody looks for infinities himself
+    (finding,) = findings(handling(num_unguarded=12, num_infinite=2))
+    assert (finding.code, finding.location.line) == ("TD414", 20)
+    assert "12 times past the scaler that had unscaled its gradients, 2 of them" in finding.message
+
+
 def test_a_second_loss_without_scaling_is_somebodys_choice() -> None:
     assert findings(handling(num_shrunk=12), scaler(num_scaled=3)) == []
 

@@ -15,7 +15,7 @@ from traindoctor.trace import Trace
 
 @dataclass(frozen=True)
 class LocateWrites(Experiment):
-    """Steps under a function mode: who changes parameters besides the optimizer, and how far."""
+    """Steps under a function mode: who changes parameters besides the optimizer."""
 
     num_batches: int = 6
 
@@ -23,11 +23,7 @@ class LocateWrites(Experiment):
     cost: ClassVar[int] = 9
 
     def run(self, lab: Lab) -> Trace:
-        """Return writes, steps, and the fact `moved_elsewhere`.
-
-        That is, for each step but the first, how far the parameters were moved between it and the
-        step before, as a multiple of what that step had moved them.
-        """
+        """Return writes and steps."""
         recorder, setup = Recorder(clock=lab.clock), lab.setup
         writes = Writes(recorder, dict(setup.model.named_parameters()))
         as_training_begins(lab)

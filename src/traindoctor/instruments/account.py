@@ -25,6 +25,9 @@ class Account:
         self.number: int | None = None  # once it has stepped
         self.num_steps = self.num_attempts = self.num_closures = 0
         self.windows: Counter[int] = Counter()
+        self.num_unguarded = 0
+        self.infinite: Any = 0.0  # steps on what a scaler had found infinite; a tensor once seen
+        self.found: Any = 0.0  # whether it did so before the step to come
         self.num_late = self.num_scaled = self.num_shrunk = self.num_clipped = 0
         self.place = self.backward_place = self.scale_place = Place()
         self.samples: Sequence[Any] = ()
@@ -101,6 +104,9 @@ class Account:
         self.choose()
         self.place = self.place or place
         self.num_scaled += not is_passed_on and self.are_scaled(self.stamps())
+        if self.is_unscaled and not is_passed_on:
+            self.num_unguarded += 1
+            self.infinite = self.infinite + self.found
         self.num_attempts += 1
         self.batch, self.num_before = batch, self.num_backwards
 
@@ -139,6 +145,8 @@ class Account:
             num_late=self.num_late,
             num_scaled=self.num_scaled,
             num_shrunk=self.num_shrunk,
+            num_unguarded=self.num_unguarded,
+            num_infinite=int(self.infinite),
             num_clipped=self.num_clipped,
             place=self.place,
             backward_place=self.backward_place,

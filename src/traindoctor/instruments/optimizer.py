@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
+from traindoctor.instruments.gaps import Gaps
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import GradientRow, StepRow, UpdateRow
@@ -66,8 +67,7 @@ class StepWatch:
         self.know(known)
         # By optimizer: the weights' norms before and after its last step.
         self.weights: dict[int, tuple[list[float], list[float]]] = {}
-        # By parameter: its norm after the last step of any optimizer.
-        self.left: dict[int, float] = {}
+        self.gaps = Gaps(recorder, names)
         self.last_backward: dict[int, int] = {}
         self.open: dict[int, dict[str, Any]] = {}
 
@@ -106,7 +106,7 @@ class StepWatch:
             state["weights"] = [p.detach().clone() for p in held]
             state["sizes_before"] = norms(state["weights"])
             state["reverted"] = self._num_reverted(optimizer, state["sizes_before"])
-            state["elsewhere"] = self._num_elsewhere(held, state["sizes_before"])
+            state["elsewhere"] = self.gaps.begins_step(id(optimizer), held, state["sizes_before"])
         state["start"] = seconds
         self.open[id(optimizer)] = state
 
@@ -157,13 +157,6 @@ class StepWatch:
             return 0
         return sum(a == b != c for a, b, c in zip(now, old, new, strict=True))
 
-    def _num_elsewhere(self, held: Sequence[torch.nn.Parameter], now: Sequence[float]) -> int:
-        """Count what is not as an optimizer's step has left it."""
-        return sum(
-            size != self.left.get(id(p), size) and size == size
-            for p, size in zip(held, now, strict=True)
-        )
-
     def _note_gradients(self, held: Sequence[torch.nn.Parameter]) -> None:
         step = len(self.recorder.steps)
         seen = [p for p in [*held, *self.orphans] if id(p) in self.names]
@@ -192,7 +185,7 @@ class StepWatch:
         moved = norms([p.detach() - old for p, old in zip(held, before, strict=True)])
         sizes = norms([p.detach() for p in held])
         self.weights[id(optimizer)] = (state["sizes_before"], sizes)
-        self.left |= {id(p): size for p, size in zip(held, sizes, strict=True)}
+        self.gaps.ends_step(id(optimizer), held, sizes, moved)
         changed = 0
         for p, old, update, weight in zip(held, before, moved, sizes, strict=True):
             if p.is_meta:

@@ -39,7 +39,6 @@ from traindoctor.trace import (
     UpdateRow,
     WarningRow,
     WorkerRow,
-    WriteRow,
 )
 
 BATCH = "traindoctor.batch"  # the key of a graph node's metadata that holds a batch's number
@@ -81,7 +80,6 @@ class Recorder:
     hooks: list[HookRow] = field(default_factory=list)
     warnings: list[WarningRow] = field(default_factory=list)
     evaluations: list[EvaluationRow] = field(default_factory=list)
-    writes: list[WriteRow] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     num_passes: int = 0  # backward passes, and calls of `autograd.grad` that end a graph
     last_loss: Any = None  # the tensor that was differentiated last
@@ -168,7 +166,6 @@ class Recorder:
                 "hooks",
                 "warnings",
                 "evaluations",
-                "writes",
             )
         }
         tables |= {name: tuple(rows()) for name, rows in self.sums.items()}

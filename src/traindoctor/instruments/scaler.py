@@ -93,9 +93,12 @@ class Scalers:
             if getattr(tensor, "grad_fn", None) is not None:
                 tensor.grad_fn.metadata[SCALED] = place
 
-    def unscaled(self, optimizer: Any) -> None:
-        """Take in that an optimizer's gradients are unscaled."""
-        self.order.account(optimizer).is_unscaled = True
+    def unscaled(self, scaler: Any, optimizer: Any) -> None:
+        """Take in that an optimizer's gradients are unscaled, and what was found in them."""
+        account = self.order.account(optimizer)
+        account.is_unscaled = True
+        found = scaler._per_optimizer_states[id(optimizer)]["found_inf_per_device"].values()
+        account.found = next((value.detach().clone() for value in found), 0.0)
 
     def begins_step(self, scaler: Any, optimizer: Any) -> int | None:
         """Take in that a scaler is to step an optimizer; return how often that has stepped."""
@@ -160,7 +163,7 @@ def scalers_seen(recorder: Recorder) -> Iterator[None]:
         def noting(self: Any, optimizer: Any) -> Any:
             result = original(self, optimizer)
             if self._enabled:
-                notes(scalers.unscaled, optimizer)
+                notes(scalers.unscaled, self, optimizer)
             return result
 
         return noting

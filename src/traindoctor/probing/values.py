@@ -6,8 +6,10 @@ import ast
 from collections.abc import Iterable
 from typing import TypeGuard
 
-from traindoctor.probing.syntax import at, last_name, subtrees
+from traindoctor.probing.syntax import at, function_at, last_name, subtrees
 from traindoctor.trace import Place, SourceRow
+
+_NO_WRITES = ("clip_grad", "requires_grad", "unscale", "detach", "zero_grad", "_")
 
 
 def keyword_places(source: Iterable[SourceRow], name: str) -> list[Place]:
@@ -24,6 +26,31 @@ def keyword_places(source: Iterable[SourceRow], name: str) -> list[Place]:
                     if isinstance(key, ast.Constant) and key.value == name
                 ]
     return found
+
+
+def in_place_writes(source: Iterable[SourceRow]) -> list[Place]:
+    """Return where code may write to weights: `x.mul_(…)`, `x.data = …`, `load_state_dict(…)`.
+
+    Not where weights are initialised, nor what is done to gradients.
+    """
+    found = []
+    for row in source:
+        for node in subtrees(row, ast.AST):
+            name = last_name(node.func) if isinstance(node, ast.Call) else ""
+            is_write = name.endswith("_") or name in ("load_state_dict", "vector_to_parameters")
+            if isinstance(node, ast.Assign):
+                is_write = any(
+                    isinstance(t, ast.Attribute) and t.attr == "data" for t in node.targets
+                )
+            if is_write and not name.startswith(_NO_WRITES):
+                found.append(at(row, node))
+    return [place for place in dict.fromkeys(found) if not _initialises(source, place)]
+
+
+def _initialises(source: Iterable[SourceRow], place: Place) -> bool:
+    function = function_at(source, place)
+    name = function.name.strip("_") if function is not None else ""
+    return name.startswith(("init", "reset"))
 
 
 def written_rates(source: Iterable[SourceRow]) -> list[Place]:

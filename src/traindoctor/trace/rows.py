@@ -791,6 +791,8 @@ class HandlingRow:
     num_late: int = 0  # steps between the making of a loss and its backward pass
     num_scaled: int = 0  # steps past the scaler, on gradients that it had scaled
     num_shrunk: int = 0  # steps through a scaler on gradients of losses that it had not scaled
+    num_unguarded: int = 0  # steps past the scaler, on gradients that it had unscaled
+    num_infinite: int = 0  # of those, on gradients in which it had found infinities
     num_clipped: int = 0  # steps whose gradients were clipped after their backward pass
     place: Place = Place()  # of its first step
     backward_place: Place = Place()  # of the last late backward pass, else of the last one
@@ -868,14 +870,15 @@ class ScalerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRow:
-    """Writes of one kind, by one line, to parameters that an optimizer holds.
+    """Writes of one kind to parameters between an optimizer's steps.
 
-    The pattern is what the values have in common that were written: `mask` (all that changed is
-    zero), `bound` (all that changed lies at the largest value), `scale` (one factor), `rows` (one
-    factor a row), `part` (most of the tensor stays), else `values`.
+    Of a line and operation, where those were seen; else what all of them came to. The pattern is
+    what the written values have in common: `mask` (all that changed is zero), `bound` (all that
+    changed lies at the largest value), `scale` (one factor), `rows` (one factor a row), `part`
+    (most of the tensor stays), else `values`.
     """
 
-    operation: str
+    operation: str = ""
     place: Place = Place()
     pattern: str = "values"
     factor: float | None = None  # of `scale`, by which all was multiplied first

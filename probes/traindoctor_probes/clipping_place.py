@@ -1,25 +1,21 @@
-"""Are gradients clipped where clipping works, and only when they stand out?
+"""Are gradients clipped where clipping works: between the backward pass and the step?
 
 ## What it measures
-Every call that clips gradients: the norm it found, the limit it laid on, and what had been done to
-those gradients. Were they there, had a step used them already, were they still scaled?
+Every call that clips gradients, and what had been done to those gradients: were they there, had a
+step used them already, were they still scaled? Beside it the norms of the gradients that the steps
+then used.
 
 ## Why it matters
-Clipping is meant for the odd gradient that is far too large. On gradients that are not there yet,
-or used already, it does nothing; on scaled ones, or at a limit below every gradient, it decides
-the length of every step.
+On gradients that are not there yet, or used already, clipping does nothing, and spikes go through.
+On scaled ones it cuts each down to next to nothing.
 
 ## Known limits
 `torch.nn.utils.clip_grad_norm_`, `clip_grad_value_` and `clip_grads_with_norm_` are seen, however
 they were imported, and so is what calls them (Trainer, accelerate, Lightning); gradients clamped by
-hand are not. Optimizers that divide a gradient by its own running size (Adam and its kin) take
-steps that clipping by a constant hardly changes: published detection models train with AdamW at
-limits of a thousandth of the norm. For those a limit below every gradient is information, unless it
-is beyond that, or leaves gradients that Adam's eps of 1e-8 drowns.
+hand are not. Calls at an infinite limit, or one far above every norm, only measure and are silent.
 
 ## References
-Pascanu et al., "On the difficulty of training recurrent neural networks", 2013. torch.amp examples,
-"Gradient clipping".
+torch.amp examples, "Gradient clipping".
 """
 
 from __future__ import annotations
@@ -27,51 +23,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from traindoctor.experiments import Experiment, ReadSource, ShortRun
-from traindoctor.probing import (
-    Ask,
-    Confidence,
-    Evidence,
-    Finding,
-    NoOptions,
-    Probe,
-    Remedy,
-    Rule,
-    Series,
-    Severity,
-)
-from traindoctor.probing.values import keyword_places
+from traindoctor.experiments import Experiment, ShortRun
+from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import counted, figure, first_location, location
-from traindoctor.trace import ClipRow, ExceptionRow, HandlingRow, Place, Trace
+from traindoctor.trace import ClipRow, ExceptionRow, HandlingRow, Trace
 from traindoctor_probes._handling import handling_of, is_most, median, require_instruments
 
-DOMINATES = Rule(
-    code="TD210",
-    name="clipping-dominates",
-    severity=Severity.WARNING,
-    title="Clipping shrinks the gradient in {num_clipped} of {num_calls} steps, to {coefficient} "
-    "of itself",
-    what="The limit lies far below the gradients' norm: nearly every step is clipped to it.",
-    why="Every step has the same length, whatever the gradient says. With plain gradient descent "
-    "the learning rate is in truth a small part of the one that is set.",
-    known_limits="Before the fiftieth step all steps must be clipped to less than a tenth. For "
-    "optimizers that divide the size out of a gradient it is information, or silent.",
-    remedies=(
-        Remedy(
-            "Raise the limit to what only outliers exceed",
-            recommended=True,
-            pros="The length of a step tells again how steep the loss is.",
-            cons="The learning rate may have to come down.",
-        ),
-        Remedy(
-            "Take the mean of the loss where it is a sum",
-            pros="A norm that grows with the batch is most often that.",
-            before='loss = F.mse_loss(output, target, reduction="sum")',
-            after="loss = F.mse_loss(output, target)",
-        ),
-    ),
-    explains=("TD409", "TD6"),
-)
 MISPLACED = Rule(
     code="TD211",
     name="clipping-in-the-wrong-place",
@@ -108,36 +65,26 @@ NOTHING_TO_CLIP = "nested_tensorlist[0].empty()"  # what torch makes of an empty
 SCALED = "before the scaler unscales them"
 EARLY = "before the backward pass"
 LATE = "after the step"
-SMALL = 0.1  # coefficient from which on a clipped gradient is another one
-SMALL_FOR_ADAM, TOLD_FOR_ADAM = 1e-4, 1e-2
-ADAMS_EPS = 1e-8
-FEW, MANY, WARM_UP = 5, 50, 20  # calls
-OFTEN = 0.9
 ONLY_MEASURES = 100.0  # a limit so many times every norm is there to get the norm
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
-    """Look at each line that clips: at its place first, then at its limit."""
+    """Look at what each line clips in the user's own loop."""
     run = ask(ShortRun())
+    if not run.setup.trains_by_hand:
+        return
     require_instruments(run, "clipping")
     refused = next((row for row in run.exceptions if NOTHING_TO_CLIP in row.message), None)
-    if refused and run.setup.trains_by_hand:
+    if refused:
         yield on_nothing(run, refused)
         return
     run.require(steps=1)
     for row in run.clips:
         handling = handling_of(run, row.optimizer)
-        limits = [limit for limit in row.limits if math.isfinite(limit)]
-        if handling is None or not limits:
-            continue
-        where = misplaced(run, row, handling) if run.setup.trains_by_hand else None
-        if where:
-            yield in_the_wrong_place(run, row, handling, where)
-        elif row.kind == "norm":
-            declared = (
-                () if row.place else keyword_places(ask(ReadSource()).source, "max_grad_norm")
-            )
-            yield from dominating(run, row, handling, declared)
+        if handling is not None and any(math.isfinite(limit) for limit in row.limits):
+            where = misplaced(run, row, handling)
+            if where:
+                yield in_the_wrong_place(run, row, handling, where)
 
 
 def misplaced(run: Trace, row: ClipRow, handling: HandlingRow) -> str | None:
@@ -260,103 +207,15 @@ def _sizes(run: Trace, row: ClipRow, where: str, norms: Sequence[float]) -> list
     return rows
 
 
-def dominating(
-    run: Trace, row: ClipRow, handling: HandlingRow, declared: Sequence[Place]
-) -> Iterator[Finding]:
-    """Yield the finding for a limit that lies below nearly every gradient."""
-    pairs = [
-        (norm, limit)
-        for norm, limit in zip(row.norms, row.limits, strict=True)
-        if norm > 0 and math.isfinite(norm)
-    ]
-    if row.count >= MANY:
-        pairs = pairs[WARM_UP:]
-    coefficients = [min(1.0, limit / norm) for norm, limit in pairs]
-    if len(coefficients) < FEW:
-        return
-    bound, severity = _bound(run, handling, median(row.limits), median(coefficients))
-    num_clipped = sum(value < bound for value in coefficients)
-    if num_clipped < (OFTEN if row.count >= MANY else 1.0) * len(coefficients):
-        return
-    norms = [norm for norm, _ in pairs]
-    yield DOMINATES.finding(
-        f"The gradients' norm was {figure(min(norms))} to {figure(max(norms))} where the limit is "
-        f"{figure(median(row.limits))}: {num_clipped} of {counted(len(norms), 'step')} were clipped"
-        f" to less than {figure(bound)} of what the backward pass gave.",
-        severity=severity,
-        confidence=Confidence.LIKELY if row.count < MANY else None,
-        mechanism=_effect(handling),
-        location=first_location([row.place, *declared, run.setup.factory]),
-        evidence=[
-            Evidence("limit", median(row.limits)),
-            Evidence("norm (median)", median(norms), f"<= {figure(median(row.limits))} mostly"),
-            Evidence("what clipping leaves of it (median)", median(coefficients), "1 mostly"),
-            Evidence("steps clipped so", num_clipped, "few"),
-        ],
-        series=[Series("gradient norm", tuple(range(len(norms))), tuple(norms))],
-        remedies=[_raised(norms, row), *DOMINATES.remedies[1:]],
-        num_clipped=num_clipped,
-        num_calls=len(norms),
-        coefficient=figure(median(coefficients)),
-    )
-
-
-def _bound(
-    run: Trace, handling: HandlingRow, limit: float, coefficient: float
-) -> tuple[float, Severity]:
-    """Return what a coefficient must be below, and how bad that is for this optimizer."""
-    if _follows_size(handling):
-        return SMALL, Severity.WARNING
-    elements = sum(row.num_elements for row in run.parameters if row.num_optimizers)
-    drowned = elements > 0 and limit / elements**0.5 < 10 * ADAMS_EPS
-    if drowned:
-        return SMALL, Severity.WARNING
-    if coefficient < SMALL_FOR_ADAM:
-        return SMALL_FOR_ADAM, Severity.WARNING
-    return TOLD_FOR_ADAM, Severity.INFO
-
-
-def _follows_size(handling: HandlingRow) -> bool:
-    """Tell optimizers whose step is as long as the gradient."""
-    return handling.class_name.lower().startswith(("sgd", "asgd"))
-
-
-def _effect(handling: HandlingRow) -> str:
-    if _follows_size(handling):
-        return (
-            f"{handling.class_name} moves the weights by the learning rate times the gradient. "
-            "Clipped each time, the gradient gives the direction alone, and the learning rate is "
-            "in effect multiplied by the coefficient."
-        )
-    return (
-        f"{handling.class_name} divides a gradient by its running size, so that a constant factor "
-        "cancels out. What is left is that all batches weigh the same, and that values near eps "
-        "are lost."
-    )
-
-
-def _raised(norms: Sequence[float], row: ClipRow) -> Remedy:
-    """Return the remedy with a limit that nine of ten norms stay below."""
-    limit = sorted(norms)[int(0.9 * (len(norms) - 1))]
-    return Remedy(
-        DOMINATES.remedies[0].title,
-        recommended=True,
-        pros=DOMINATES.remedies[0].pros,
-        cons=DOMINATES.remedies[0].cons,
-        before=f"max_norm = {figure(median(row.limits))}",
-        after=f"max_norm = {float(figure(limit, 2))}",
-    )
-
-
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     """Return what it asks for first."""
     return (ShortRun(),)
 
 
 probe = Probe(
-    name="gradient-clipping",
+    name="clipping-place",
     doc=__doc__,
-    rules=(DOMINATES, MISPLACED),
+    rules=(MISPLACED,),
     examine=examine,
     experiments=experiments,
 )

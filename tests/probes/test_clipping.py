@@ -12,7 +12,7 @@ from tests.probes.running import line, parameter, run, source
 from traindoctor.errors import CannotJudge
 from traindoctor.probing import Finding, NoOptions
 from traindoctor.trace import ClipRow, HandlingRow, ScalerRow, Trace
-from traindoctor_probes.gradient_clipping import examine
+from traindoctor_probes import clipping_place, clipping_strength
 
 CLIP = line(19, "clip_grad_norm_(model.parameters(), 1.0)")
 
@@ -31,7 +31,14 @@ def findings(
     row: ClipRow, how: HandlingRow | None = None, trace: Trace | None = None, **tables: Any
 ) -> list[Finding]:
     given = trace or run(clips=(row,), handling=(how or handling(),), **tables)
-    return list(examine(asks(short_run=given, read_source=Trace(source=source(""))), NoOptions()))
+    return examined(given)
+
+
+def examined(trace: Trace, text: str = "") -> list[Finding]:
+    """Return what is wrong with a line's place, else what is with its limit."""
+    given = asks(short_run=trace, read_source=Trace(source=source(text)))
+    misplaced = list(clipping_place.examine(given, NoOptions()))
+    return misplaced or list(clipping_strength.examine(given, NoOptions()))
 
 
 def test_occasional_clipping_is_what_clipping_is_for() -> None:
@@ -56,7 +63,7 @@ def test_the_first_steps_of_a_long_run_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "severity"), [(0.05, None), (0.005, "info"), (5e-5, "warning"), (1e-9, "warning")]
+    ("limit", "severity"), [(0.05, None), (0.01, "info"), (0.002, "warning"), (1e-9, "warning")]
 )
 def test_adam_divides_the_size_out_so_that_only_extremes_are_suspicious(
     limit: float, severity: str | None
@@ -80,8 +87,7 @@ def test_a_declared_limit_is_judged_where_it_is_declared() -> None:
         setup={"trains_by_hand": False},
     )
     text = 'def setup():\n    return {\n        "max_grad_norm": 0.01,\n    }\n'
-    given = asks(short_run=trace, read_source=Trace(source=source(text)))
-    (finding,) = examine(given, NoOptions())
+    (finding,) = examined(trace, text)
     assert (finding.code, finding.location.line) == ("TD210", 3)
 
 
