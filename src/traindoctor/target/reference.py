@@ -47,7 +47,7 @@ def load(
     if reference and (model or data):
         raise TargetError("name a TARGET or `--model` and `--data`, not both")
     caught = Caught()
-    with births() as places, heard_by(caught), lines_kept():
+    with births() as places, heard_by(caught), lines_kept(until_step=True):
         setup = _load(reference, arguments, model, data)
     setup.built_at, setup.handled = places, caught.rows()
     return setup
