@@ -29,6 +29,7 @@ from traindoctor.probing.wording import first_location, location
 from traindoctor.trace import ExceptionRow, HandledRow, Trace
 from traindoctor_probes._raised import DOWNSTREAM, batch_of, keys_of, quoted, stopped
 from traindoctor_probes.forward_arguments import TARGETS, lacks_loss, refused_key
+from traindoctor_probes.swallowed_exceptions import lost
 
 NO_LOSS = Rule(
     code="TD011",
@@ -85,11 +86,12 @@ _INSTEAD = (
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
-    """Judge the exception that stopped training, else those that a handler caught."""
+    """Judge the exception that stopped training, else those through which batches were lost."""
     found = stopped(ask)
     if found is None:
         run = ask(ShortRun())
-        found = next(((run, row) for row in map(as_raised, run.handled) if refuses(row)), None)
+        caught = [as_raised(row) for row in run.handled if lost(run, row)]
+        found = next(((run, row) for row in caught if refuses(row)), None)
     if found is not None:
         trace, row = found
         why = reason(trace, row)

@@ -9,7 +9,7 @@ import pytest
 from tests.probes.asking import FACTORY, LINE, SETUP, asks, batch, leaf, raised, stopped
 
 from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import HandledRow, Place, SetupRow, SourceRow, Trace
+from traindoctor.trace import BackwardRow, HandledRow, Place, SetupRow, SourceRow, Trace
 from traindoctor_probes.loss_presence import examine
 
 BATCH = batch(leaf("x", 4, 3), leaf("labels", 4, dtype="int64"))
@@ -94,6 +94,14 @@ def test_a_refusal_that_a_handler_hides_is_told_beside_the_handler() -> None:
     (finding,) = caught(CAUGHT)
     assert (finding.code, finding.location.line) == ("TD011", LINE.line)
     assert finding.explains == ()  # the handler accounts for all that follows
+
+
+def test_a_loop_that_computes_its_own_loss_where_labels_are_refused_is_healthy() -> None:
+    setup = replace(SETUP, has_train_loop=True)
+    trained = tuple(BackwardRow(index=i, step=i, batch=i) for i in range(6))
+    run = Trace(setup=setup, handled=(CAUGHT,), batches=(BATCH,), backwards=trained)
+    ask = asks(Trace(setup=setup), short_run=run, **OTHERS)
+    assert list(examine(ask, NoOptions())) == []
 
 
 def test_other_exceptions_that_a_handler_hides_are_left_to_it() -> None:

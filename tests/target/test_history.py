@@ -60,3 +60,16 @@ def test_the_users_own_anomaly_mode_stays() -> None:
     with pytest.raises(ValueError, match="of the user"), lines_kept():
         raise ValueError("of the user")
     assert not torch.is_anomaly_enabled()
+
+
+def test_who_trains_while_the_setup_is_made_is_not_slowed_down() -> None:
+    layer = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    with lines_kept(until_step=True):
+        assert torch.is_anomaly_enabled()
+        layer(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        assert not torch.is_anomaly_enabled()
+    with lines_kept():
+        optimizer.step()
+        assert torch.is_anomaly_enabled()

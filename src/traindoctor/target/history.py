@@ -15,21 +15,33 @@ __all__ = ["History", "lines_kept"]
 
 
 @contextmanager
-def lines_kept() -> Iterator[None]:
+def lines_kept(until_step: bool = False) -> Iterator[None]:
     """Let each graph node remember the line that made it, unless the user asks for more than that.
 
     An operation with a gradient takes a few times as long.
+
+    Args:
+        until_step: remember no more from the first optimizer step on: what trains there is in
+            earnest, and what it makes is not handed over.
     """
     import torch
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
 
     before = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
     if before[0]:
         yield
         return
     torch.autograd.set_detect_anomaly(True, check_nan=False)
+
+    def end(*_: Any) -> None:
+        if until_step:
+            torch.autograd.set_detect_anomaly(*before)
+
+    hook = register_optimizer_step_pre_hook(end)
     try:
         yield
     finally:
+        hook.remove()
         if not torch.is_anomaly_check_nan_enabled():  # else user code has set its own meanwhile
             torch.autograd.set_detect_anomaly(*before)
 

@@ -50,7 +50,7 @@ def load(
         raise TargetError("name a TARGET or `--model` and `--data`, not both")
     caught, checkpoints = Caught(), Checkpoints()
     noted = checkpoints_noted(checkpoints, Notes())
-    with births() as places, heard_by(caught), lines_kept(), noted:
+    with births() as places, heard_by(caught), lines_kept(until_step=True), noted:
         setup = _load(reference, arguments, model, data)
     setup.built_at, setup.handled, setup.checkpoints = places, caught.rows(), checkpoints
     return setup
