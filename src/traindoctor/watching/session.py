@@ -84,7 +84,7 @@ class Session:
         """Start writing, and hear what the script's handlers catch."""
         os.register_at_fork(after_in_child=self._forked)
         self._stack.enter_context(heard_by(self.handled))
-        self.record.begin(Path(self.orders.trace))
+        self._safely(self.record.begin, Path(self.orders.trace))
         self._write_before_exit()
 
     def _write_before_exit(self) -> None:
@@ -99,7 +99,10 @@ class Session:
         os._exit = leave
 
     def torch_imported(self) -> None:
-        """Tap torch."""
+        """Tap torch; what fails of that is not the script's import."""
+        self._safely(self._tap_torch)
+
+    def _tap_torch(self) -> None:
         from traindoctor.probing.announce import environment
 
         self.recorder.facts["environment"] = environment("cpu")
@@ -144,8 +147,14 @@ class Session:
             "num_forwards": self.num_forwards,
             "lost_batches": tuple(self.lost),
             "overhead": self.governor.facts(),
-            "troubles": tuple(self.troubles),
+            "troubles": (*self.troubles, *self._switched_off()),
         }
+
+    def _switched_off(self) -> list[str]:
+        """Name the instruments that have switched themselves off."""
+        found = list(self.recorder.facts.get("switched_off", ()))
+        error = None if self.loaders is None else self.loaders.error
+        return found if error is None else [*found, f"loaders: {type(error).__name__}: {error}"]
 
     def end(self, error: BaseException | None = None) -> None:
         """Write what is left. The taps stay: the script's exit handlers may still run."""
@@ -154,7 +163,7 @@ class Session:
         self._safely(self._close_opening)
         if self.loaders is not None:
             self._safely(self.loaders.finish)
-        self.record.end("exception" if error is not None else "returned")
+        self._safely(self.record.end, "exception" if error is not None else "returned")
 
     def _note_exception(self, error: Exception) -> None:
         row = self.recorder.row_of(error)
