@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traindoctor.probing import Confidence
+from traindoctor.probing import Confidence, Severity
 from traindoctor.probing.wording import counted, figure
 from traindoctor.trace import SchedulerRow, Trace
 from traindoctor_probes._schedules import (
@@ -38,6 +38,7 @@ class Case:
     lost: float  # share of the training that has next to no rate
     is_zero: bool
     confidence: Confidence = Confidence.CERTAIN
+    severity: Severity | None = None  # None: the rule's own
 
 
 def wrong_unit(row: SchedulerRow, found: Sequence[Plan]) -> Case | None:
@@ -149,6 +150,9 @@ def endless_warm_up(run: Trace, row: SchedulerRow, found: Sequence[Plan]) -> Cas
             "training ends long before it has risen.",
             lost=1.0,
             is_zero=True,
+            confidence=Confidence.CERTAIN if plan.pace == EPOCH else Confidence.LIKELY,
+            # Fewer batches than that may be all that was handed over for a trial.
+            severity=None if plan.pace == EPOCH else Severity.WARNING,
         )
     return None
 

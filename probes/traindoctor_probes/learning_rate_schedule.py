@@ -188,6 +188,7 @@ def of_length(run: Trace, row: SchedulerRow, case: Case) -> Finding:
     return rule.finding(
         case.message,
         confidence=case.confidence,
+        severity=case.severity,
         mechanism=case.mechanism,
         location=first_location([row.place, row.step_place, run.setup.trainer_place]),
         also_at=[location(row.step_place)] if row.step_place and row.place else [],

@@ -157,7 +157,7 @@ def test_a_trainers_warm_up_is_judged_by_its_own_total() -> None:
     trainer = {"kind": "Trainer", "trainer_place": line(44), "trains_by_hand": False}
     endless = scheduler(settings={"num_warmup_steps": 5000, "num_training_steps": 60}, **facts)
     (finding,) = findings(trained(endless, setup=trainer))
-    assert (finding.code, finding.location.line) == ("TD406", 44)
+    assert (finding.code, finding.severity, finding.location.line) == ("TD406", "warning", 44)
     usual = scheduler(settings={"num_warmup_steps": 10, "num_training_steps": 60}, **facts)
     assert codes(usual, setup=trainer) == []
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from traindoctor.trace import HandlingRow, Place
 
-SAMPLES = 4  # parameters that stand for all of an optimizer: the smallest, for they are kept
+SAMPLES = 4  # parameters that stand for all of an optimizer: the smallest, for they are kept alive
 MOST_WINDOWS = 32
 
 Stamps = tuple[tuple[Any, int], ...]
-"""The gradients of the samples, with torch's count of writes to each."""
+"""Weak references to the gradients of the samples, with torch's count of writes to each."""
 
 
 class Account:
@@ -59,7 +59,8 @@ class Account:
 
     def stamps(self) -> Stamps:
         """Return the samples' gradients as they are now."""
-        return tuple((p.grad, -1 if p.grad is None else p.grad._version) for p in self.samples)
+        gradients = (p.grad for p in self.samples)
+        return tuple((None, -1) if g is None else (weakref.ref(g), g._version) for g in gradients)
 
     def are_used(self, now: Stamps) -> bool:
         """Tell whether nothing was written to the gradients since a step used them."""

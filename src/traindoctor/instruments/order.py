@@ -143,22 +143,24 @@ def order_seen(recorder: Recorder, known: Sequence[Any] = ()) -> Iterator[None]:
         return init
 
     def before(optimizer: Any, *_: Any) -> None:
-        if is_outermost(optimizer):
+        if notes(is_outermost, optimizer):
             notes(lambda: order.begins_step(optimizer, here()))
 
     def after(optimizer: Any, *_: Any) -> None:
-        if is_outermost(optimizer):
+        if notes(is_outermost, optimizer):
             notes(order.ends_step, optimizer)
 
     def is_outermost(optimizer: Any) -> bool:
         """Tell a step from the `super().step()` inside it."""
-        frame: FrameType | None = sys._getframe(2)
+        frame: FrameType | None = sys._getframe(1)
         found = 0
         while frame is not None:
             found += frame.f_code is stepping and frame.f_locals["args"][0] is optimizer
             frame = frame.f_back
         return found == 1
 
+    for hook in (before, after):
+        hook._torchdynamo_disable = True  # type: ignore[attr-defined]  # no compiler traces it
     with ExitStack() as stack:
         for handle in (
             register_optimizer_step_pre_hook(before),

@@ -44,6 +44,7 @@ def in_place_writes(source: Iterable[SourceRow]) -> list[Place]:
                 )
             if is_write and not name.startswith(_NO_WRITES):
                 found.append(at(row, node))
+    found.sort(key=lambda place: (place.file or "", place.line or 0))
     return [place for place in dict.fromkeys(found) if not _initialises(source, place)]
 
 
