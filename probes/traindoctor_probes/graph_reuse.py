@@ -25,6 +25,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, ShortRun, WatchGraph
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.syntax import last_name
@@ -103,7 +104,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if not is_suspicious and not run.setup.inherited:
         run.require(backwards=1)
         return
-    watched = ask(WatchGraph())
+    watched = looked_closer(ask, run)
     shared = [row for row in watched.graphs if row.num_stale]
     if written is not None and not shared:
         yield overwritten(written, watched)
@@ -115,6 +116,20 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         last = [row for row in shared if row.backward == shared[-1].backward]
         for number, row in enumerate(last or [None]):
             yield backward_twice(raised, row, watched, is_first=not number)
+
+
+def looked_closer(ask: Ask, run: Trace) -> Trace:
+    """Return the run with its graphs compared; as it was seen, where it cannot be run again.
+
+    Raises:
+        ExperimentFailed: nothing raised, so that there is nothing to tell without it.
+    """
+    try:
+        return ask(WatchGraph())
+    except ExperimentFailed:
+        if not run.exceptions:
+            raise
+        return run
 
 
 def is_second_time(row: ExceptionRow) -> bool:

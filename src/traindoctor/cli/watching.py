@@ -203,7 +203,10 @@ def reported(
         ),
     )
     seen = _seen(archive, status)
-    return replace(report, measurements=report.measurements | {"seen": seen})
+    report = replace(report, measurements=report.measurements | {"seen": seen})
+    if seen["raised"] and report.verdict == "healthy":  # who knows what would have come of it
+        return replace(report, verdict="inconclusive")
+    return report
 
 
 def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
@@ -218,6 +221,7 @@ def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
         "backwards": facts.get("num_passes", 0),
         "steps": facts.get("num_steps", 0),
         "ended": ended or str(facts.get("state", "")),
+        "raised": run.exceptions[-1].summary if run is not None and run.exceptions else "",
     }
 
 

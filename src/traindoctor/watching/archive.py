@@ -92,8 +92,13 @@ class Archive:
         if opening is None:  # the run is in it still, or ended there
             return run
         later = ("num_batches", "num_steps", "num_passes", "lost_batches")
+        modes = run.facts.get("later_modes") or {}
         return replace(
             opening,
+            modules=tuple(
+                replace(row, modes=(*row.modes, *modes[row.path])) if row.path in modes else row
+                for row in opening.modules
+            ),
             batches=(*opening.batches, *filter(_is_bad, run.batches[len(opening.batches) :])),
             losses=run.losses,
             steps=run.steps,

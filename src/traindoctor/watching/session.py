@@ -29,6 +29,7 @@ from traindoctor.watching.blame import module_left
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.meter import Meter
+from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
 from traindoctor.watching.record import Record
 from traindoctor.watching.scene import Scene
@@ -76,6 +77,7 @@ class Session:
         self._has_loader = False
         self._loss: float | None = None
         self._norm: float | None = None
+        self.modes = Modes()
         # The last batch that was differentiated, stepped on, and looked at without gradients.
         self.reached = self.stepped = self.evaluated = -1
         self.lost: list[int] = []
@@ -146,6 +148,7 @@ class Session:
             "num_passes": self.recorder.num_passes,
             "num_forwards": self.num_forwards,
             "lost_batches": tuple(self.lost),
+            "later_modes": self.modes.by_path(),
             "overhead": self.governor.facts(),
             "troubles": (*self.troubles, *self._switched_off()),
         }
@@ -196,6 +199,7 @@ class Session:
         has_parameters = any(True for _ in module.parameters())
         if has_parameters:
             self.incidents.root_begins(module, args, kwargs)
+            self.modes.called(module)
         if self.opening is None:
             return
         if self.loaders is not None and not self.scene.loader:
@@ -286,6 +290,7 @@ class Session:
         else:
             for listener in self.recorder.after_backward:
                 self._safely(listener)
+        self.modes.differentiated()
         self.reached = self.recorder.batch
         self.meter.backward(self._loss, seconds)
         self.governor.spent(start)
@@ -364,6 +369,7 @@ class Session:
         opening, self.opening, self.watcher = self.opening, None, None
         if opening is not None:
             self.unregistered = opening.anatomy.unregistered if opening.anatomy else ()
+            self.modes.begin(opening.anatomy)
             self.record.opening_closed(opening)
             self.governor.begin()
 

@@ -37,6 +37,9 @@ def put_watch(page: Page, report: Report) -> None:
     ended = report.measurements.get("seen", {}).get("ended", "")
     if ended.startswith("killed"):
         page.put(Text(f"The script was {ended}.", style="bold"))
+    raised = report.measurements.get("seen", {}).get("raised")
+    if raised and not report.findings:
+        page.put(Text(f"The script ended with an exception: {raised}", style="bold"))
     watch = report.measurements.get("watch") or {}
     if watch.get("share") is not None and watch["opening_steps"]:
         page.put(
