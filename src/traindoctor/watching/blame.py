@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
 from traindoctor.instruments.anatomy import ATTRIBUTES
+from traindoctor.instruments.refused import operands
+
+_FUNCTIONAL = os.path.join("torch", "nn", "functional.py")
+
+
+def operation_left(trace: TracebackType | None) -> dict[str, Any]:
+    """Return what an exception's row says of the function of `torch.nn.functional` that raised."""
+    import torch
+
+    found: FrameType | None = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(_FUNCTIONAL):
+            found = trace.tb_frame
+        trace = trace.tb_next
+    if found is None:
+        return {}
+    code = found.f_code
+    given = [found.f_locals.get(name) for name in code.co_varnames[: code.co_argcount]]
+    return operands(code.co_name, [value for value in given if isinstance(value, torch.Tensor)])
 
 
 def module_left(trace: TracebackType | None, names: Mapping[int, str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from traindoctor.target.batches import describe
 from traindoctor.target.births import births
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
-from traindoctor.watching.blame import module_left
+from traindoctor.watching.blame import module_left, operation_left
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.meter import Meter
@@ -170,7 +170,9 @@ class Session:
 
     def _note_exception(self, error: Exception) -> None:
         row = self.recorder.row_of(error)
-        if self.opening is None and "torch" in sys.modules:
+        if "torch" in sys.modules and not row.operation:
+            row = replace(row, **operation_left(error.__traceback__))
+        if "torch" in sys.modules and self.opening is None:
             setup = self.scene.setup()
             paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
             row = replace(row, **module_left(error.__traceback__, paths))
