@@ -1,0 +1,47 @@
+"""Prints what each command line over the five documented cases takes.
+
+    python -m benchmarks.documents
+
+CPU seconds say what a command costs whoever else uses the machine; wall seconds are those of the
+moment.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+LIMIT = 15.0  # wall seconds on two idle cores
+
+
+def measured(command: list[str]) -> tuple[float, float]:
+    """Run a command, whatever it exits with; return its wall and CPU seconds."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    """Measure one script after the other and print the table."""
+    table = Table("script", "wall seconds", "CPU seconds", f"under {LIMIT:.0f} s")
+    for file in sorted((ROOT / "fixtures" / "documents").glob("*/*.py")):
+        name = file.relative_to(ROOT)
+        wall, cpu = measured([sys.executable, "-m", "traindoctor", "check", f"{name}:setup"])
+        label = f"{file.parent.name}/{file.stem}"
+        table.add_row(label, f"{wall:.1f}", f"{cpu:.1f}", "yes" if wall < LIMIT else "no")
+    cores, busy = os.cpu_count(), os.getloadavg()[0]
+    Console(width=100).print(table, f"{cores} cores, load {busy:.1f}")
+
+
+if __name__ == "__main__":
+    main()
