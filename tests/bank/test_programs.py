@@ -42,6 +42,11 @@ def num_moved(seen: Seen) -> int:
     return len(seen.moved)
 
 
+def goes_on(seen: Seen) -> bool:
+    """Tell a program that trains as ever: its fault costs memory, time or the truth of a log."""
+    return seen.error is None and seen.num_steps > 0 and num_moved(seen) > 0
+
+
 SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD001": raises(TypeError, text="unexpected keyword"),
     "TD002": lambda seen: seen.error is None and seen.losses[-1] < 0.8 * seen.losses[0],
@@ -71,6 +76,8 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD210": lambda seen: max(seen.norms) < 1e-5,
     "TD211": lambda seen: max(seen.norms) > 2 * 0.05,
     "TD212": raises(RuntimeError, text="does not require grad"),
+    **dict.fromkeys(("TD216", "TD302", "TD305", "TD702", "TD716", "TD807"), goes_on),
+    "TD806": lambda seen: seen.losses[-1] < seen.losses[0] and seen.weights_are_finite,
     "TD304": lambda seen: seen.error is None and num_moved(seen) == len(seen.gradients),
     "TD401": lambda seen: 0 < num_moved(seen) < len(gradients(seen)),
     "TD402": lambda seen: num_moved(seen) < len(gradients(seen)),

@@ -185,7 +185,8 @@ def call_place(name: str, prefer: Place = Place()) -> Place:
     good ones are no answer: a wrong line is worse than none.
     """
     ranked: dict[int, list[Place]] = {0: [], 1: [], 2: []}
-    for file in user_files():
+    preferred_file = [prefer.file] if prefer.file else []
+    for file in dict.fromkeys([*preferred_file, *user_files()]):  # of which there may be too many
         tree = parse(file)
         if tree is None:
             continue
