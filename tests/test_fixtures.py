@@ -29,7 +29,15 @@ def examined(name: str, file: str) -> traindoctor.Report:
     return traindoctor.check(target, options=expected.get("options"))
 
 
-@pytest.mark.parametrize("name", NAMES)
+def half(first: int) -> list[Any]:
+    """Return all fixtures; every other one, from the first, is left to the long run."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] * (index % 2 != first))
+        for index, name in enumerate(NAMES)
+    ]
+
+
+@pytest.mark.parametrize("name", half(0))
 def test_the_sick_program_has_one_root_cause_at_its_line(name: str) -> None:
     expected = read(name)
     report = examined(name, "sick.py")
@@ -46,7 +54,7 @@ def test_the_sick_program_has_one_root_cause_at_its_line(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", half(1))
 def test_the_healthy_twin_is_healthy(name: str) -> None:
     report = examined(name, "healthy.py")
     assert [(f.code, f.title) for f in report.findings if f.severity != "info"] == []
