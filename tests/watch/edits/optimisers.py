@@ -241,14 +241,12 @@ UNET = (
         "unet",
         (
             (
-                "            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n"
                 "            optimizer.step()\n",
-                "            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n"
-                "            if norm < 0.5:\n                optimizer.step()\n",
+                "            if global_step % 4 == 0:\n                optimizer.step()\n",
             ),
         ),
-        ("if norm < 0.5:", "                optimizer.step()"),
-        "a guard skips steps",
+        ("if global_step % 4 == 0:", "                optimizer.step()"),
+        "three of four gradients are cleared before a step; it learns less far",
     ),
 )
 
