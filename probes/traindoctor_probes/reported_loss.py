@@ -116,8 +116,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         yield filtered(first, series[first.place, first.name])
         return
     for rows in series.values():
-        is_readable = all(digits([row]) >= LEAST_DIGITS_EACH for row in rows)
-        if len(rows) >= LEAST_REPORTS and digits(rows) >= LEAST_DIGITS and is_readable:
+        readable = [row for row in rows if digits([row]) >= LEAST_DIGITS_EACH]
+        if len(readable) >= LEAST_REPORTS and digits(readable) >= LEAST_DIGITS:
             yield from compared(ask, run, rows)
 
 
