@@ -62,21 +62,21 @@ def mistaken(row: ReportRow, scale: float, divisors: Sequence[int]) -> dict[str,
     found: dict[str, Shown] = {}
     for _, window in _windows(row):
         mean, last = _times(scale, window.mean), _times(scale, window.last)
+        if last is not None and window.last is not None and scale != 1:
+            found.setdefault(ONE_DIVIDED, Shown(window.last, last))
         total = _total(window, scale)
         made = {
+            ACCUMULATION: window.mean if scale != 1 else None,
             BY_SAMPLES: _over(total, window.num_samples),
             BY_DATASET: _over(total, row.num_dataset),
             BY_BATCHES: _over(_times(scale, window.weighted), window.num_losses),
             LAST_ALONE: _over(last, window.num_losses),
-            ACCUMULATION: window.mean if scale != 1 else None,
         }
         made |= {BY_CONSTANT.format(divisor=d): _over(total, d) for d in divisors}
         if mean is not None:
             found |= {
                 n: Shown(v, mean) for n, v in made.items() if v is not None and n not in found
             }
-        if last is not None and window.last is not None and scale != 1:
-            found.setdefault(ONE_DIVIDED, Shown(window.last, last))
     return found
 
 

@@ -12,7 +12,8 @@ on, or around the loss alone, it changes nothing, and the run costs what float32
 Products that are no layer's (`q @ k`) are not seen: where autocast holds only such ones, and layers
 outside of it compute in float32, it is called likely at most. An `enabled=...` in the call is taken
 as meant, whatever it says. Where torch has no device of the kind (CUDA on a laptop), that is
-information: the machine that the script is made for may have one.
+information, unless the code enters autocast for the device at hand as well: the machine that it is
+made for may have one.
 
 ## References
 PyTorch, "Automatic Mixed Precision package": autocasting; autocast op reference.
@@ -20,6 +21,7 @@ PyTorch, "Automatic Mixed Precision package": autocasting; autocast op reference
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
@@ -73,7 +75,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         return  # some of it has its effect; what else is entered may be meant for other things
     for row in wanted:
         if row.num_full >= LEAST_CALLS:
-            yield without_effect(row)
+            yield without_effect(row, is_meant_for(row.device, ask(ReadSource()).source))
         elif row.is_on and row.num_outside >= LEAST_CALLS and not row.num_full:
             yield beside_the_model(row)
 
@@ -93,7 +95,17 @@ def is_wanted(row: AutocastRow, source: tuple[SourceRow, ...]) -> bool:
     return (row.is_on or bool(here)) and not is_switched and not is_positional
 
 
-def without_effect(row: AutocastRow) -> Finding:
+def is_meant_for(device: str, source: tuple[SourceRow, ...]) -> bool:
+    """Tell whether the code enters autocast for this very device elsewhere."""
+    given = [
+        value
+        for _, call in calls(source, "autocast")
+        for value in (*call.args[:1], *(k.value for k in call.keywords if k.arg == "device_type"))
+    ]
+    return any(isinstance(value, ast.Constant) and value.value == device for value in given)
+
+
+def without_effect(row: AutocastRow, is_meant_here: bool) -> Finding:
     """Return the finding for layers that compute in float32 inside autocast."""
     if row.is_on:
         why = f"It is on for {row.device_type}, and the layers are on {row.device}"
@@ -105,7 +117,7 @@ def without_effect(row: AutocastRow) -> Finding:
     return NO_EFFECT.finding(
         f"{row.num_full} calls of linear layers and convolutions inside it returned float32, none "
         f"anything lower. {why}.",
-        severity=Severity.INFO if has_no_device else None,
+        severity=Severity.INFO if has_no_device and not is_meant_here else None,
         mechanism="Autocast casts the operands of products to its own type, on the device that it "
         "was entered for and on no other.",
         location=location(row.place),

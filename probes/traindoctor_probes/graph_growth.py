@@ -13,9 +13,9 @@ mean, memory grows by a graph a step until there is none left.
 
 ## Known limits
 Two optimizers that share a forward on purpose share nodes within a batch; only sharing across
-batches is called growth. Graphs are called kept from 24 on: lists that are emptied before, as with
-short epochs, and deques with a maximal length are not spoken of. Which variable keeps them is
-looked for in the functions that run, their objects and lists; elsewhere it is not found.
+batches is called growth. Graphs are called kept from 24 on, and from 8 on where every one is kept
+in one epoch after the other; deques with a maximal length are not spoken of. Which variable keeps
+them is looked for in the functions that run, their objects and lists; elsewhere it is not found.
 
 ## References
 PyTorch FAQ, "My model reports 'cuda runtime error(2): out of memory'": don't accumulate history
@@ -50,6 +50,9 @@ from traindoctor_probes.graph_reuse import cause
 
 WINDOW = 4  # backward passes in a row that each go through more nodes
 LEAST_KEPT = 24  # graphs
+LEAST_OF_EPOCH = 8  # graphs that are let go with each epoch, if it was every one
+WHOLE = 0.9  # of the passes: every one
+BOUNDED = "bounded deque"
 LEAST_SHARE = 0.1  # of the passes in that time whose graph is kept
 STILL = 0.5  # of that share in the newest stretch of time: it has not come to rest
 
@@ -73,7 +76,7 @@ GROWS = Rule(
     what="The graphs of earlier steps are kept, or gone through again in every later step.",
     why="Memory grows with every step until it ends; where the graphs are gone through again, so "
     "does the time of a step, and old steps get gradients again.",
-    known_limits="Fewer than 24 kept graphs, and deques with a maximal length, are not spoken of.",
+    known_limits="Caches that come to rest, and deques with a maximal length, are not spoken of.",
     remedies=(NUMBER, DETACH),
     explains=("TD301", "TD305", "TD205"),
 )
@@ -90,7 +93,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         yield growing(shared, ask)
         return
     long = ask(LongRun())
-    stretch = longest_growth(long.kept)
+    stretch = longest_growth(long.kept) or epochs_growth(long)
     if stretch:
         yield keeping(stretch, long, ask(ReadSource()).source)
 
@@ -144,24 +147,48 @@ def growing(graphs: tuple[GraphRow, ...], ask: Ask) -> Finding:
 
 def longest_growth(rows: tuple[KeptRow, ...]) -> tuple[KeptRow, ...]:
     """Return the rows over which the kept graphs grew to the most; none where that is no leak."""
-    best: list[KeptRow] = []
-    stretch: list[KeptRow] = []
-    for row in rows:
-        if stretch and row.num_kept < stretch[-1].num_kept:
-            stretch = []
-        stretch.append(row)
-        if not best or row.num_kept - stretch[0].num_kept >= best[-1].num_kept - best[0].num_kept:
-            best = list(stretch)
-    if not best or best[-1].kind == "bounded deque":
+    best = max(stretches(rows), key=_gain, default=[])
+    if len(best) < 2 or best[-1].kind == BOUNDED or _gain(best) < LEAST_KEPT:
         return ()
     first, last = best[0], best[-1]
-    passed = last.backward - first.backward
-    late = [row for row in best[:-1] if row.backward >= first.backward + passed / 2]
-    is_leak = last.num_kept - first.num_kept >= LEAST_KEPT and late
-    if not is_leak or _share_kept(first, last) < LEAST_SHARE:
+    middle = (first.backward + last.backward) / 2
+    late = [row for row in best[:-1] if row.backward >= middle]
+    if not late or _share_kept(first, last) < LEAST_SHARE:
         return ()
     goes_on = _share_kept(late[-1], last) >= STILL * _share_kept(first, last)
     return tuple(best) if goes_on else ()
+
+
+def epochs_growth(run: Trace) -> tuple[KeptRow, ...]:
+    """Return the rows of an epoch in which every graph was kept, where one after the other was so.
+
+    Passes that retain their graph for the next ones (backward through the last few steps) have
+    their reasons.
+    """
+    if any(row.is_retained for row in run.graphs) or not run.kept or not run.kept[-1].holder:
+        return ()
+    every = [
+        part
+        for part in stretches(run.kept)
+        if len(part) > 1 and _share_kept(part[0], part[-1]) >= WHOLE
+    ]
+    long = [part for part in every if _gain(part) >= LEAST_OF_EPOCH]
+    is_bounded = run.kept[-1].kind == BOUNDED
+    return tuple(long[0]) if long and len(every) > 1 and not is_bounded else ()
+
+
+def stretches(rows: tuple[KeptRow, ...]) -> list[list[KeptRow]]:
+    """Cut the rows where graphs were let go."""
+    found: list[list[KeptRow]] = []
+    for row in rows:
+        if not found or row.num_kept < found[-1][-1].num_kept:
+            found.append([])
+        found[-1].append(row)
+    return found
+
+
+def _gain(rows: list[KeptRow]) -> int:
+    return rows[-1].num_kept - rows[0].num_kept
 
 
 def _share_kept(first: KeptRow, last: KeptRow) -> float:

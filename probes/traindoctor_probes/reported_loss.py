@@ -11,10 +11,10 @@ Runs are compared, stopped and published by these numbers. A NaN that is left ou
 that the run is lost; a mean over the wrong divisor is off by the batch size, and changes with it.
 
 ## Known limits
-Only names that can mean nothing else (`loss`, `train loss`, `epoch loss`), and only figures that
-every report of a line agrees with, to five digits in all. Whatever else it may be (a smoothed
-loss, one of several terms, a median) is left alone, and so are sums, and losses that are not one
-loss function's mean.
+Only what is called a loss, and no validation's, and only figures that every report of a line agrees
+with, to five digits in all. Whatever else it may be (a smoothed loss, one of several terms, a
+median) is left alone, and so are sums, and losses that are not one loss function's mean. Of a loss
+function of the user's own, that it is a mean is read in its code, and the finding is likely.
 
 ## References
 transformers documentation, `TrainingArguments.logging_nan_inf_filter`.
@@ -24,12 +24,14 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, LongRun, OneStep, ReadSource
 from traindoctor.probing import (
     Ask,
+    Confidence,
     Evidence,
     Finding,
     NoOptions,
@@ -39,7 +41,7 @@ from traindoctor.probing import (
     Series,
     Severity,
 )
-from traindoctor.probing.syntax import function_at
+from traindoctor.probing.syntax import function_at, subtrees
 from traindoctor.probing.wording import counted, figure, location
 from traindoctor.trace import Place, ReportRow, SourceRow, Trace
 from traindoctor_probes._reports import (
@@ -55,6 +57,7 @@ from traindoctor_probes._reports import (
 
 LEAST_REPORTS = 2
 LEAST_DIGITS = 5.0  # that all reports of a series have together
+LEAST_DIGITS_EACH = 1.5
 NEAR = (0.8, 1.25)  # of what was expected: too close to be told from other means
 
 DIFFERS = Rule(
@@ -113,7 +116,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         yield filtered(first, series[first.place, first.name])
         return
     for rows in series.values():
-        if len(rows) >= LEAST_REPORTS and digits(rows) >= LEAST_DIGITS:
+        readable = [row for row in rows if digits([row]) >= LEAST_DIGITS_EACH]
+        if len(readable) >= LEAST_REPORTS and digits(readable) >= LEAST_DIGITS:
             yield from compared(ask, run, rows)
 
 
@@ -123,7 +127,7 @@ def hides_nan(row: ReportRow) -> bool:
     if not window.num_nan or not math.isfinite(row.value) or row.value == window.last:
         return False
     if row.channel == "Trainer.log":
-        return True
+        return row.name in ("loss", "train_loss")
     if window.mean is None:
         return False
     share = 1 - window.num_nan / window.num_losses
@@ -133,21 +137,25 @@ def hides_nan(row: ReportRow) -> bool:
 
 def compared(ask: Ask, run: Trace, rows: list[ReportRow]) -> Iterator[Finding]:
     """Report a series that shows a figure which only a mistake makes."""
+    source = ask(ReadSource()).source
     try:
-        scale = scale_of(ask(OneStep()))
+        step = ask(OneStep())
     except ExperimentFailed:
         return
+    scale, is_proven = scale_of(step), True
+    if scale is None and not step.criteria and is_mean(source) and not accumulates(run):
+        scale, is_proven = 1.0, False
     if scale is None:
         return
     if agreeing(rows, [honest(row, scale, run.setup.num_batches) for row in rows]):
         return
-    divisors = constants(ask(ReadSource()).source, rows[0].place)
+    divisors = constants(source, rows[0].place)
     made = [mistaken(row, scale, divisors) for row in rows]
     values = [{name: shown.value for name, shown in each.items()} for each in made]
     for name in agreeing(rows, values):
         shown = [each[name] for each in made]
         if all(not NEAR[0] < item.value / item.expected < NEAR[1] for item in shown):
-            yield differs(rows, name, shown[0], scale)
+            yield differs(rows, name, shown[0], scale, is_proven)
             return
 
 
@@ -165,6 +173,23 @@ def scale_of(step: Trace) -> float | None:
     ratio = (values[0].value or 0.0) / (first.loss or 1.0)
     whole = round(ratio)
     return float(whole) if whole >= 1 and math.isclose(ratio, whole, rel_tol=1e-4) else None
+
+
+def is_mean(source: tuple[SourceRow, ...]) -> bool:
+    """Tell whether the losses of the user's own are means, as far as their functions say."""
+    own = [
+        ast.unparse(node)
+        for row in source
+        for node in subtrees(row, ast.FunctionDef)
+        if re.search("loss|criterion|objective", node.name)
+        and not any(isinstance(i, ast.Attribute) and i.attr == "backward" for i in ast.walk(node))
+    ]
+    return bool(own) and all(".mean(" in text and "sum" not in text for text in own)
+
+
+def accumulates(run: Trace) -> bool:
+    """Tell whether steps are taken on several backward passes."""
+    return any(row.num_backwards > 1 for row in run.pulses)
 
 
 def constants(source: tuple[SourceRow, ...], place: Place) -> list[int]:
@@ -204,7 +229,9 @@ def filtered(row: ReportRow, rows: Sequence[ReportRow]) -> Finding:
     )
 
 
-def differs(rows: Sequence[ReportRow], what: str, shown: Shown, scale: float) -> Finding:
+def differs(
+    rows: Sequence[ReportRow], what: str, shown: Shown, scale: float, is_proven: bool
+) -> Finding:
     """Return the finding for a figure that is off by a factor."""
     row, factor = rows[0], shown.value / shown.expected
     is_accumulation = what in (ACCUMULATION, ONE_DIVIDED)
@@ -212,6 +239,7 @@ def differs(rows: Sequence[ReportRow], what: str, shown: Shown, scale: float) ->
         f"All {counted(len(rows), 'report')} of `{row.name}` show {what}: {figure(row.value, 4)} "
         f"where the loss was {figure(shown.expected, 4)}, {figure(factor)} of it.",
         severity=Severity.WARNING if is_accumulation else None,
+        confidence=None if is_proven else Confidence.LIKELY,
         mechanism=f"What is differentiated is the loss over {figure(scale)}, so that the gradients "
         "of as many batches add up to a mean; what is reported is the same small part."
         if is_accumulation

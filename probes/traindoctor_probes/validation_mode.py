@@ -28,11 +28,11 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
-from traindoctor.experiments import Experiment, ReadSource, ShortRun
+from traindoctor.experiments import Experiment, LongRun, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.syntax import function_at
 from traindoctor.probing.wording import counted, grouped, location
-from traindoctor.trace import ServedRow, SourceRow
+from traindoctor.trace import ServedRow, SourceRow, Trace
 
 LEAST_BATCHES = 2
 LEAST_SHARE = 0.9  # of the batches on which the model was called once
@@ -66,9 +66,15 @@ IN_TRAIN_MODE = Rule(
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
-    """Look at what the model was called for over data that nobody trains on."""
+    """Look at what the model was called for over data that nobody trains on, early or later."""
     run = ask(ShortRun())
     run.require(backwards=1)
+    found = list(judged(run, ask))
+    yield from found or judged(ask(LongRun()), ask)
+
+
+def judged(run: Trace, ask: Ask) -> Iterator[Finding]:
+    """Judge each module's calls over each data set."""
     rows = [row for row in run.served if is_validation(row)]
     if not rows or len({step.optimizer for step in run.steps}) != 1:
         return
@@ -159,7 +165,7 @@ def with_graph(row: ServedRow) -> Finding:
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     """Return what it asks for first."""
-    return (ShortRun(),)
+    return ShortRun(), LongRun()
 
 
 probe = Probe(

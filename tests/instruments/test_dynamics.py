@@ -204,7 +204,7 @@ def test_graphs_that_a_list_keeps_are_counted_and_the_list_is_named() -> None:
     rows = kept(lambda program: listing(program, [], 5))
     assert (rows[-1].backward, rows[-1].num_kept) == (19, 16)  # the last three are left out
     assert (rows[-1].holder, rows[-1].kind) == ("losses", "list")
-    assert rows[-1].num_held == 10  # it was looked for when there were ten
+    assert rows[-1].num_held == 6  # it was looked for when there were six
     assert [row.num_kept for row in rows[:6]] == [0, 0, 0, 0, 1, 2]
 
 

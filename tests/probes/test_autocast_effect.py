@@ -28,8 +28,8 @@ PLAIN = AutocastRow(
 OUTSIDE = Place(FILE, 12, "train", "outputs = model(x)")
 
 
-def found(*rows: AutocastRow) -> list[Finding]:
-    source = Trace(source=(SourceRow(file=FILE, text=CODE),))
+def found(*rows: AutocastRow, code: str = CODE) -> list[Finding]:
+    source = Trace(source=(SourceRow(file=FILE, text=code),))
     return list(examine(asks(short_run=Trace(autocasts=rows), read_source=source), NoOptions()))
 
 
@@ -52,8 +52,14 @@ def test_another_device_than_the_layers_is_named_with_theirs() -> None:
 
 
 def test_a_device_that_this_machine_lacks_is_information() -> None:
-    (finding,) = found(replace(PLAIN, device_type="cuda", is_on=False, num_full=6))
+    laptop = replace(PLAIN, device_type="cuda", is_on=False, num_full=6)
+    (finding,) = found(laptop, code='with torch.autocast("cuda"):\n    loss = model(x)\n')
     assert finding.severity is Severity.INFO
+
+
+def test_code_that_casts_on_this_device_elsewhere_meant_it_here() -> None:
+    (finding,) = found(replace(PLAIN, device_type="cuda", is_on=False, num_full=6))
+    assert finding.severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(

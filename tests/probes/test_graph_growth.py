@@ -124,6 +124,34 @@ def test_what_comes_to_rest_is_silent(rows: tuple[KeptRow, ...]) -> None:
     assert longest_growth(rows) == ()
 
 
+def cycles(holder: str = "total", length: int = 12, **facts: Any) -> Trace:
+    rows = kept(*[*range(length)] * 6, holder=holder, kind="Tensor", place=LOOP)
+    graphs = tuple(GraphRow(backward=n, num_nodes=6, **facts) for n in range(4))
+    return Trace(kept=rows, graphs=graphs, backwards=passes(6))
+
+
+def test_every_graph_of_one_epoch_after_the_other_is_a_warning() -> None:
+    (finding,) = found(STEADY, long=cycles())
+    assert finding.severity is Severity.WARNING
+    assert finding.title == "total keeps the graph of every step: 0 in memory, then 11"
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        cycles(holder=""),
+        cycles(length=6),
+        cycles(is_retained=True),  # backward through the last few steps
+        Trace(kept=kept(*range(12), 0, holder="total", place=LOOP)),  # once
+        Trace(
+            kept=kept(*[0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8] * 3, holder="best")
+        ),
+    ],
+)
+def test_short_lives_with_a_reason_are_silent(run: Trace) -> None:
+    assert found(STEADY, long=run) == []
+
+
 def test_a_share_of_the_steps_is_a_leak_as_well() -> None:
     assert longest_growth(kept(*range(40), every=8))[-1].num_kept == 39
 

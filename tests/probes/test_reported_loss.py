@@ -9,7 +9,7 @@ import pytest
 from tests.probes.asking import asks
 
 from traindoctor.errors import CannotJudge
-from traindoctor.probing import Finding, NoOptions, Severity
+from traindoctor.probing import Confidence, Finding, NoOptions, Severity
 from traindoctor.trace import (
     BackwardRow,
     CriterionRow,
@@ -75,13 +75,15 @@ def first_step(ratio: float = 1.0, *more: CriterionRow, **facts: Any) -> Trace:
     )
 
 
-def found(rows: tuple[ReportRow, ...], step: Trace | None = None, **setup: Any) -> list[Finding]:
+def found(
+    rows: tuple[ReportRow, ...], step: Trace | None = None, source: str = CODE, **setup: Any
+) -> list[Finding]:
     run = Trace(
         backwards=(BackwardRow(index=0, step=0, batch=0),), reports=rows, setup=SetupRow(**setup)
     )
-    source = Trace(source=(SourceRow(file=FILE, text=CODE),))
+    files = Trace(source=(SourceRow(file=FILE, text=source),))
     step = step if step is not None else first_step()
-    return list(examine(asks(step, long_run=run, read_source=source), NoOptions()))
+    return list(examine(asks(step, long_run=run, read_source=files), NoOptions()))
 
 
 @pytest.mark.parametrize(
@@ -144,6 +146,17 @@ def test_a_loop_that_saw_a_part_of_its_loader_may_divide_by_the_whole() -> None:
 )
 def test_without_one_mean_that_is_differentiated_nothing_is_proven(step: Trace) -> None:
     assert found(reports(lambda mean, last: mean / 32), step) == []
+
+
+LOSS = "def bpr_loss(a, b):\n    return -F.logsigmoid(a - b).mean()\n"
+
+
+def test_a_loss_function_of_the_users_own_is_a_mean_if_its_code_says_so() -> None:
+    wrong, plain = reports(lambda mean, last: mean / 32), Trace(backwards=first_step().backwards)
+    (finding,) = found(wrong, plain, source=CODE + LOSS)
+    assert finding.confidence is Confidence.LIKELY
+    assert found(wrong, plain, source=CODE + LOSS.replace("mean", "sum")) == []
+    assert found(wrong, plain) == []
 
 
 def test_too_few_digits_or_reports_prove_nothing() -> None:

@@ -51,7 +51,15 @@ def found(row: ServedRow, optimizers: tuple[int, ...] = (0, 0)) -> list[Finding]
         served=(TRAINED, row),
     )
     source = Trace(source=(SourceRow(file=FILE, text=CODE),))
-    return list(examine(asks(short_run=run, read_source=source), NoOptions()))
+    return list(examine(asks(short_run=run, long_run=run, read_source=source), NoOptions()))
+
+
+def test_a_validation_that_comes_later_is_seen_in_the_long_run() -> None:
+    early = Trace(backwards=(BackwardRow(index=0, step=0, batch=0),), steps=(StepRow(index=0),))
+    late = replace(early, served=(TRAINED, SICK))
+    source = Trace(source=(SourceRow(file=FILE, text=CODE),))
+    ask = asks(short_run=early, long_run=late, read_source=source)
+    assert [finding.code for finding in examine(ask, NoOptions())] == ["TD702"]
 
 
 def test_train_mode_is_an_error_with_what_the_layers_did() -> None:

@@ -17,7 +17,7 @@ CANARY = "traindoctor.canary"  # the key of a graph node's metadata that holds a
 NUM_WALKED = 12  # backward passes, the first ones, whose nodes are looked at
 NUM_RECENT = 3  # passes whose graphs may still be there
 MOST_ALIVE = 4096  # graphs; by then it is known that they are kept
-ASKED_AT = (10, 32, 100)  # kept graphs, at which it is asked who keeps them
+ASKED_AT = (6, 10, 32, 100)  # kept graphs, at which it is asked who keeps them
 GROWTH = 1.2  # from one row to the next, once there is no row for every pass
 NUM_ROWS = 32  # passes that have a row each
 
@@ -78,8 +78,8 @@ class KeptGraphs(Part):
         kept = self.num_kept()
         if self.asked and kept >= self.asked[0]:
             self.asked.pop(0)
-            oldest = number - NUM_RECENT
-            self.holder = holder_of(sys._getframe(1), CANARY, oldest) or self.holder
+            # The first one found stands nearest to the line at fault: others may hold it in turn.
+            self.holder = self.holder or holder_of(sys._getframe(1), CANARY, number - NUM_RECENT)
         self.latest = (number, kept)
         if number >= self.next_row:
             self.rows.append(self._row(number, kept))

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from traindoctor.instruments.dynamic import Part, State
-from traindoctor.instruments.said import is_plain, losses_said, resolution
+from traindoctor.instruments.said import losses_said, may_be_trained, resolution
 from traindoctor.instruments.served import MOST_SIZES, Served
 from traindoctor.target.usercode import is_user_file, user_place
 from traindoctor.trace import Place, ReportRow, WindowRow
@@ -130,7 +130,7 @@ class Reported(Part):
         else:
             given = {**(args[0] if args and isinstance(args[0], dict) else {}), **kwargs}
         for name, value in given.items():
-            if is_plain(str(name)) and (number := _number(value)) is not None:
+            if may_be_trained(str(name)) and (number := _number(value)) is not None:
                 self._note(str(name).lower(), *number, channel, frame)
 
     def _note(self, name: str, value: float, step: float, channel: str, frame: FrameType) -> None:

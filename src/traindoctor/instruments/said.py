@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import re
 
-_NUMBER = r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?|[-+]?nan|[-+]?inf"
+# A whole number is a count, of batches or epochs.
+_NUMBER = r"[-+]?(?:(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|nan|inf)"
 _SAID = re.compile(
     rf"((?:[A-Za-z]+[ _/-])*[A-Za-z]*loss(?:[ _/-][A-Za-z]+)*)['\")\]]*[\s:=|]{{1,4}}({_NUMBER})"
     r"(?![\w%/])",
     re.IGNORECASE,
 )
-# Words with which a loss is still the one that is trained on. `total` may be a sum, `val` another.
-_PLAIN = re.compile(
-    "loss|train(ing)?|trn|avg|average|mean|epoch|batch|step|running|iter(ation)?|current|the|per"
-    "|last|final|is"
+# Words that make it another loss than the one that is trained on, or one picked out of many.
+_OTHER = re.compile(
+    "val|vali|valid|validation|test|testing|eval|evaluation|dev|holdout|best|min|minimum|lowest|max"
+    "|target|previous|prev|old"
 )
 
 
 def losses_said(text: str) -> list[tuple[str, float, float]]:
-    """Return name, value and resolution of each training loss that a text names.
+    """Return name, value and resolution of each loss that a text names and that may be trained on.
 
     The resolution is half a unit of the last digit: 0.00005 for `0.4213`.
     """
     return [
         (name.strip().lower(), float(number), resolution(number))
         for name, number in _SAID.findall(text)
-        if is_plain(name)
+        if may_be_trained(name)
     ]
 
 
-def is_plain(name: str) -> bool:
-    """Tell `train_loss` from `val_loss`, `kl_loss` and `total loss`."""
+def may_be_trained(name: str) -> bool:
+    """Tell `train_loss`, or one term of it, from `val_loss` and `best loss`."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
-    return "loss" in words and all(_PLAIN.fullmatch(word) for word in words)
+    return "loss" in words and not any(_OTHER.fullmatch(word) for word in words)
 
 
 def resolution(number: str) -> float:
