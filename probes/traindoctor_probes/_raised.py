@@ -70,13 +70,14 @@ def failures(ask: Ask) -> list[tuple[Trace, ExceptionRow]]:
 def as_dict(ask: Ask) -> Trace | None:
     """Return a step that got its batch as a plain dict, if only the batch's class forbade one.
 
-    Not where the batch goes to a loop of the user's, which may count on that class.
+    It must be a class that can be unpacked as one. Not where the batch goes to a loop of the
+    user's, which may count on that class.
     """
     first = stopped(ask)
     if first is None or first[0].setup.has_train_loop:
         return None
     batch = batch_of(first[1], first[0])
-    if batch is None or not lacking(first[1], batch):
+    if batch is None or "mapping" not in batch.protocols or not lacking(first[1], batch):
         return None
     return ask(OneStep(batch=first[1].batch, as_mapping=True))
 

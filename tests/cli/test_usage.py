@@ -98,6 +98,7 @@ def test_a_rule_is_explained_by_code_and_by_name(run):
         (["explain", "TD20x"], "there is no rule 'TD20x'"),
         (["chekc"], "chekc"),
         (["overfit", "a.py:f", "--steps", "0"], "--steps"),
+        (["timing", "a.py:f", "--seconds", "0"], "no run takes no time at all"),
     ],
 )
 def test_a_wrong_command_line_is_one_clear_sentence(run, words, says):

@@ -92,7 +92,7 @@ def test_the_line_that_calls_the_model_is_named_and_mended() -> None:
 
 
 def test_keys_are_judged_behind_a_batch_that_is_no_dict_and_a_shape_that_is_refused() -> None:
-    own = batch(leaf("x", 4, 3), kind="dataclass", class_name="Points")
+    own = batch(leaf("x", 4, 3), kind="dataclass", class_name="Points", protocols=("mapping", "to"))
     first = stopped(raised("TypeError", "object of type 'Points' has no len()"), own)
     shape = raised("RuntimeError", "mat1 and mat2 shapes cannot be multiplied (4x3 and 5x8)")
     mapped = replace(passed("mask", minimum=0.0, maximum=1.0), exceptions=(shape,))

@@ -58,11 +58,13 @@ def test_what_a_library_refuses_is_told_at_the_line_that_makes_it() -> None:
 
 
 def test_a_shape_is_found_behind_a_batch_whose_class_is_refused_first() -> None:
-    own = replace(VOLUMES, kind="dataclass", class_name="Batch")
+    own = replace(VOLUMES, kind="dataclass", class_name="Batch", protocols=("mapping",))
     no_length = raised("TypeError", "object of type 'Batch' has no len()", place=Place())
     mapped = stopped(CONV, VOLUMES)
     (finding,) = examine(asks(stopped(no_length, own), one_step_as_mapping=mapped), NoOptions())
     assert finding.code == "TD003"
+    opaque = stopped(no_length, replace(own, protocols=("to",)))
+    assert list(examine(asks(opaque, one_step_as_mapping=mapped), NoOptions())) == []
     by_hand = replace(SETUP, has_train_loop=True)
     looping = stopped(no_length, own, setup=by_hand)
     assert list(examine(asks(looping, one_step_as_mapping=mapped), NoOptions())) == []
