@@ -24,6 +24,7 @@ from traindoctor.report.renderers.watch_view import (
     num_steps_seen,
     passes_seen,
     put_watch,
+    raised,
     what_was_seen,
 )
 
@@ -84,6 +85,8 @@ def verdict_line(report: Report) -> str:
     if report.target.model is None:
         reason = " ".join(report.probes[0].reason.split())
         return f"Inconclusive: nothing was examined; {reason}"
+    if raised(report):
+        return "Inconclusive: nothing found in what came before the exception."
     if num_open:
         could_not = f"{num_open} of {count(len(report.probes), 'probe')} could not judge"
         return f"Inconclusive: nothing found, but {could_not}."

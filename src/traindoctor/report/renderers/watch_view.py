@@ -19,6 +19,11 @@ def passes_seen(report: Report) -> str:
     return count(number, "backward pass", "backward passes")
 
 
+def raised(report: Report) -> str:
+    """Return the exception that ended a watched script, or an empty string."""
+    return str(report.measurements.get("seen", {}).get("raised") or "")
+
+
 def what_was_seen(report: Report) -> str:
     """Say what there was of a watched run in which nothing stepped."""
     seen = report.measurements.get("seen", {})
@@ -37,9 +42,8 @@ def put_watch(page: Page, report: Report) -> None:
     ended = report.measurements.get("seen", {}).get("ended", "")
     if ended.startswith("killed"):
         page.put(Text(f"The script was {ended}.", style="bold"))
-    raised = report.measurements.get("seen", {}).get("raised")
-    if raised and not report.findings:
-        page.put(Text(f"The script ended with an exception: {raised}", style="bold"))
+    if raised(report) and not report.findings:
+        page.put(Text(f"The script ended with an exception: {raised(report)}", style="bold"))
     watch = report.measurements.get("watch") or {}
     if watch.get("share") is not None and watch["opening_steps"]:
         page.put(
