@@ -95,7 +95,7 @@ class Session:
 
         def leave(status: int) -> Any:
             if os.getpid() == self.process:
-                self._safely(self.end)
+                self._safely(self.end, SystemExit(status))
             really_exit(status)
 
         os._exit = leave
@@ -147,15 +147,23 @@ class Session:
             "num_batches": self.recorder.batch + 1,
             "num_passes": self.recorder.num_passes,
             "num_forwards": self.num_forwards,
+            "num_epochs": self._num_epochs(),
             "lost_batches": tuple(self.lost),
             "later_modes": self.modes.by_path(),
             "overhead": self.governor.facts(),
             "troubles": (*self.troubles, *self._switched_off()),
         }
 
+    def _num_epochs(self) -> int:
+        """Return how often the loader that is trained from most was gone through."""
+        rows = self.recorder.loaders
+        return max((row.num_passes - row.num_evaluations for row in rows), default=0)
+
     def _switched_off(self) -> list[str]:
         """Name the instruments that have switched themselves off."""
-        found = list(self.recorder.facts.get("switched_off", ()))
+        facts = self.recorder.facts
+        broken = [f"{name}: {why}" for name, why in facts.get("broken_instruments", {}).items()]
+        found = [*facts.get("switched_off", ()), *broken]
         error = None if self.loaders is None else self.loaders.error
         return found if error is None else [*found, f"loaders: {type(error).__name__}: {error}"]
 
@@ -166,7 +174,9 @@ class Session:
         self._safely(self._close_opening)
         if self.loaders is not None:
             self._safely(self.loaders.finish)
-        self._safely(self.record.end, "exception" if error is not None else "returned")
+        ended = error is None or (isinstance(error, SystemExit) and not error.code)
+        self.recorder.facts["ended"] = ended
+        self._safely(self.record.end, "returned" if ended else "exception")
 
     def _note_exception(self, error: Exception) -> None:
         row = self.recorder.row_of(error)
