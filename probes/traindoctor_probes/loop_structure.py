@@ -185,12 +185,17 @@ def _epochs(run: Trace) -> dict[int, int]:
 
 
 def _trained(run: Trace) -> list[PassRow]:
-    return [row for row in run.passes if not row.is_evaluation and row.num_batches]
+    last = max((step.batch for step in run.steps), default=0)  # that was seen closely
+    return [
+        row
+        for row in run.passes
+        if not row.is_evaluation and row.last_batch is not None and row.last_batch <= last
+    ]
 
 
 def _last_batches(run: Trace) -> set[int]:
     if run.setup.kind == "script":
-        return {row.last_batch for row in _trained(run) if row.last_batch is not None}
+        return {row.last_batch or 0 for row in _trained(run)}
     return set({row.epoch: row.index for row in run.batches}.values())
 
 

@@ -23,6 +23,7 @@ from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.batches import describe
 from traindoctor.target.births import births
+from traindoctor.target.usercode import is_ours
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
@@ -214,8 +215,9 @@ class Session:
             self.modes.called(module)
         if self.opening is None:
             return
-        if self.loaders is not None and not self.scene.loader:
-            self.scene.loader = self.loaders.in_use() or ()
+        if self.loaders is not None and isinstance(self.scene.loader, tuple):
+            used = self.loaders.in_use()  # whose length, which is its truth, may not be known
+            self.scene.loader = () if used is None else used
         if not self._has_loader and has_parameters:
             self._note_batch(kwargs or args)
         if self.opening is not None:
@@ -400,7 +402,8 @@ class Session:
         """Note that an instrument failed; after too many of them everything is switched off."""
         import traceback
 
-        place = traceback.extract_tb(error.__traceback__)[-1:]
+        frames = traceback.extract_tb(error.__traceback__)
+        place = [frame for frame in frames if is_ours(frame.filename)][-1:]
         where = f" at {os.path.basename(place[0].filename)}:{place[0].lineno}" if place else ""
         text = f"{what} failed with {type(error).__name__}{where}: {str(error)[:200]}"
         if text not in self.troubles:
