@@ -19,14 +19,18 @@ torch documentation, "Autograd mechanics": `requires_grad`, and what `detach` an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from traindoctor.experiments import Experiment, OneStep
+from traindoctor.experiments import Experiment, OneStep, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import counted, first_location, grouped
 from traindoctor.trace import CutRow, ExceptionRow, Trace
 
-NO_GRAPH = "does not require grad and does not have a grad_fn"
+NO_GRAPH = re.compile(
+    r"does not require grad and does not have a grad_fn|"
+    r"'(?:float|int|ndarray|numpy\.\w+)' object has no attribute 'backward'"
+)
 
 WITHOUT_GRADIENT = Rule(
     code="TD101",
@@ -71,8 +75,9 @@ WHY = {
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look at the loss of one step."""
     step = ask(OneStep())
+    run = ask(ShortRun()) if step.setup.kind == "script" else step
     trainable = [row for row in step.parameters if row.requires_grad]
-    refused = next((row for row in step.exceptions if NO_GRAPH in row.message), None)
+    refused = next((row for row in run.exceptions if NO_GRAPH.search(row.message)), None)
     if not trainable or not (refused or is_without_graph(step)):
         return
     cut = output_cut(step)
@@ -139,7 +144,7 @@ def mechanism(cut: CutRow | None) -> str:
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     """Return what it asks for."""
-    return (OneStep(),)
+    return OneStep(), ShortRun()
 
 
 probe = Probe(

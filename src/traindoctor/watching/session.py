@@ -187,6 +187,7 @@ class Session:
             setup = self.scene.setup()
             paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
             row = replace(row, **module_left(error.__traceback__, paths))
+            self.recorder.facts["num_trainable_at_end"] = self.scene.num_trainable()
         self.recorder.exceptions.append(row)
 
     # What the taps see
@@ -381,6 +382,7 @@ class Session:
 
     def _close_opening(self) -> None:
         opening, self.opening, self.watcher = self.opening, None, None
+        self.scene.let_go()
         if opening is not None:
             self.unregistered = opening.anatomy.unregistered if opening.anatomy else ()
             self.modes.begin(opening.anatomy)
