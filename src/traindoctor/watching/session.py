@@ -207,10 +207,10 @@ class Session:
         recorder = self.recorder
         if not torch.is_grad_enabled():
             self.evaluated = recorder.batch
-            if self.opening is not None and any(True for _ in module.parameters()):
+            if self.opening is not None and self.scene.learns(module):
                 recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
             return
-        has_parameters = any(True for _ in module.parameters())
+        has_parameters = self.scene.learns(module)
         if has_parameters:
             self.incidents.root_begins(module, args, kwargs)
             self.modes.called(module)
