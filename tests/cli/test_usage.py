@@ -44,6 +44,7 @@ def test_the_version_is_one_line(run):
         "timing",
         "rules",
         "explain",
+        "render",
         "schema",
     ],
 )

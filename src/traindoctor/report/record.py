@@ -70,6 +70,7 @@ class SuppressedRecord:
     code: str
     reason: str
     where: str
+    by: str = "source"  # a comment in the source, the settings, or a baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,8 @@ class TargetRecord:
     model: ModelRecord | None
     data: dict[str, Any]
     distributed: dict[str, Any]
+    location: Location = Location()  # of the factory, or the script
+    folder: str = ""  # the working directory, seen from the repository's root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from traindoctor.probing.finding import Evidence
@@ -27,6 +29,55 @@ def status(report: Report) -> str:
         return f"{report.verdict}: {causes}{symptoms}"
     passed = sum(probe.status == "passed" for probe in report.probes)
     return f"{report.verdict}: {passed} of {count(len(report.probes), 'probe')} found nothing"
+
+
+def headline(report: Report, roots: Roots) -> str:
+    """Return what was found, in a line."""
+    if roots:
+        more = f", and {count(len(roots) - 1, 'other root cause')}" if len(roots) > 1 else ""
+        return f"Training is {report.verdict}: {roots[0].title}{more}"
+    healthy = report.verdict == "healthy"
+    return "Nothing wrong was found" if healthy else "Nothing could be said"
+
+
+def when(created: str) -> str:
+    """Return a moment as a person writes it."""
+    moment = datetime.fromisoformat(created)
+    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".strip()
+
+
+def examined(report: Report) -> str:
+    """Return the model and the data."""
+    model, data = report.target.model, report.target.data
+    if model is None:
+        return "no model"
+    what = f"{model.class_name}, {count(model.parameters, 'parameter')}"
+    if model.trainable != model.parameters:
+        what += f" ({model.trainable:,} trainable)"
+    if data.get("batches"):
+        size = f" of {data['batch_size']}" if data.get("batch_size") else ""
+        what += f"; {count(data['batches'], 'batch', 'batches')}{size}"
+    return f"{what}; examined in {report.duration_seconds:.1f} s"
+
+
+def machine(report: Report) -> str:
+    """Return the versions and the device."""
+    environment = report.environment
+    named = [
+        f"{name} {environment[name]}"
+        for name in ("torch", "transformers", "python")
+        if environment.get(name)
+    ]
+    return ", ".join([*named, str(environment.get("device", "unknown device"))])
+
+
+def others(finding: ReportedFinding) -> list[tuple[str, str]]:
+    """Return the other places that have a part in it, with their lines."""
+    return [
+        (str(place), line)
+        for place, line in zip_longest(finding.also_at, finding.also_lines, fillvalue="")
+        if str(place)
+    ]
 
 
 def options(roots: Roots) -> dict[str, list[tuple[Remedy, int]]]:

@@ -131,7 +131,8 @@ def _put_loose_ends(page: Page, report: Report) -> None:
     if len(shown) < len(groups):
         page.put(f"– {len(groups) - len(shown)} more reasons with -v", style="dim")
     for item in report.suppressed:
-        page.put(f"· {item.code} at {item.where} is silenced in the source: {item.reason}")
+        where = f" at {item.where}" if item.where else ""
+        page.put(f"· {item.code}{where} is silenced in the {item.by}: {item.reason}")
     if broken or skipped or report.suppressed:
         page.put()
 
