@@ -76,3 +76,28 @@ def test_what_is_no_report_is_told_so(run, tmp_path, text, says):
 
     assert (code, out) == (2, "")
     assert says in err
+
+
+def test_a_comparison_fails_on_what_is_new(run, kept, tmp_path):
+    calm = blocked(findings=(), verdict="healthy")
+    (tmp_path / "calm.json").write_text(dumps(calm), encoding="utf-8")
+
+    worse = run("compare", "calm.json", "report.json")
+    better = run("compare", "report.json", "calm.json", "--format", "json")
+
+    assert (worse[0], better[0]) == (1, 0)
+    assert "3 new, 0 fixed, 0 still there" in worse[1]
+    assert [finding["code"] for finding in json.loads(better[1])["fixed"]] == [
+        "TD801",
+        "TD103",
+        "TD501",
+    ]
+
+
+def test_a_baseline_is_not_written_over(run, kept):
+    words = ("check", "a.py:f", "--baseline", "report.json", "--report", "report.json")
+
+    code, _, err = run(*words)
+
+    assert code == 2
+    assert "report.json is the baseline" in err

@@ -45,6 +45,7 @@ def test_the_version_is_one_line(run):
         "rules",
         "explain",
         "render",
+        "compare",
         "schema",
     ],
 )
@@ -116,6 +117,9 @@ def test_a_wrong_command_line_is_one_clear_sentence(run, words, says):
     [
         ("probes = {nope = {}}", "there is no probe 'nope'"),
         ("probes = {optimizer-membership = {nope = 1}}", "has no setting 'nope'"),
+        ("per-file-ignores = {'a.py' = ['TD99999']}", "there is no rule 'TD99999'"),
+        ("per-file-ignores = ['a.py']", "holds one list of rules for each pattern"),
+        ("per-file-ignore = {}", "did you mean 'per-file-ignores'?"),
         ("selct = ['TD1']", "unknown setting 'selct'"),
         ("= 1", "is not valid TOML"),
     ],

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+
+
+class ComparisonForm(str, Enum):
+    """How a comparison is shown."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def register(app: typer.Typer) -> None:
@@ -13,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: traindoctor render report.json --format html -o report.html")(
         render
     )
+    app.command(epilog="Example: traindoctor compare before.json after.json")(compare)
 
 
 def render(
@@ -50,3 +59,35 @@ def render(
     delivery.check()
     if not delivery.deliver(load_report(record)):
         raise typer.Exit(USAGE)
+
+
+def compare(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A report as JSON.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="A later one.")],
+    form: Annotated[
+        ComparisonForm, typer.Option("--format", help="text or json.")
+    ] = ComparisonForm.TEXT,
+    fail_on: Annotated[
+        str, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 1 if this or worse is new.")
+    ] = "error",
+) -> None:
+    """Say what is new, what is fixed, what is still there, and which figures moved.
+
+    Findings are the same if their rule and place are; values and line numbers may differ.
+    """
+    from traindoctor.cli.delivery import print_text
+    from traindoctor.codec import dumps
+    from traindoctor.config import load_config
+    from traindoctor.report.comparison import compare as compared
+    from traindoctor.report.kept import load_report
+    from traindoctor.report.outcome import FOUND, reaches
+    from traindoctor.report.renderers.comparison_view import render_comparison
+
+    threshold = load_config({"fail_on": fail_on}, environment={}).fail_on
+    made = compared(load_report(old), load_report(new))
+    if form is ComparisonForm.JSON:
+        typer.echo(dumps(made, indent=2))
+    else:
+        print_text(lambda look: render_comparison(made, look))
+    if reaches(made.new, threshold):
+        raise typer.Exit(FOUND)

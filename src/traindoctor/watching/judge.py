@@ -21,18 +21,27 @@ class Bench:
         probes: what runs.
         rules: codes that may be reported.
         options: settings of probes, by their names.
+        silent: codes that are silent in files, by patterns of absolute paths.
     """
 
     probes: tuple[Probe, ...]
     rules: frozenset[str]
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    silent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def judge(self, archive: Archive, reference: str) -> list[Event]:
         """Return what a run of `check` would say, from what was recorded."""
         events: list[Event] = [loaded(archive.run, reference)]
         if not archive.has_training:
             return [*events, *(_unseen(probe) for probe in self.probes)]
-        run_probes(self.probes, archive, rules=self.rules, emit=events.append, options=self.options)
+        run_probes(
+            self.probes,
+            archive,
+            rules=self.rules,
+            emit=events.append,
+            options=self.options,
+            silent=self.silent,
+        )
         return [_as_watched(event, archive.run) for event in events]
 
     def required(self, archive: Archive) -> frozenset[str]:

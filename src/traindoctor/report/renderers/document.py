@@ -23,6 +23,8 @@ Roots = Sequence[ReportedFinding]
 def status(report: Report) -> str:
     """Return the verdict with its counts."""
     summary = report.summary
+    if is_known(report):
+        return f"{report.verdict}, as the baseline knows: nothing is new"
     if report.verdict in ("blocked", "unwell"):
         causes = count(summary.root_causes, "root cause")
         symptoms = f", {count(summary.symptoms, 'symptom')}" if summary.symptoms else ""
@@ -31,11 +33,19 @@ def status(report: Report) -> str:
     return f"{report.verdict}: {passed} of {count(len(report.probes), 'probe')} found nothing"
 
 
+def is_known(report: Report) -> bool:
+    """Tell whether a baseline knows all that there is."""
+    is_ill = report.verdict in ("blocked", "unwell")
+    return is_ill and not (report.summary.root_causes or report.summary.symptoms)
+
+
 def headline(report: Report, roots: Roots) -> str:
     """Return what was found, in a line."""
     if roots:
         more = f", and {count(len(roots) - 1, 'other root cause')}" if len(roots) > 1 else ""
         return f"Training is {report.verdict}: {roots[0].title}{more}"
+    if is_known(report):
+        return f"Training is {report.verdict}, as the baseline knows; nothing is new"
     healthy = report.verdict == "healthy"
     return "Nothing wrong was found" if healthy else "Nothing could be said"
 

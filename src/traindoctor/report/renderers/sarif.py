@@ -14,7 +14,7 @@ from traindoctor.report.renderers.look import Look
 from traindoctor.report.renderers.page import figure, harmless
 from traindoctor.report.renderers.places import in_repository, physical
 
-SCHEMA = "https://json.schemastore.org/sarif-2.1.0-rtm.5.json"
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 LEVELS = {"critical": "error", "error": "error", "warning": "warning", "info": "note"}
 ROOT = "%SRCROOT%"
 

@@ -12,7 +12,7 @@ from traindoctor.probing.rule import Family
 from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
 from traindoctor.report.renderers.backward_view import put_backward
 from traindoctor.report.renderers.batch_view import put_batch
-from traindoctor.report.renderers.document import reason_of
+from traindoctor.report.renderers.document import is_known, reason_of
 from traindoctor.report.renderers.finding_block import put_finding
 from traindoctor.report.renderers.flow_view import put_flow
 from traindoctor.report.renderers.look import Look
@@ -69,6 +69,8 @@ def render(report: Report, look: Look) -> str:
 def verdict_line(report: Report) -> str:
     """Return the verdict in a sentence."""
     summary, statuses = report.summary, Counter(probe.status for probe in report.probes)
+    if is_known(report):
+        return f"Training is {report.verdict}, as the baseline knows; nothing is new."
     if report.verdict in ("blocked", "unwell"):
         causes = count(summary.root_causes, "root cause")
         symptoms = f", {count(summary.symptoms, 'symptom')}" if summary.symptoms else ""
