@@ -26,10 +26,9 @@ def render_comparison(made: Comparison, look: Look) -> str:
         _put_group(page, heading, findings, style)
     if made.moved:
         page.put("moved", style="bold")
-        rows = [
-            (item.name, figure(item.old), figure(item.new), item.unit or "") for item in made.moved
-        ]
-        page.put_table(("", "then", "now", ""), rows)
+        for item in made.moved:
+            unit = f" {item.unit}" if item.unit else ""
+            page.put(f"{item.name}: {figure(item.old)} → {figure(item.new)}{unit}", indent=2)
         page.put()
     before, after = made.verdicts
     course = after if before == after else f"{before} → {after}"

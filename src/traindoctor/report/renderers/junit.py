@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
+from traindoctor.report.record import ProbeRecord, Report, ReportedFinding, SuppressedRecord
 from traindoctor.report.renderers.look import Look
 from traindoctor.report.renderers.page import figure, harmless
 from traindoctor.report.renderers.places import physical
@@ -26,7 +26,10 @@ def render(report: Report, look: Look) -> str:  # noqa: ARG001  a machine does n
     suite.add_property("command", _text(report.command))
     for finding in report.findings:
         suite.add_testcase(_found(report, finding))
+    for item in report.suppressed:
+        suite.add_testcase(_silenced(item))
     found = {finding.code for finding in report.findings}
+    found |= {item.code for item in report.suppressed}
     for probe in report.probes:
         for code in probe.rules:
             if code not in found:
@@ -53,6 +56,14 @@ def _found(report: Report, finding: ReportedFinding) -> TestCase:
     failure = Failure(_text(finding.title), finding.severity)
     failure.text = _text(_body(finding))
     case.result = [failure]
+    return case
+
+
+def _silenced(item: SuppressedRecord) -> TestCase:
+    from junitparser import Skipped, TestCase
+
+    case = TestCase(item.code, classname=f"traindoctor.{item.by}")
+    case.result = [Skipped(_text(f"silenced at {item.where}: {item.reason}"))]
     return case
 
 

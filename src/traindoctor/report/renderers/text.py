@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from rich.text import Text
 
 from traindoctor.codec import map_strings
 from traindoctor.probing.rule import Family
-from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
+from traindoctor.report.record import ProbeRecord, Report
 from traindoctor.report.renderers.backward_view import put_backward
 from traindoctor.report.renderers.batch_view import put_batch
 from traindoctor.report.renderers.document import is_known, reason_of
@@ -159,7 +158,7 @@ def _families(report: Report) -> list[Text]:
     for probe in report.probes:
         for code in probe.rules:
             family = Family(int(code[2]))
-            marks.setdefault(family, Counter())[_mark(code, probe, report.findings)] += 1
+            marks.setdefault(family, Counter())[_mark(code, probe, report)] += 1
     parts = []
     for family in sorted(marks, key=lambda family: family.value):
         part = Text(family.label)
@@ -170,10 +169,11 @@ def _families(report: Report) -> list[Text]:
     return parts
 
 
-def _mark(code: str, probe: ProbeRecord, findings: Iterable[ReportedFinding]) -> str:
-    severities = {finding.severity for finding in findings if finding.code == code}
+def _mark(code: str, probe: ProbeRecord, report: Report) -> str:
+    severities = {finding.severity for finding in report.findings if finding.code == code}
     if severities & {"critical", "error"}:
         return "✗"
-    if "warning" in severities:
+    is_known = any(item.code == code and item.by == "baseline" for item in report.suppressed)
+    if "warning" in severities or is_known:
         return "!"
     return "✓" if probe.status in ("passed", "failed") else "–"
