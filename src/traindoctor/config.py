@@ -56,6 +56,7 @@ def load_config(
     file: Path | None = None,
     start: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    defaults: Config | None = None,
 ) -> Config:
     """Return the configuration: each source overrides the one before.
 
@@ -64,11 +65,12 @@ def load_config(
         file: a TOML file to read instead of the nearest pyproject.toml.
         start: the folder from which the nearest pyproject.toml is looked for upwards.
         environment: variables; `TRAINDOCTOR_FAIL_ON` sets `fail-on`, and so on.
+        defaults: what holds where nobody says anything.
 
     Raises:
         UsageError: a file cannot be read, or a key or value is unknown.
     """
-    config = Config()
+    config = defaults or Config()
     path = file or _nearest_pyproject(start or Path.cwd())
     if path is not None:
         config = replace(config, **_checked(_table(path, required=file is not None), str(path)))

@@ -45,6 +45,7 @@ def test_the_version_is_one_line(run):
         "rules",
         "explain",
         "render",
+        "lint",
         "compare",
         "schema",
     ],

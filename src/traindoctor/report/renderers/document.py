@@ -43,7 +43,8 @@ def headline(report: Report, roots: Roots) -> str:
     """Return what was found, in a line."""
     if roots:
         more = f", and {count(len(roots) - 1, 'other root cause')}" if len(roots) > 1 else ""
-        return f"Training is {report.verdict}: {roots[0].title}{more}"
+        whose = "" if report.target.kind == "source" else f"Training is {report.verdict}: "
+        return f"{whose}{roots[0].title}{more}"
     if is_known(report):
         return f"Training is {report.verdict}, as the baseline knows; nothing is new"
     healthy = report.verdict == "healthy"

@@ -70,11 +70,17 @@ def verdict_line(report: Report) -> str:
     summary, statuses = report.summary, Counter(probe.status for probe in report.probes)
     if is_known(report):
         return f"Training is {report.verdict}, as the baseline knows; nothing is new."
+    if report.target.kind == "source" and report.findings:
+        files = count(int(report.target.data.get("files") or 0), "file")
+        return f"{count(len(report.findings), 'finding')} in {files}."
     if report.verdict in ("blocked", "unwell"):
         causes = count(summary.root_causes, "root cause")
         symptoms = f", {count(summary.symptoms, 'symptom')}" if summary.symptoms else ""
         return f"Training is {report.verdict}: {causes}{symptoms}."
     num_passed = statuses["passed"]
+    if report.target.kind == "source":
+        files = count(int(report.target.data.get("files") or 0), "file")
+        return f"{files} read, nothing found; only a run shows the rest: `traindoctor check`."
     if report.verdict == "healthy":
         steps = sum(experiment.steps for experiment in report.experiments)
         seen = count(steps, "step") if steps else passes_seen(report)
