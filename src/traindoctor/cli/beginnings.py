@@ -13,6 +13,9 @@ from traindoctor.errors import UsageError
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog="Example: traindoctor init src -o traindoctor_setup.py")(init)
+    app.command("new-probe", epilog="Example: traindoctor new-probe dead-units --family gradients")(
+        new_probe
+    )
 
 
 def init(
@@ -45,3 +48,30 @@ def init(
         guard = 'if __name__ == "__main__":'
         typer.echo(f"{name} trains when it is imported: move that below `{guard}`")
     typer.echo(f"then: traindoctor check {output}:setup")
+
+
+def new_probe(
+    name: Annotated[str, typer.Argument(help="Of the rule: the illness, such as dead-units.")],
+    family: Annotated[
+        str, typer.Option("--family", metavar="FAMILY", help="As a report names it: gradients …")
+    ],
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="FOLDER", help="A checkout, or a package of yours.")
+    ] = Path(),
+) -> None:
+    """Begin a probe: its file, a sick and a healthy program, and its test.
+
+    Each file says what is to be replaced. The test passes as it stands, on rows of its own.
+    """
+    from traindoctor.probing.registry import all_rules
+    from traindoctor.scaffolding.probe import begin_probe
+
+    texts = begin_probe(name, family, all_rules(), folder)
+    for path in texts:
+        if path.exists():
+            raise UsageError(f"there is a file {path} already")
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        typer.echo(str(path))
+    typer.echo("probes/README.md says what a rule must prove before it speaks")
