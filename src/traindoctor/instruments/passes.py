@@ -104,6 +104,7 @@ class Passes:
         on.loader.num_fetched += 1
         on.loader.fetch_seconds += seconds
         number, self._number = self._number, self._number + 1
+        on.last_batch = number
         self._use(on, number)
         self._describe(on, batch, number, seconds)
 

@@ -283,6 +283,7 @@ class PassRow:
     is_by_user: bool = False  # that line itself iterates, and no library's loop
     num_batches: int = 0
     num_samples: int | None = None  # in them; None where a batch's size is unknown
+    last_batch: int | None = None  # number in the run of its last one, but for evaluation
     num_trained: int = 0  # backward passes that followed a batch of it
     is_evaluation: bool = False
     has_ended: bool = False
