@@ -77,8 +77,17 @@ def load_config(
         config = replace(config, per_file_ignores=_under(path.parent, config.per_file_ignores))
     variables = os.environ if environment is None else environment
     config = replace(config, **_from_environment(variables))
+    return with_flags(flags, config)
+
+
+def with_flags(flags: Mapping[str, Any], config: Config | None = None) -> Config:
+    """Return a configuration, the default one if none is given, with what was typed.
+
+    Raises:
+        UsageError: a value is unknown.
+    """
     given = {_dashed(name): value for name, value in flags.items() if value is not None}
-    return replace(config, **_checked(given, "--"))
+    return replace(config or Config(), **_checked(given, "--"))
 
 
 def _nearest_pyproject(start: Path) -> Path | None:

@@ -42,6 +42,14 @@ def test_a_kept_report_is_shown_in_several_formats_at_once(run, kept, tmp_path):
     assert json.loads((tmp_path / "b.sarif").read_text())["version"] == "2.1.0"
 
 
+def test_a_project_s_settings_do_not_write_over_the_report(run, kept, tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.traindoctor]\nreport = ['report.json']\n")
+    before = kept.stat().st_mtime_ns
+
+    assert run("render", "report.json")[0] == 0
+    assert kept.stat().st_mtime_ns == before
+
+
 def test_rendering_imports_neither_torch_nor_pandas(kept):
     forms = ("text", "markdown", "html", "json", "jsonl", "sarif", "junit", "github")
     program = (

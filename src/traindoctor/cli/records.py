@@ -48,13 +48,12 @@ def render(
 ) -> None:
     """Show a kept report in another format."""
     from traindoctor.cli.delivery import Delivery
-    from traindoctor.config import load_config
+    from traindoctor.config import with_flags
     from traindoctor.report.kept import load_report
     from traindoctor.report.outcome import USAGE
 
-    config = load_config(
-        {"format": form, "output": output, "report": copies}, file=None, environment={}
-    )
+    # The settings of a project say where an examination's report goes, not this copy of it.
+    config = with_flags({"format": form, "output": output, "report": copies})
     delivery = Delivery(config, int(verbose) - int(quiet))
     delivery.check()
     if not delivery.deliver(load_report(record)):
@@ -77,13 +76,13 @@ def compare(
     """
     from traindoctor.cli.delivery import print_text
     from traindoctor.codec import dumps
-    from traindoctor.config import load_config
+    from traindoctor.config import with_flags
     from traindoctor.report.comparison import compare as compared
     from traindoctor.report.kept import load_report
     from traindoctor.report.outcome import FOUND, reaches
     from traindoctor.report.renderers.comparison_view import render_comparison
 
-    threshold = load_config({"fail_on": fail_on}, environment={}).fail_on
+    threshold = with_flags({"fail_on": fail_on}).fail_on
     made = compared(load_report(old), load_report(new))
     if form is ComparisonForm.JSON:
         typer.echo(dumps(made, indent=2))
