@@ -48,8 +48,11 @@ class Archive:
         run, facts = self.run, self.run.facts
         if facts.get("num_steps") or facts.get("num_passes"):
             return True
-        began = bool(facts.get("num_forwards") or facts.get("loop_places"))
-        return began and (run.setup.has_optimizer or bool(run.exceptions))
+        if run.exceptions and facts.get("environment"):
+            return True
+        return run.setup.has_optimizer and bool(
+            facts.get("num_forwards") or facts.get("loop_places")
+        )
 
     def adjusted(self, experiment: Experiment) -> Experiment:
         """Return the experiment as it is: the run was the script's."""
@@ -103,8 +106,7 @@ class Archive:
                 for row in opening.modules
             ),
             batches=(*opening.batches, *filter(_is_bad, run.batches[len(opening.batches) :])),
-            facts=run.facts
-            | {name: opening.facts[name] for name in CLOSE if name in opening.facts},
+            facts=run.facts | {k: v for k, v in opening.facts.items() if k in CLOSE},
         )
 
     @property

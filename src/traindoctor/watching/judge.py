@@ -101,5 +101,16 @@ def _as_watched(event: Event, run: Trace) -> Event:
         seconds=run.facts.get("overhead", {}).get("run_seconds", 0.0),
         steps=run.facts.get("num_steps", len(run.steps)),
         reason=event.reason,
-        measurements=event.measurements | {"watch": run.facts.get("overhead", {})},
+        measurements=event.measurements
+        | {"watch": run.facts.get("overhead", {}), "run_curve": run_curve(run)},
     )
+
+
+def run_curve(run: Trace) -> dict[str, list[float | None]]:
+    """Return loss and gradient norm over all steps of the first optimizer, a point a pulse."""
+    first = [row for row in run.pulses if row.optimizer == 0]
+    return {
+        "x": [row.first_step for row in first],
+        "loss": [row.loss for row in first],
+        "gradient_norm": [row.gradient_norm for row in first],
+    }

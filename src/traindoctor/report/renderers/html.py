@@ -126,6 +126,12 @@ def _is_flat(curve: Curve, bounds: Axis) -> bool:
 
 def curves(measured: dict[str, Any]) -> list[Curve]:
     """Return what was measured over steps: the loss, one batch learned, gradient norms."""
+    run = measured.get("run_curve") or {}
+    if any(loss is not None for loss in run.get("loss", [])):
+        norms = run["gradient_norm"]
+        found = [Curve("loss by step", run["x"], run["loss"])]
+        known = any(norm is not None for norm in norms)
+        return [*found, Curve("gradient norm by step", run["x"], norms)] if known else found
     found = []
     loss = measured.get("loss_curve") or {}
     if loss.get("y"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WIDTH, HEIGHT = 320, 180
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 12, 24
+LEFT, RIGHT, TOP, BOTTOM = 62, 10, 12, 24
 MOST_POINTS = 400
 
 
