@@ -8,7 +8,6 @@ from tests.zoo.specimen import Specimen
 
 import traindoctor
 
-
 EVERY = 3  # one specimen in so many belongs to the short run
 
 

@@ -39,6 +39,8 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import at, function_at, guards, last_name
 from traindoctor.probing.wording import counted, location
 from traindoctor.trace import PassRow, Place, SourceRow, Trace
+from traindoctor_probes._training_loops import spot, training_loops
+from traindoctor_probes._unrun import ends_at_once
 
 Source = tuple[SourceRow, ...]
 
@@ -260,10 +262,23 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     return ReadSource(), ShortRun()
 
 
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield what ends a batch loop in its first turn."""
+    for loop in training_loops(row):
+        statement = ends_at_once(loop)
+        if statement is not None:
+            yield ENDS_EARLY.suspicion(
+                f"`{ast.unparse(statement)}` ends the loop after its first batch",
+                "It stands in the loop's body under no condition.",
+                location=spot(row, statement),
+            )
+
+
 probe = Probe(
     name="loop-structure",
     doc=__doc__,
     rules=(STEP_OUTSIDE, ENDS_EARLY),
     examine=examine,
     experiments=experiments,
+    lint=lint,
 )

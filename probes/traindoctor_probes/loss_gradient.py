@@ -19,14 +19,28 @@ torch documentation, "Autograd mechanics": `requires_grad`, and what `detach` an
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, OneStep, ShortRun
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.syntax import last_name, subtrees
 from traindoctor.probing.wording import counted, first_location, grouped
-from traindoctor.trace import CutRow, ExceptionRow, Trace
+from traindoctor.trace import CutRow, ExceptionRow, SourceRow, Trace
+from traindoctor_probes._training_loops import differentiated, spot
 
+OFF_THE_GRAPH = ("item", "detach", "float", "numpy")
 NO_GRAPH = re.compile(
     r"does not require grad and does not have a grad_fn|"
     r"'(?:float|int|ndarray|numpy\.\w+)' object has no attribute 'backward'"
@@ -147,11 +161,27 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     return OneStep(), ShortRun()
 
 
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield `loss.item().backward()` and its kin."""
+    for call in subtrees(row, ast.Expr):
+        for owner in differentiated(call):
+            if isinstance(owner, ast.Call) and last_name(owner.func) in OFF_THE_GRAPH:
+                yield WITHOUT_GRADIENT.suspicion(
+                    f"`{last_name(owner.func)}` stands between the loss and `backward`",
+                    f"`{ast.unparse(call)}` differentiates what has no graph: it raises, or moves "
+                    "nothing.",
+                    location=spot(row, call),
+                    subject=ast.unparse(call),
+                    confidence=Confidence.CERTAIN,
+                )
+
+
 probe = Probe(
     name="loss-gradient",
     doc=__doc__,
     rules=(WITHOUT_GRADIENT,),
     examine=examine,
     experiments=experiments,
+    lint=lint,
     core=True,
 )

@@ -19,6 +19,7 @@ class Job:
         experiment_settings: settings of experiments, by experiment name.
         restore: whether the setup is given back as it was between experiments.
         unavailable: experiments that may not be run, by key, with the reason.
+        silent: codes that are silent in files, by patterns of absolute paths.
     """
 
     reference: str | None = None
@@ -31,3 +32,4 @@ class Job:
     experiment_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     restore: bool = True
     unavailable: dict[str, str] = field(default_factory=dict)
+    silent: dict[str, tuple[str, ...]] = field(default_factory=dict)
