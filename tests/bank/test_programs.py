@@ -90,6 +90,8 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD409": lambda seen: is_stuck(seen) and num_moved(seen) == len(gradients(seen)),
     "TD410": lambda seen: seen.error is None and seen.num_held_twice > 0,
     "TD411": lambda seen: seen.num_steps == len(seen.losses) and is_stuck(seen),
+    "TD412": lambda seen: num_moved(seen) > 0 and seen.losses[-1] > 0.4 * seen.losses[0],
+    "TD413": lambda seen: is_stuck(seen) and num_moved(seen) > 0,
     "TD414": lambda seen: max(seen.norms) > 1e3,
     "TD415": lambda seen: seen.num_steps == len(seen.losses),
     "TD416": lambda seen: 3 * seen.num_steps < seen.num_batches,
