@@ -1,6 +1,7 @@
 """Controlled runs that measure: one file an experiment."""
 
 from traindoctor.experiments.all_columns import AllColumns
+from traindoctor.experiments.changed_batch import ChangedBatch
 from traindoctor.experiments.forward_keys import ForwardKeys
 from traindoctor.experiments.frozen_graphs import FrozenGraphs
 from traindoctor.experiments.lab import Experiment, Lab
@@ -28,6 +29,7 @@ from traindoctor.experiments.watch_loader import WatchLoader
 
 __all__ = [
     "AllColumns",
+    "ChangedBatch",
     "Experiment",
     "ForwardKeys",
     "FrozenGraphs",

@@ -106,7 +106,7 @@ class OneBatch:
         Every rate is 0 for that, and dropout is off. Only `losses` remembers these steps.
         """
         seen = len(self.losses)
-        with _set_to_zero(*_rates(self.loop.optimizers), *_dropouts(self.lab.setup.model)):
+        with set_to_zero(*_rates(self.loop.optimizers), *dropouts(self.lab.setup.model)):
             self.train(NUM_TRIALS, lambda _: len(self.losses) - seen >= NUM_TRIALS)
         return is_stochastic(self.losses[seen:])
 
@@ -164,7 +164,8 @@ def _rates(optimizers: Iterable[Any]) -> Iterator[Setting]:
                 yield functools.partial(group.__setitem__, "lr"), group["lr"]
 
 
-def _dropouts(model: Any) -> Iterator[Setting]:
+def dropouts(model: Any) -> Iterator[Setting]:
+    """Yield the rates of a model's dropouts."""
     for module in model.modules():
         for name in ("p", "dropout", "attention_dropout"):
             value = getattr(module, name, None)
@@ -173,7 +174,8 @@ def _dropouts(model: Any) -> Iterator[Setting]:
 
 
 @contextmanager
-def _set_to_zero(*settings: Setting) -> Iterator[None]:
+def set_to_zero(*settings: Setting) -> Iterator[None]:
+    """Have numbers be zero while inside."""
     for change, _ in settings:
         change(0.0)
     try:

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import LOGITS, MODELS, OPTIMIZERS, RATES
+from tests.bank.lines import (
+    CNN_LOSS,
+    GRU_FORWARD,
+    GRU_LOSS,
+    LOGITS,
+    MASK,
+    MLP_LOSS,
+    MODELS,
+    OPTIMIZERS,
+    RATES,
+    TRANSFORMER_BATCH,
+    TRANSFORMER_FORWARD,
+    TRANSFORMER_LOSS,
+    transformer_batch,
+)
 
 
 def decaying(program: str, decay: str) -> Edit:
@@ -41,9 +55,164 @@ UPDATES_ROUNDED_AWAY = (
     ),
 )
 
+LABELS_IGNORED = (
+    Edit(
+        "TD113",
+        "mlp",
+        ((MLP_LOSS, "F.cross_entropy(outputs, outputs.argmax(dim=1))"),),
+        lines=("outputs.argmax(dim=1)",),
+    ),
+    Edit(
+        "TD113",
+        "cnn",
+        ((CNN_LOSS, 'F.cross_entropy(outputs, batch["labels"].clamp(max=0))'),),
+        lines=(".clamp(max=0)",),
+    ),
+    Edit(
+        "TD113",
+        "gru",
+        ((GRU_LOSS, "F.cross_entropy(outputs, (labels > 200).long())"),),
+        lines=("(labels > 200).long()",),
+    ),
+)
+
+INPUT_IGNORED = (
+    Edit(
+        "TD108",
+        "gru",
+        (
+            ("self.embedding(input_ids)", "self.embedding(torch.zeros_like(input_ids))"),
+            ("self.place(place)", "self.place(torch.ones_like(place))"),
+        ),
+        lines=(GRU_FORWARD,),
+    ),
+    Edit(
+        "TD108",
+        "transformer",
+        (("self.tokens(input_ids) +", "self.tokens(input_ids // vocab_size) +"),),
+        lines=(TRANSFORMER_FORWARD,),
+    ),
+)
+
+LOSS_SUMS = (
+    Edit(
+        "TD110",
+        "cnn",
+        ((CNN_LOSS, CNN_LOSS[:-1] + ', reduction="sum")'),),
+        lines=('reduction="sum"',),
+    ),
+    Edit(
+        "TD110",
+        "transformer",
+        ((TRANSFORMER_LOSS, TRANSFORMER_LOSS[:-1] + ', reduction="sum")'),),
+        lines=('reduction="sum"',),
+    ),
+)
+
+TARGETS_VISIBLE = (
+    Edit(
+        "TD112",
+        "transformer",
+        ((MASK, MASK.replace("torch.tril(", "(")),),
+        lines=(f"loss = {TRANSFORMER_LOSS}",),
+    ),
+    Edit(  # shifted once in the data, and once more in the model
+        "TD112",
+        "transformer",
+        (
+            (
+                TRANSFORMER_LOSS,
+                "F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())",
+            ),
+        ),
+        factory="setup_step",
+        lines=("logits[:, :-1]",),
+    ),
+    Edit(
+        "TD112",
+        "transformer",
+        ((TRANSFORMER_BATCH, transformer_batch("ids[:-1]")),),
+        factory="setup_loop",
+        lines=(f"loss = {TRANSFORMER_LOSS}",),
+    ),
+)
+
+PADDED = transformer_batch("labels", "padded", ', "attention_mask": mask')
+PADDING = """length = 8 + index % (block_size - 8)
+        mask = (torch.arange(block_size) < length).long()
+        padded = ids[:-1] * mask
+        labels = {}
+        """
+MASKED = TRANSFORMER_FORWARD.replace("labels=None", "labels=None, attention_mask=None")
+PADDING_IN_LOSS = (
+    Edit(
+        "TD111",
+        "transformer",
+        (
+            (TRANSFORMER_BATCH, PADDING.format("ids[1:] * mask") + PADDED),
+            (TRANSFORMER_FORWARD, MASKED),
+        ),
+        lines=("loader = DataLoader(",),
+    ),
+)
+PADDING_ATTENDED = (
+    Edit(
+        "TD015",
+        "transformer",
+        (
+            (
+                TRANSFORMER_BATCH,
+                PADDING.format("(padded + index) % 3")
+                + PADDED.replace('"labels": labels', '"labels": labels[0]'),
+            ),
+            (TRANSFORMER_FORWARD, MASKED),
+            (MASK, MASK.replace("torch.tril(", "(")),
+            (
+                TRANSFORMER_LOSS,
+                "F.cross_entropy(logits.mean(1), labels)",
+            ),
+        ),
+        lines=(MASKED,),
+    ),
+)
+
 NEAR_MISSES = (
+    Edit(  # masked tokens are predicted from both sides
+        "TD112",
+        "transformer",
+        (
+            (MASK, MASK.replace("torch.tril(", "(")),
+            (
+                TRANSFORMER_BATCH,
+                "hidden = torch.arange(block_size) % 5 == index % 5\n        "
+                + transformer_batch("ids[:-1].masked_fill(~hidden, -100)").replace(
+                    "ids[:-1],", "ids[:-1].masked_fill(hidden, 0),"
+                ),
+            ),
+        ),
+    ),
+    Edit(  # labels of padding are left out
+        "TD111",
+        "transformer",
+        (
+            (
+                TRANSFORMER_BATCH,
+                PADDING.format("ids[1:].masked_fill(mask == 0, -100)") + PADDED,
+            ),
+            (TRANSFORMER_FORWARD, MASKED),
+        ),
+    ),
     decaying("mlp", "0.1"),
     decaying("gru", "1e-4"),
 )
 
-FAULTS = (*DECAY_DOMINATES, *UPDATES_ROUNDED_AWAY)
+FAULTS = (
+    *DECAY_DOMINATES,
+    *UPDATES_ROUNDED_AWAY,
+    *LABELS_IGNORED,
+    *INPUT_IGNORED,
+    *LOSS_SUMS,
+    *TARGETS_VISIBLE,
+    *PADDING_IN_LOSS,
+    *PADDING_ATTENDED,
+)
