@@ -2,6 +2,7 @@
 
 from traindoctor.experiments.all_columns import AllColumns
 from traindoctor.experiments.changed_batch import ChangedBatch
+from traindoctor.experiments.compare_data import CompareData
 from traindoctor.experiments.forward_keys import ForwardKeys
 from traindoctor.experiments.frozen_graphs import FrozenGraphs
 from traindoctor.experiments.lab import Experiment, Lab
@@ -30,6 +31,7 @@ from traindoctor.experiments.watch_loader import WatchLoader
 __all__ = [
     "AllColumns",
     "ChangedBatch",
+    "CompareData",
     "Experiment",
     "ForwardKeys",
     "FrozenGraphs",

@@ -176,6 +176,23 @@ PADDING_ATTENDED = (
     ),
 )
 
+VALIDATION = """"loss_fn": loss_fn,
+        "validation_loader": DataLoader({}, batch_size=batch_size),"""
+OVERLAP = (
+    Edit(
+        "TD511",
+        "mlp",
+        (('"loss_fn": loss_fn,', VALIDATION.format("TensorDataset(*loader.dataset[:64])")),),
+        lines=('"validation_loader": DataLoader(',),
+    ),
+    Edit(
+        "TD511",
+        "gru",
+        (('"loss_fn": loss_fn,', VALIDATION.format("range(100), collate_fn=collate")),),
+        lines=('"validation_loader": DataLoader(',),
+    ),
+)
+
 NEAR_MISSES = (
     Edit(  # masked tokens are predicted from both sides
         "TD112",
@@ -215,4 +232,5 @@ FAULTS = (
     *TARGETS_VISIBLE,
     *PADDING_IN_LOSS,
     *PADDING_ATTENDED,
+    *OVERLAP,
 )
