@@ -20,6 +20,7 @@ from traindoctor.trace import Trace
 if TYPE_CHECKING:
     import torch
 
+MODES_SECONDS = 2.0  # for running statistics to follow, where eval mode is wrong
 ENOUGH_STEPS = 60  # before a curve is called settled, or fallen enough
 
 
@@ -55,7 +56,8 @@ class OverfitBatch(Experiment):
         """Return losses, steps, and what the loss functions get when the training has ended.
 
         `facts["overfit"]` says how far it came and whether that is learning; see
-        `traindoctor.experiments.curves.outcome`.
+        `traindoctor.experiments.curves.outcome`. `facts["modes"]` says what eval mode makes of a
+        batch that was learned; see `traindoctor.experiments.both_modes`.
 
         Raises:
             ExperimentFailed: there is no batch, or it cannot be cut down to the samples asked for.
@@ -73,8 +75,12 @@ class OverfitBatch(Experiment):
             after = run.at_rest(recorder.criteria) if run.losses else []
             rates = [row.learning_rates for row in recorder.steps if row.learning_rates]
             num_steps = len(run.losses)
-            recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+            facts = recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+            end = lab.clock() + MODES_SECONDS
+            is_learned = facts["course"] == "reached"
+            modes = run.in_both_modes(lambda: lab.clock() < end) if is_learned else None
         del recorder.losses[num_steps:]  # of a second look at a loop of the user's
+        recorder.facts["modes"] = modes
         recorder.facts["overfit"] |= worsened(run.called, recorder.criteria, run.floor) | {
             "learning_rate": rates[0][0] if rates else None,
             "rates_vary": any(rate != rates[0] for rate in rates),

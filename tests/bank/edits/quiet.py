@@ -193,6 +193,15 @@ OVERLAP = (
     ),
 )
 
+TRAIN_MODE_ONLY = (
+    Edit(
+        "TD602",
+        "mlp",
+        ((LOGITS, "return self.head(x) if self.training else self.head(-x)"),),
+    ),
+    Edit("TD602", "cnn", (("nn.BatchNorm2d(channels)", "nn.BatchNorm2d(channels, momentum=0)"),)),
+)
+
 NEAR_MISSES = (
     Edit(  # masked tokens are predicted from both sides
         "TD112",
@@ -233,4 +242,5 @@ FAULTS = (
     *PADDING_IN_LOSS,
     *PADDING_ATTENDED,
     *OVERLAP,
+    *TRAIN_MODE_ONLY,
 )
