@@ -76,7 +76,9 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD210": lambda seen: max(seen.norms) < 1e-5,
     "TD211": lambda seen: max(seen.norms) > 2 * 0.05,
     "TD212": raises(RuntimeError, text="does not require grad"),
-    **dict.fromkeys(("TD015", "TD110", "TD111", "TD112", "TD113", "TD511", "TD602"), goes_on),
+    **dict.fromkeys(
+        ("TD015", "TD109", "TD110", "TD111", "TD112", "TD113", "TD511", "TD602"), goes_on
+    ),
     "TD108": lambda seen: goes_on(seen) and seen.losses[-1] > 0.3 * seen.losses[0],
     **dict.fromkeys(("TD216", "TD302", "TD305", "TD702", "TD716", "TD807"), goes_on),
     "TD806": lambda seen: seen.losses[-1] < seen.losses[0] and seen.weights_are_finite,

@@ -1,5 +1,6 @@
 """Controlled runs that measure: one file an experiment."""
 
+from traindoctor.experiments.accumulated_gradient import AccumulatedGradient
 from traindoctor.experiments.all_columns import AllColumns
 from traindoctor.experiments.changed_batch import ChangedBatch
 from traindoctor.experiments.compare_data import CompareData
@@ -29,6 +30,7 @@ from traindoctor.experiments.watch_graph import WatchGraph
 from traindoctor.experiments.watch_loader import WatchLoader
 
 __all__ = [
+    "AccumulatedGradient",
     "AllColumns",
     "ChangedBatch",
     "CompareData",

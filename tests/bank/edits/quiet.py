@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bank.build import Edit
 from tests.bank.lines import (
+    BACKWARD,
     CNN_LOSS,
     GRU_FORWARD,
     GRU_LOSS,
@@ -13,11 +14,15 @@ from tests.bank.lines import (
     MODELS,
     OPTIMIZERS,
     RATES,
+    STEP,
     TRANSFORMER_BATCH,
     TRANSFORMER_FORWARD,
     TRANSFORMER_LOSS,
+    ZERO_GRAD,
     transformer_batch,
 )
+
+CLIP = "    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)\n"
 
 
 def decaying(program: str, decay: str) -> Edit:
@@ -202,7 +207,37 @@ TRAIN_MODE_ONLY = (
     Edit("TD602", "cnn", (("nn.BatchNorm2d(channels)", "nn.BatchNorm2d(channels, momentum=0)"),)),
 )
 
+
+def accumulating(program: str, backward: str, *more: tuple[str, str]) -> Edit:
+    """Step once in two batches."""
+    step = (
+        "    {}\n"
+        "    train_step.count = getattr(train_step, 'count', 0) + 1\n"
+        "    if train_step.count % 2 == 0:\n"
+        "        optimizer.step()\n"
+        "        optimizer.zero_grad()\n"
+    )
+    replace = (
+        (STEP, ""),
+        (ZERO_GRAD, ""),
+        (BACKWARD, step.format(backward)),
+        *more,
+    )
+    return Edit("TD109", program, replace, "setup_loop", lines=(backward,))
+
+
+ACCUMULATION = (
+    accumulating("cnn", "loss.backward()"),
+    accumulating(
+        "mlp",
+        "loss.backward()",
+        (CLIP, ""),
+        (OPTIMIZERS["mlp"], "torch.optim.SGD(model.parameters(), lr=0.05)"),
+    ),
+)
+
 NEAR_MISSES = (
+    accumulating("cnn", "(loss / 2).backward()"),
     Edit(  # masked tokens are predicted from both sides
         "TD112",
         "transformer",
@@ -243,4 +278,5 @@ FAULTS = (
     *PADDING_ATTENDED,
     *OVERLAP,
     *TRAIN_MODE_ONLY,
+    *ACCUMULATION,
 )
