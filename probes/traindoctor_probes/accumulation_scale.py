@@ -136,8 +136,8 @@ def by_trainer(run: Trace, number: int) -> Finding:
     kept = kept_by_clipping(run)
     return SUMS.finding(
         f"The Trainer accumulates {number} batches, and takes the loss for divided by the number "
-        "of labels in all of them, for the forward takes any keyword. Yet the loss is the same to the "
-        "last bit for that number and for twice as many.",
+        "of labels in all of them, for the forward takes any keyword. Yet the loss is the same to "
+        "the last bit for that number and for twice as many.",
         severity=severity(run, None if kept is None else kept / number),
         mechanism="Where the model's forward has `**kwargs`, the Trainer passes it "
         "`num_items_in_batch` and does not divide the loss by the number of accumulated batches. "

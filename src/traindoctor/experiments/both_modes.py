@@ -42,12 +42,7 @@ def in_both_modes(
     facts: dict[str, Any] = {"at_once": at_once, "settled": at_once, "culprits": (), "kind": ""}
     if at_once is None or not at_once > edge:
         return facts
-    model.train()
-    passes = 0
-    while passes < NUM_PASSES and has_time():
-        loss()
-        passes += 1
-    facts["has_settled"] = all(_follows(module, passes) for module in _norms(model).values())
+    facts["has_settled"] = _settle(model, loss, has_time)
     model.eval()
     facts["settled"] = loss()
     if facts["settled"] is None or not facts["settled"] > edge:
@@ -63,6 +58,37 @@ def in_both_modes(
     if own and _is_right(model, own, loss, edge):
         return facts | {"culprits": tuple(path for path in own if path), "kind": "own"}
     return facts
+
+
+def _settle(
+    model: nn.Module, loss: Callable[[], float | None], has_time: Callable[[], bool]
+) -> bool:
+    """Let running statistics follow the weights; tell whether they could.
+
+    A running variance is that of a population, larger than the batch's own by n / (n - 1): with
+    few values to a channel that alone makes eval mode wrong, and says nothing of larger batches.
+    """
+    norms, counts = _norms(model), dict[str, int]()
+
+    def count(path: str, given: Any) -> None:
+        counts[path] = given.numel() // max(given.shape[1], 1)
+
+    hooks = [
+        norm.register_forward_pre_hook(lambda _, given, path=path: count(path, given[0]))
+        for path, norm in norms.items()
+    ]
+    model.train()
+    passes = 0
+    while passes < NUM_PASSES and has_time():
+        loss()
+        passes += 1
+    for hook in hooks:
+        hook.remove()
+    for path, norm in norms.items():
+        number = counts.get(path, 0)
+        if number > 1 and getattr(norm, "momentum", 0) != 0:
+            norm.running_var.mul_((number - 1) / number)  # type: ignore[operator]  # a tensor
+    return all(_follows(norm, passes) for norm in norms.values())
 
 
 def _is_right(

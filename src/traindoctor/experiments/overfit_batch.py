@@ -13,7 +13,7 @@ from traindoctor.experiments.floors import Floor
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
 from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
 from traindoctor.experiments.one_batch import OneBatch
-from traindoctor.experiments.samples import few_samples
+from traindoctor.experiments.samples import few_samples, standardised
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.trace import Trace
 
@@ -38,6 +38,7 @@ class OverfitBatch(Experiment):
         batch: which of the loader's batches.
         samples: how many of its samples are used, of different labels where it has labels;
             None uses all.
+        standardised: give the floating-point inputs mean 0 and deviation 1 first.
     """
 
     steps: int = 200
@@ -48,6 +49,7 @@ class OverfitBatch(Experiment):
     max_seconds: float = 20.0
     batch: int = 0
     samples: int | None = None
+    standardised: bool = False
 
     name: ClassVar[str] = "overfit-batch"
     cost: ClassVar[int] = 60
@@ -112,7 +114,8 @@ class OverfitBatch(Experiment):
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return the curve and the verdict of the run with the setup's own settings."""
-        plain = not self.fresh and self.factor == 1.0 and self.samples is None
+        is_whole = self.samples is None and not self.standardised
+        plain = not self.fresh and self.factor == 1.0 and is_whole
         if not plain or "overfit" not in trace.facts:
             return {}
         losses = [row.value for row in trace.losses]
@@ -123,6 +126,8 @@ class OverfitBatch(Experiment):
         found = lab.batches(self.batch + 1)[self.batch :]
         if not found:
             raise ExperimentFailed("the loader gave no batch")
+        if self.standardised:
+            return replace(found[0], batch=standardised(found[0].batch))
         if self.samples is None:
             return found[0]
         few = few_samples(found[0].batch, self.samples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bank.build import Edit
 from tests.bank.lines import (
     BACKWARD,
+    CNN_IMAGE,
     CNN_LOSS,
     GRU_FORWARD,
     GRU_LOSS,
@@ -236,6 +237,21 @@ ACCUMULATION = (
     ),
 )
 
+NOT_NORMALISED = (
+    Edit(
+        "TD506",
+        "mlp",
+        (("(features - features.mean(0)) / features.std(0)", "1000 * features + 20000"),),
+        lines=("loader = DataLoader(",),
+    ),
+    Edit(
+        "TD506",
+        "cnn",
+        ((CNN_IMAGE, CNN_IMAGE + " * 1000 + 50000"),),
+        lines=("loader = DataLoader(",),
+    ),
+)
+
 NEAR_MISSES = (
     accumulating("cnn", "(loss / 2).backward()"),
     Edit(  # masked tokens are predicted from both sides
@@ -279,4 +295,5 @@ FAULTS = (
     *OVERLAP,
     *TRAIN_MODE_ONLY,
     *ACCUMULATION,
+    *NOT_NORMALISED,
 )
