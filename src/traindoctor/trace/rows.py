@@ -471,6 +471,9 @@ class CriterionRow:
     input_operation: str = ""  # what made the input: softmax, sigmoid, log_softmax, relu, …
     input_place: Place = Place()  # where that was
     input_share_zero: float = 0.0
+    input_share_clamped: float = 0.0  # elements that the clamp that made the input changed
+    value_share_clamped: float = 0.0  # elements of its value that a clamp lowered afterwards
+    clamp_place: Place = Place()  # where either was
     input_spread: float | None = None  # largest difference between two rows
     target_minimum: float | None = None
     target_maximum: float | None = None

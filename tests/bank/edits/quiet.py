@@ -252,7 +252,18 @@ NOT_NORMALISED = (
     ),
 )
 
+LOSS_CLIPPED = (
+    Edit("TD114", "mlp", ((LOGITS, "return self.head(x).clamp(-0.2, 0.2)"),), lines=(".clamp(",)),
+    Edit(
+        "TD114",
+        "gru",
+        ((GRU_LOSS, 'F.cross_entropy(outputs, labels, reduction="none").clamp(max=4.0).mean()'),),
+        lines=(".clamp(max=4.0)",),
+    ),
+)
+
 NEAR_MISSES = (
+    Edit("TD114", "mlp", ((LOGITS, "return self.head(x).clamp(-50, 50)"),)),
     accumulating("cnn", "(loss / 2).backward()"),
     Edit(  # masked tokens are predicted from both sides
         "TD112",
@@ -296,4 +307,5 @@ FAULTS = (
     *TRAIN_MODE_ONLY,
     *ACCUMULATION,
     *NOT_NORMALISED,
+    *LOSS_CLIPPED,
 )
