@@ -629,7 +629,7 @@ class WindowRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRow:
-    """A loss that the user's code reported: printed, logged, or shown in a progress bar."""
+    """A loss that the user's code printed, logged, or showed in a progress bar."""
 
     name: str  # as it was called: `train loss`
     value: float
@@ -640,6 +640,7 @@ class ReportRow:
     since_report: WindowRow = WindowRow()  # since this place's last report
     since_epoch: WindowRow = WindowRow()  # since the loader trained on was last begun anew
     num_dataset: int | None = None  # samples of that loader's data set
+    is_validation: bool = False  # by its name: `val_loss`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
