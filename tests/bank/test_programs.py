@@ -107,6 +107,7 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD505": lambda seen: not seen.weights_are_finite,
     "TD507": lambda seen: seen.losses[-1] < 0.05,
     "TD508": lambda seen: seen.error is None and seen.num_steps == seen.num_batches,
+    "TD116": goes_on,
     "TD114": lambda seen: seen.error is None and seen.losses[-1] > 0.8,
     "TD506": lambda seen: seen.error is None and seen.losses[-1] > 0.5,
     "TD601": lambda seen: seen.losses[-1] > 0.15 * seen.losses[0],

@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.experiments.padded import IGNORED, find_padding, find_tokens, is_integer, only
 from traindoctor.target.batches import batch_size, leaves, map_tensors, split
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-KEEPS = ("attention_mask", "decoder_attention_mask", "encoder_attention_mask", "input_mask")
-DROPS = ("padding_mask", "pad_mask", "key_padding_mask", "src_key_padding_mask")
-IGNORED = -100  # torch's default ignore_index
-LEAST_PADDED = 4  # positions
 NUM_MORE = 8  # positions of padding that are added to each row
 
 LABELS_PERMUTED = "labels permuted"
@@ -52,14 +49,15 @@ class Changes:
     """
 
     def __init__(self, batch: Any, model: nn.Module) -> None:
-        self.batch, self.model = map_tensors(batch, lambda t: t.clone()), model
+        self.batch = map_tensors(batch, lambda t: t.clone())
         inputs, targets = split(self.batch)
         self.targets = {id(tensor) for _, tensor in leaves(targets)}
         self.inputs = {id(t) for _, t in leaves(inputs)} - self.targets
         self.size = batch_size(batch)
-        self.tokens, self.token_key = self._found_tokens()
+        given = [(key, t) for key, t in self._leaves() if id(t) in self.inputs]
+        self.tokens, self.token_key = find_tokens(given)
         self.later = self.tokens.shape[1] // 2 if self.tokens is not None else 0
-        self.padded, self.mask_key = self._found_padding()
+        self.padded, self.mask_key = find_padding(self._leaves(), self.tokens, model)
         self.label = self._found_label()
         self.padding = self._described()
 
@@ -108,7 +106,7 @@ class Changes:
         filled = tokens.clone()
         filled[padded] = kept[: int(padded.sum())] if len(kept) >= padded.sum() else kept[0]
         yield Change(PAD_CHANGED, self._with({**unlabelled, id(tokens): filled}))
-        if _only(tokens[padded]) is not None:
+        if only(tokens[padded]) is not None:
             yield Change(PAD_LONGER, self._longer(tokens, padded))
 
     def _longer(self, tokens: torch.Tensor, padded: torch.Tensor) -> Any:
@@ -152,46 +150,11 @@ class Changes:
         found = [t for _, t in self._leaves() if id(t) in chosen and t.ndim]
         return any(bool((t[order] != t).any() and (t[:1] != t).any()) for t in found)
 
-    def _found_tokens(self) -> tuple[torch.Tensor | None, str]:
-        """Return the token ids: the inputs' only integers (batch, time) that are no mask."""
-        found = [
-            (tensor, key)
-            for key, tensor in self._leaves()
-            if id(tensor) in self.inputs
-            and _is_integer(tensor)
-            and tensor.ndim == 2
-            and tensor.shape[1] >= LEAST_PADDED
-            and tensor.numel()
-            and int(tensor.max()) > 1
-            and not key.endswith(("position_ids", "token_type_ids"))
-        ]
-        named = [each for each in found if each[1].rpartition(".")[2] == "input_ids"]
-        chosen = named or found
-        return chosen[0] if len(chosen) == 1 else (None, "")
-
-    def _found_padding(self) -> tuple[torch.Tensor | None, str]:
-        """Return where padding is (batch, time), and the key of the mask that says so."""
-        tokens = self.tokens
-        for key, mask in self._leaves():
-            name = key.rpartition(".")[2]
-            if tokens is None or mask.shape != tokens.shape or name not in (*KEEPS, *DROPS):
-                continue
-            padded = mask == 0 if name in KEEPS else mask != 0
-            if _is_at_ends(padded) and LEAST_PADDED <= int(padded.sum()) < padded.numel():
-                return padded, key
-            return None, ""
-        value = _padding_token(self.model)
-        if tokens is None or value is None:
-            return None, ""
-        padded = tokens == value
-        is_some = LEAST_PADDED <= int(padded.sum()) < padded.numel()
-        return (padded if is_some and _is_at_ends(padded) else None), ""
-
     def _found_label(self) -> torch.Tensor | None:
         """Return the labels (batch, time) that padding has a part in."""
         padded = self.padded
         for _, tensor in self._leaves():
-            is_label = id(tensor) in self.targets and _is_integer(tensor)
+            is_label = id(tensor) in self.targets and is_integer(tensor)
             if padded is not None and is_label and tensor.shape == padded.shape:
                 return tensor
         return None
@@ -204,43 +167,17 @@ class Changes:
             "mask": self.mask_key,
             "tokens": self.token_key,
             "share": float(padded.float().mean()),
-            "value": _only(tokens[padded]),
+            "value": only(tokens[padded]),
             # A mask the wrong way round keeps one and the same token, and drops the others.
-            "is_inverted": _only(tokens[~padded]) is not None and _only(tokens[padded]) is None,
+            "is_inverted": only(tokens[~padded]) is not None and only(tokens[padded]) is None,
             "label": None,
             "label_share": 0.0,
         }
         if label is not None:
             counted = label != IGNORED
-            facts["label"] = _only(label[padded])
+            facts["label"] = only(label[padded])
             facts["label_share"] = int((counted & padded).sum()) / max(int(counted.sum()), 1)
         return facts
-
-
-def _is_integer(tensor: torch.Tensor) -> bool:
-    import torch
-
-    return tensor.dtype in (torch.int64, torch.int32)
-
-
-def _is_at_ends(padded: torch.Tensor) -> bool:
-    """Tell whether what is left out stands at the rows' ends, (batch, time)."""
-    kept = ~padded
-    before, after = (side.long().cumsum(1) > 0 for side in (kept, kept.flip(1)))
-    return bool(((before & after.flip(1)) == kept).all())
-
-
-def _padding_token(model: nn.Module) -> int | None:
-    """Return the token that the model's configuration or its only embedding calls padding."""
-    named = getattr(getattr(model, "config", None), "pad_token_id", None)
-    found = {getattr(module, "padding_idx", None) for module in model.modules()} - {None}
-    chosen = {named} if isinstance(named, int) else found
-    return chosen.pop() if len(chosen) == 1 else None
-
-
-def _only(values: torch.Tensor) -> int | None:
-    """Return the value if there is but one."""
-    return int(values[0]) if len(values) and bool((values == values[0]).all()) else None
 
 
 def _others(tokens: torch.Tensor) -> torch.Tensor:
@@ -257,6 +194,6 @@ def _another(label: torch.Tensor, padded: torch.Tensor) -> int:
     """Return a label of the batch that does not stand at padding."""
     import torch
 
-    there = _only(label[padded])
+    there = only(label[padded])
     known = torch.unique(label[label != IGNORED])
     return int(next((value for value in known if value != there), known[0]))

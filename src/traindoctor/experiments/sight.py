@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.experiments.changes import IGNORED, LATER_CHANGED
+from traindoctor.experiments.changes import LATER_CHANGED
+from traindoctor.experiments.padded import IGNORED
 from traindoctor.instruments.criteria import BY_CLASS
 from traindoctor.instruments.recorder import here
 from traindoctor.trace import Place

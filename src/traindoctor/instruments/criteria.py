@@ -7,6 +7,7 @@ import inspect
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.instruments.clamps import Clamps
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.trace import CriterionRow, Place
 
@@ -91,8 +92,7 @@ class Criteria:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.made: dict[int, tuple[Any, str, Place, int | None]] = {}
-        self.clamped: dict[int, tuple[Any, float]] = {}  # and the share of elements that it changed
-        self.given: dict[int, tuple[Any, int]] = {}  # values of loss functions, by row
+        self.clamps = Clamps()
         self.signs: list[list[float]] = []
         self.rows: list[CriterionRow] = []
 
@@ -131,28 +131,18 @@ class Criteria:
             if name in CLAMPS and args and isinstance(args[0], torch.Tensor):
                 self._note_clamp(args[0], output)
         elif name in SHAPES and args:
-            for known in (self.clamped, self.given):
-                if id(args[0]) in known and known[id(args[0])][0]() is args[0]:
-                    known[id(output)] = (weakref.ref(output), known[id(args[0])][1])  # type: ignore[assignment]  # as it was
+            self.clamps.carry(args[0], output)
             before = self.made.get(id(args[0]))
             if before is not None and before[0]() is args[0]:
                 self.made[id(output)] = (weakref.ref(output), *before[1:])
 
     def _note_clamp(self, before: torch.Tensor, after: torch.Tensor) -> None:
-        """Keep how much a clamp changes; of a loss function's value, how much it lowers."""
-        import torch
-
-        has_slope = before.requires_grad or not torch.is_grad_enabled()
-        if not has_slope or not before.numel() or before.shape != after.shape:
-            return
-        old, new = before.detach(), after.detach()
-        self.clamped[id(after)] = (weakref.ref(after), float((old != new).float().mean()))
-        known = self.given.get(id(before))
-        if known is not None and known[0]() is before:
-            self.rows[known[1]] = dataclasses.replace(
-                self.rows[known[1]],
-                value_share_clamped=float((old > new).float().mean()),
-                clamp_place=here(),
+        """Take in a clamp, and where it lowers the value of a loss function say so in its row."""
+        lowered = self.clamps.note(before, after)
+        if lowered is not None:
+            number, share = lowered
+            self.rows[number] = dataclasses.replace(
+                self.rows[number], value_share_clamped=share, clamp_place=here()
             )
 
     def _origin(self, tensor: torch.Tensor) -> tuple[str, Place, int | None]:
@@ -175,8 +165,8 @@ class Criteria:
             input_dtype=str(first.dtype).removeprefix("torch."),
             input_operation=operation,
             input_place=place,
-            input_share_clamped=self._share_clamped(first),
-            clamp_place=place if self._share_clamped(first) else Place(),
+            input_share_clamped=self.clamps.share(first),
+            clamp_place=place if self.clamps.share(first) else Place(),
             ignore_index=given.get("ignore_index"),
             label_smoothing=float(given.get("label_smoothing") or 0.0),
             has_weight=given.get("weight") is not None or given.get("pos_weight") is not None,
@@ -187,10 +177,6 @@ class Criteria:
         if isinstance(target, torch.Tensor):
             row = dataclasses.replace(row, **_target_facts(target.detach(), row.ignore_index))
         self._append(row, output)
-
-    def _share_clamped(self, tensor: torch.Tensor) -> float:
-        known = self.clamped.get(id(tensor))
-        return known[1] if known is not None and known[0]() is tensor else 0.0
 
     def _add_difference(self, name: str, args: Any) -> None:
         """Keep a hand-written `prediction - target` whose shapes differ, for it may broadcast."""
@@ -236,7 +222,7 @@ class Criteria:
     def _append(self, row: CriterionRow, output: torch.Tensor | None) -> None:
         signs: list[float] = []
         if output is not None:
-            self.given[id(output)] = (weakref.ref(output), len(self.rows))
+            self.clamps.is_value(output, len(self.rows))
         if output is not None and output.requires_grad:
             output.register_hook(  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 lambda gradient: signs.append(_pull(gradient.detach()))

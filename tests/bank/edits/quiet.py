@@ -10,6 +10,7 @@ from tests.bank.lines import (
     GRU_FORWARD,
     GRU_LOSS,
     LOGITS,
+    LOOP,
     MASK,
     MLP_LOSS,
     MODELS,
@@ -262,7 +263,25 @@ LOSS_CLIPPED = (
     ),
 )
 
+TOLD = 'print(f"step {step}: val loss {loss_fn(model(x), y).item():.5f}")'
+
+
+def validating(labels: str) -> Edit:
+    """Validate at each step, on other points."""
+    loop = (
+        "x, y = spiral()\n"
+        f"        x, y = x[:32], {labels}\n"
+        "        for step, batch in enumerate(loader):\n"
+        "            loss = train_step(model, batch, optimizer)\n"
+        f"            {TOLD}\n"
+    )
+    return Edit("TD116", "mlp", ((LOOP, loop),), factory="setup_loop", lines=(TOLD,))
+
+
+VALIDATION_DEPARTS = (validating("(y[:32] + 1) % 3"),)
+
 NEAR_MISSES = (
+    validating("y[:32]"),
     Edit("TD114", "mlp", ((LOGITS, "return self.head(x).clamp(-50, 50)"),)),
     accumulating("cnn", "(loss / 2).backward()"),
     Edit(  # masked tokens are predicted from both sides
@@ -308,4 +327,5 @@ FAULTS = (
     *ACCUMULATION,
     *NOT_NORMALISED,
     *LOSS_CLIPPED,
+    *VALIDATION_DEPARTS,
 )
