@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from traindoctor.experiments.both_modes import in_both_modes
 from traindoctor.experiments.curves import is_stochastic
 from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.lab import Fetched, Lab
@@ -106,7 +107,7 @@ class OneBatch:
         Every rate is 0 for that, and dropout is off. Only `losses` remembers these steps.
         """
         seen = len(self.losses)
-        with _set_to_zero(*_rates(self.loop.optimizers), *_dropouts(self.lab.setup.model)):
+        with set_to_zero(*_rates(self.loop.optimizers), *dropouts(self.lab.setup.model)):
             self.train(NUM_TRIALS, lambda _: len(self.losses) - seen >= NUM_TRIALS)
         return is_stochastic(self.losses[seen:])
 
@@ -137,6 +138,25 @@ class OneBatch:
         del recorder.losses[seen:], recorder.exceptions[raised:]  # some refuse to be at rest
         return values
 
+    def in_both_modes(self, has_time: Callable[[], bool]) -> dict[str, Any] | None:
+        """Return what eval mode makes of what was learned; see the module of that name.
+
+        None where a loss comes with a step.
+        """
+        floor, recorder = self.floor.value, self.loop.recorder
+        if self.trains_by_hand or floor is None:
+            return None
+        seen, raised = len(recorder.losses), len(recorder.exceptions)
+
+        def loss() -> float | None:
+            number = len(recorder.losses)
+            self._forward()
+            return recorder.losses[-1].value if len(recorder.losses) > number else None
+
+        facts = in_both_modes(self.lab.setup.model, loss, self.trials[0], floor, has_time)
+        del recorder.losses[seen:], recorder.exceptions[raised:]
+        return facts
+
     @contextmanager
     def _loss_functions(self) -> Iterator[Criteria]:
         criteria = Criteria(self.loop.recorder)
@@ -164,7 +184,8 @@ def _rates(optimizers: Iterable[Any]) -> Iterator[Setting]:
                 yield functools.partial(group.__setitem__, "lr"), group["lr"]
 
 
-def _dropouts(model: Any) -> Iterator[Setting]:
+def dropouts(model: Any) -> Iterator[Setting]:
+    """Yield the rates of a model's dropouts."""
     for module in model.modules():
         for name in ("p", "dropout", "attention_dropout"):
             value = getattr(module, name, None)
@@ -173,7 +194,8 @@ def _dropouts(model: Any) -> Iterator[Setting]:
 
 
 @contextmanager
-def _set_to_zero(*settings: Setting) -> Iterator[None]:
+def set_to_zero(*settings: Setting) -> Iterator[None]:
+    """Have numbers be zero while inside."""
     for change, _ in settings:
         change(0.0)
     try:

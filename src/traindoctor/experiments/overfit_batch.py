@@ -13,13 +13,14 @@ from traindoctor.experiments.floors import Floor
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
 from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
 from traindoctor.experiments.one_batch import OneBatch
-from traindoctor.experiments.samples import few_samples
+from traindoctor.experiments.samples import few_samples, standardised
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.trace import Trace
 
 if TYPE_CHECKING:
     import torch
 
+MODES_SECONDS = 2.0  # for running statistics to follow, where eval mode is wrong
 ENOUGH_STEPS = 60  # before a curve is called settled, or fallen enough
 
 
@@ -37,6 +38,7 @@ class OverfitBatch(Experiment):
         batch: which of the loader's batches.
         samples: how many of its samples are used, of different labels where it has labels;
             None uses all.
+        standardised: give the floating-point inputs mean 0 and deviation 1 first.
     """
 
     steps: int = 200
@@ -47,6 +49,7 @@ class OverfitBatch(Experiment):
     max_seconds: float = 20.0
     batch: int = 0
     samples: int | None = None
+    standardised: bool = False
 
     name: ClassVar[str] = "overfit-batch"
     cost: ClassVar[int] = 60
@@ -55,7 +58,8 @@ class OverfitBatch(Experiment):
         """Return losses, steps, and what the loss functions get when the training has ended.
 
         `facts["overfit"]` says how far it came and whether that is learning; see
-        `traindoctor.experiments.curves.outcome`.
+        `traindoctor.experiments.curves.outcome`. `facts["modes"]` says what eval mode makes of a
+        batch that was learned; see `traindoctor.experiments.both_modes`.
 
         Raises:
             ExperimentFailed: there is no batch, or it cannot be cut down to the samples asked for.
@@ -73,8 +77,12 @@ class OverfitBatch(Experiment):
             after = run.at_rest(recorder.criteria) if run.losses else []
             rates = [row.learning_rates for row in recorder.steps if row.learning_rates]
             num_steps = len(run.losses)
-            recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+            facts = recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+            end = lab.clock() + MODES_SECONDS
+            is_learned = facts["course"] == "reached"
+            modes = run.in_both_modes(lambda: lab.clock() < end) if is_learned else None
         del recorder.losses[num_steps:]  # of a second look at a loop of the user's
+        recorder.facts["modes"] = modes
         recorder.facts["overfit"] |= worsened(run.called, recorder.criteria, run.floor) | {
             "learning_rate": rates[0][0] if rates else None,
             "rates_vary": any(rate != rates[0] for rate in rates),
@@ -106,7 +114,8 @@ class OverfitBatch(Experiment):
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return the curve and the verdict of the run with the setup's own settings."""
-        plain = not self.fresh and self.factor == 1.0 and self.samples is None
+        is_whole = self.samples is None and not self.standardised
+        plain = not self.fresh and self.factor == 1.0 and is_whole
         if not plain or "overfit" not in trace.facts:
             return {}
         losses = [row.value for row in trace.losses]
@@ -117,6 +126,8 @@ class OverfitBatch(Experiment):
         found = lab.batches(self.batch + 1)[self.batch :]
         if not found:
             raise ExperimentFailed("the loader gave no batch")
+        if self.standardised:
+            return replace(found[0], batch=standardised(found[0].batch))
         if self.samples is None:
             return found[0]
         few = few_samples(found[0].batch, self.samples)
