@@ -1,20 +1,25 @@
 """Can the setup learn one batch by heart?
 
 ## What it measures
-The loss of one batch that is trained on again and again: with the setup's own optimizer; where
-that fails, with a fresh AdamW over all trainable parameters at three learning rates; and where
-that fails too, on two of its samples alone. The floor below which the loss cannot go is read off
-the loss functions that are called.
+The loss of one batch that is trained on again and again with the setup's own optimizer. Where that
+fails, the same batch is trained on with one thing changed at a time: without dropout, clipping,
+weight decay, freezing, autocast, the scaler, low precision, with the parameters that no optimizer
+holds, at other learning rates. What a short run shows to be strong is tried first, and the first
+change that heals it is the cause. If none does: a fresh AdamW over all trainable parameters at
+three rates, then two samples alone. The floor below which the loss cannot go is read off the loss
+functions that are called.
 
 ## Why it matters
 A model that cannot learn two samples by heart will learn nothing from a million. Something
 between the inputs and the loss keeps it from the answer, and no longer run will help.
 
 ## Known limits
-It speaks only where the floor is known and nothing at all learns the batch. Objectives that draw
-noise of their own, or that are more than the loss functions they call, are not judged. A model
-that needs more steps than time allows is not judged either. Contradicting labels for the same
-input, which nobody can learn, are excused if two samples without contradiction are learned.
+It speaks only where the floor is known and nothing at all learns the batch, or the change that
+does is found. Two causes of which each suffices are not found by taking away one. Objectives that
+draw noise of their own, or that are more than the loss functions they call, are not judged. A model
+that needs more steps than time allows is not judged either. Learning rates are left to their own
+rules. Contradicting labels for the same input, which nobody can learn, are excused if two samples
+without contradiction are learned.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": overfit one batch.
@@ -31,13 +36,15 @@ from traindoctor.experiments import Experiment, OverfitBatch
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import CriterionRow, Trace
+from traindoctor_probes._trials import Trial, compared, healed, said, trials
 
 CANNOT = Rule(
     code="TD601",
     name="cannot-overfit-one-batch",
     severity=Severity.ERROR,
-    title="One batch cannot be learned: its loss stays at {end}, its floor is {floor}",
-    what="Neither the setup's own optimizer nor another one, at any rate, learns one batch.",
+    title="One batch cannot be learned{cause}: its loss stays at {end}, its floor is {floor}",
+    what="The setup does not learn one batch by heart, and a single change shows why, or no other "
+    "optimizer at any rate does either.",
     why="What cannot be learned by heart cannot be learned at all.",
     known_limits="Silent where the floor is not known, the objective is random, or time runs out.",
     remedies=(
@@ -87,6 +94,15 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     if facts["floor"] is None:
         raise CannotJudge(f"{said(own)}; its floor is not known: {facts['floor_reason']}")
     half = options.max_seconds / 2
+    tried = []
+    for trial in trials(ask, own, half):
+        tried.append(trial)
+        if not trial.heals:
+            continue
+        if trial.suspect is None:
+            raise CannotJudge(f"{said(own)}, and with {trial.name} it is learned: {trial.said}")
+        yield healed(CANNOT, own, tried)
+        return
     others: list[Trace] = []
     for rate in RATES:
         run = ask(OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half))
@@ -107,19 +123,12 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
         raise CannotJudge(
             f"{said(best)}, but {options.num_samples} of its samples alone: {said(few)}"
         )
-    yield finding(own, others, few, options)
+    yield finding(own, others, few, options, tried)
 
 
-def said(run: Trace) -> str:
-    """State what became of one run."""
-    facts = run.facts["overfit"]
-    return (
-        f"the loss went from {figure(facts['start'])} to {figure(facts['end'])} in "
-        f"{facts['steps']} steps with {facts['optimizer']} at {figure(facts['learning_rate'])}"
-    )
-
-
-def finding(own: Trace, others: list[Trace], few: Trace, options: Options) -> Finding:
+def finding(
+    own: Trace, others: list[Trace], few: Trace, options: Options, tried: list[Trial]
+) -> Finding:
     """Return the finding, with every run as evidence and as a curve."""
     runs = {
         "your optimizer": own,
@@ -146,6 +155,8 @@ def finding(own: Trace, others: list[Trace], few: Trace, options: Options) -> Fi
             Series(name, tuple(range(len(run.losses))), tuple(row.value for row in run.losses))
             for name, run in runs.items()
         ],
+        tables=[compared(own, tried)] if tried else [],
+        cause="",
         end=figure(end),
         floor=figure(facts["floor"]),
     )

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.probes.asking import FACTORY, SETUP
+from tests.probes.asking import FACTORY, FORWARD, LINE, SETUP
 
 from traindoctor.errors import CannotJudge
-from traindoctor.experiments import OverfitBatch
-from traindoctor.probing import Finding
-from traindoctor.trace import CriterionRow, LossRow, Trace
+from traindoctor.experiments import OverfitBatch, ReadSource, ShortRun
+from traindoctor.probing import Confidence, Finding, Severity
+from traindoctor.trace import (
+    ClipRow,
+    CriterionRow,
+    LossRow,
+    ModuleRow,
+    OptimizerRow,
+    ParameterRow,
+    Place,
+    Trace,
+)
 from traindoctor_probes.one_batch import Options, examine
 
 
@@ -39,14 +48,82 @@ def ran(learned: bool | None, end: float, **facts: Any) -> Trace:
 
 
 STUCK, LEARNED = ran(False, 0.8), ran(True, 0.01)
+PLAIN = Trace(setup=SETUP)
 
 
-def found(own: Trace, fresh: Trace = STUCK, few: Trace = STUCK) -> list[Finding]:
+def found(
+    own: Trace,
+    fresh: Trace = STUCK,
+    few: Trace = STUCK,
+    *,
+    short: Trace = PLAIN,
+    healing: str | float = "",
+) -> list[Finding]:
+    """Examine; `healing` is what has to be taken away, or the factor of the rate that learns."""
+
     def ask(experiment: Any) -> Trace:
+        if isinstance(experiment, ShortRun):
+            return short
+        if isinstance(experiment, ReadSource):
+            return Trace()
         assert isinstance(experiment, OverfitBatch)
+        if healing in (experiment.without or None, experiment.factor):
+            return LEARNED
         return few if experiment.samples else fresh if experiment.fresh else own
 
     return list(examine(ask, Options()))
+
+
+BUILT = Place("/user/train.py", 30, "setup")
+CLIPPED = ClipRow(place=LINE, norms=(2.0, 1.0), limits=(1e-4, 1e-4))
+SHORT = Trace(
+    setup=SETUP,
+    optimizers=(
+        OptimizerRow(
+            index=0,
+            class_name="SGD",
+            learning_rates=(0.1,),
+            weight_decays=(1e-4,),
+            place=BUILT,
+        ),
+    ),
+    modules=(ModuleRow(path="drop", place=FORWARD, attributes={"p": 0.9}),),
+    clips=(CLIPPED,),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "blamed_on", "names"),
+    [
+        ("clipping", LINE, ("TD210", "TD211"), ["without clipping"]),
+        ("dropout", FORWARD, (), ["without clipping", "without dropout"]),
+        ("weight decay", BUILT, ("TD412",), None),  # weak: after every rate
+    ],
+)
+def test_the_change_that_heals_is_the_cause(
+    change: str, place: Place, blamed_on: tuple[str, ...], names: list[str] | None
+) -> None:
+    (finding,) = found(STUCK, short=SHORT, healing=change)
+    assert finding.location.line == place.line
+    assert finding.blamed_on == blamed_on
+    (table,) = finding.tables
+    tried = [row[0] for row in table.rows[1:]]
+    assert tried[-1] == f"without {change}"
+    assert names is None or tried == names
+    assert [series.y[-1] for series in finding.series] == [0.8, 0.01]
+
+
+def test_a_frozen_part_may_be_meant() -> None:
+    frozen = ParameterRow(name="stem.weight", num_elements=8, requires_grad=False)
+    head = ParameterRow(name="head.weight", num_elements=2, num_optimizers=1)
+    short = Trace(setup=SETUP, parameters=(frozen, head))
+    (finding,) = found(STUCK, short=short, healing="freezing")
+    assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.LIKELY)
+
+
+def test_another_learning_rate_is_left_to_its_own_rule() -> None:
+    with pytest.raises(CannotJudge, match="the learning rate times 10 it is learned"):
+        found(STUCK, short=SHORT, healing=10.0)
 
 
 def test_a_batch_that_nothing_learns_is_told_with_every_curve() -> None:

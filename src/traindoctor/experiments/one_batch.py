@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from traindoctor.experiments.changes import Setting, dropouts, set_to_zero
 from traindoctor.experiments.curves import is_stochastic
 from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.lab import Fetched, Lab
@@ -100,15 +101,15 @@ class OneBatch:
             if not self.loop.run([self.fetched]) or not self.losses or has_ended(step):
                 break
 
-    def draws_noise(self) -> bool:
-        """Tell whether the user's own loop gives different losses while no weight moves.
+    def standing_still(self) -> list[float]:
+        """Return losses of the user's own step or loop while no weight moves.
 
         Every rate is 0 for that, and dropout is off. Only `losses` remembers these steps.
         """
         seen = len(self.losses)
-        with _set_to_zero(*_rates(self.loop.optimizers), *_dropouts(self.lab.setup.model)):
+        with set_to_zero(*_rates(self.loop.optimizers), *dropouts(self.lab.setup.model)):
             self.train(NUM_TRIALS, lambda _: len(self.losses) - seen >= NUM_TRIALS)
-        return is_stochastic(self.losses[seen:])
+        return self.losses[seen:]
 
     def _served(self, steps: int, has_ended: Callable[[int], bool]) -> Iterator[Any]:
         self.loop.recorder.batch = self.fetched.index
@@ -154,30 +155,8 @@ class OneBatch:
             pass
 
 
-Setting = tuple[Callable[[float], None], float]  # what sets a number, and its value
-
-
 def _rates(optimizers: Iterable[Any]) -> Iterator[Setting]:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             if "lr" in group:
                 yield functools.partial(group.__setitem__, "lr"), group["lr"]
-
-
-def _dropouts(model: Any) -> Iterator[Setting]:
-    for module in model.modules():
-        for name in ("p", "dropout", "attention_dropout"):
-            value = getattr(module, name, None)
-            if isinstance(value, float) and 0 < value < 1:
-                yield functools.partial(setattr, module, name), value
-
-
-@contextmanager
-def _set_to_zero(*settings: Setting) -> Iterator[None]:
-    for change, _ in settings:
-        change(0.0)
-    try:
-        yield
-    finally:
-        for change, value in settings:
-            change(value)
