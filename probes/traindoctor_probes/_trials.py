@@ -20,10 +20,13 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
+from traindoctor_probes._rates import raising_factor, update_ratio
 from traindoctor_probes._suspects import Suspect, suspects
 
 FAR, NEAR = 0.5, 0.25  # of the way to the floor: with the change, and without
-RATES_UP, RATES_DOWN = (10.0, 100.0), (0.1, 0.01)
+SMALL, LARGE = 1e-3, 0.1  # ratios of update to weights that ask for other rates first
+# Of these, less makes every training slower, and is meant to.
+ORDINARY = {"dropout": 0.8, "clipping": 0.9}
 SUSPICION_OF_RATES = 0.5  # they come after what a short run shows to be strong
 
 
@@ -51,17 +54,26 @@ class Trial:
 
 def trials(ask: Ask, own: Trace, max_seconds: float) -> Iterator[Trial]:
     """Yield the trials, the likely ones first. The setup's own run is known to fail."""
-    found = suspects(ask(ShortRun()), ask(ReadSource()).source)
+    short = ask(ShortRun())
+    found = suspects(short, ask(ReadSource()).source)
     strong = [suspect for suspect in found if suspect.strength >= SUSPICION_OF_RATES]
     yield from (_without(ask, own, suspect, max_seconds) for suspect in strong)
-    is_wild = own.facts["overfit"]["course"] in ("rising", "not finite")
-    first, second = (RATES_DOWN, RATES_UP) if is_wild else (RATES_UP, RATES_DOWN)
-    for factor in (first[0], second[0], first[1], second[1]):
+    for factor in _factors(update_ratio(short), own.facts["overfit"]["course"]):
         change = OverfitBatch(factor=factor, max_seconds=max_seconds)
         yield _tried(ask, own, change, f"the learning rate times {figure(factor)}", None)
     for suspect in found:
         if suspect not in strong:
             yield _without(ask, own, suspect, max_seconds)
+
+
+def _factors(ratio: float, course: str) -> tuple[float, ...]:
+    """Return what the learning rate is multiplied by, the likely ones first."""
+    if ratio >= LARGE or course in ("rising", "not finite"):
+        return (0.1, 0.01, 0.001, 10.0)
+    if 0 < ratio < SMALL:
+        factor = raising_factor(ratio)
+        return (factor, factor / 10, factor * 10, 0.1)
+    return (10.0, 0.1, 100.0, 0.01)
 
 
 def _without(ask: Ask, own: Trace, suspect: Suspect, max_seconds: float) -> Trial:
@@ -75,9 +87,15 @@ def _tried(ask: Ask, own: Trace, change: OverfitBatch, name: str, suspect: Suspe
     except ExperimentFailed as error:
         return Trial(name, suspect, str(error), heals=False)
     before, after = own.facts["overfit"], run.facts["overfit"]
+    is_ordinary = suspect is not None and suspect.strength < ORDINARY.get(suspect.change, 0.0)
     came_far = (after["progress"] or 0.0) >= FAR and (before["progress"] or 0.0) < NEAR
     is_finite = after["course"] != "not finite"
-    return Trial(name, suspect, run, heals=is_finite and (after["learned"] is True or came_far))
+    return Trial(
+        name,
+        suspect,
+        run,
+        heals=not is_ordinary and is_finite and (after["learned"] is True or came_far),
+    )
 
 
 def said(run: Trace) -> str:
@@ -87,6 +105,11 @@ def said(run: Trace) -> str:
         f"the loss went from {figure(facts['start'])} to {figure(facts['end'])} in "
         f"{facts['steps']} steps with {facts['optimizer']} at {figure(facts['learning_rate'])}"
     )
+
+
+def curve(name: str, run: Trace) -> Series:
+    """Return the losses of a run, as they are plotted."""
+    return Series(name, tuple(range(len(run.losses))), tuple(row.value for row in run.losses))
 
 
 def compared(own: Trace, tried: Sequence[Trial]) -> Table:
@@ -129,11 +152,9 @@ def healed(rule: Rule, own: Trace, tried: Sequence[Trial]) -> Finding:
             Evidence("way gone to the floor", before["progress"], "close to 1"),
             Evidence(f"way gone {trial.name}", after["progress"], "close to 1"),
         ],
-        series=[
-            Series(name, tuple(range(len(one.losses))), tuple(row.value for row in one.losses))
-            for name, one in (("as it is", own), (trial.name, run))
-        ],
+        series=[curve("as it is", own), curve(trial.name, run)],
         tables=[compared(own, tried)],
+        explains=[*rule.explains, "TD104"],  # the first loss is taken with all of this in place
         remedies=[Remedy(remedy, recommended=True, pros="It healed this very batch.")],
         blamed_on=suspect.rules,
         cause=f" with {suspect.what}",

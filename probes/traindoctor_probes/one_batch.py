@@ -29,14 +29,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from traindoctor.errors import CannotJudge
+from traindoctor.errors import CannotJudge, ExperimentFailed
 from traindoctor.experiments import Experiment, OverfitBatch
-from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
+from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import figure, first_location
-from traindoctor.trace import CriterionRow, Trace
-from traindoctor_probes._trials import Trial, compared, healed, said, trials
+from traindoctor.trace import Trace
+from traindoctor_probes._reach import is_blind, limiting_line, mechanism
+from traindoctor_probes._trials import Trial, compared, curve, healed, said, trials
 
 CANNOT = Rule(
     code="TD601",
@@ -115,15 +116,43 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
             others.append(run)
     best = max(others, key=lambda run: run.facts["overfit"]["progress"] or -math.inf)
     rate = best.facts["overfit"]["learning_rate"]
-    few = ask(
-        OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half, samples=options.num_samples)
-    )
+    fresh = OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half)
+    few = ask(replace(fresh, samples=options.num_samples))
     few.require(losses=1)
     if few.facts["overfit"]["learned"] is not False and not is_blind(few):
+        if agreed := learned(ask, replace(fresh, undisputed=True)):
+            yield contradicting(own, best, agreed)
+            return
         raise CannotJudge(
             f"{said(best)}, but {options.num_samples} of its samples alone: {said(few)}"
         )
     yield finding(own, others, few, options, tried)
+
+
+def learned(ask: Ask, change: OverfitBatch) -> Trace | None:
+    """Return the run with a change if it can be had and learns the batch."""
+    try:
+        run = ask(change)
+    except ExperimentFailed:
+        return None
+    return run if run.facts["overfit"]["learned"] else None
+
+
+def contradicting(own: Trace, best: Trace, agreed: Trace) -> Finding:
+    """Return what is to say of a batch that no model could learn, which is no fault of this one."""
+    facts = own.facts["overfit"]
+    return CANNOT.finding(
+        f"With all samples {said(best)}. Without those whose inputs came before with another label "
+        f"{said(agreed)}.",
+        severity=Severity.INFO,
+        mechanism="Equal inputs get equal answers. Where their labels differ, part of the loss "
+        "stays, whatever the model.",
+        location=first_location([own.setup.loader_place, own.setup.factory]),
+        series=[curve("all samples", best), curve("undisputed samples", agreed)],
+        cause=" because labels contradict each other",
+        end=figure(best.facts["overfit"]["end"]),
+        floor=figure(facts["floor"]),
+    )
 
 
 def finding(
@@ -143,7 +172,7 @@ def finding(
         + "; ".join(said(run) for run in others)
         + f". Of {options.num_samples} samples alone {said(few)}.",
         mechanism=mechanism(few),
-        location=first_location([own.setup.model_place, own.setup.factory]),
+        location=first_location([limiting_line(few), own.setup.model_place, own.setup.factory]),
         evidence=[
             Evidence("floor of the loss", facts["floor"]),
             *(
@@ -151,55 +180,12 @@ def finding(
                 for name, run in runs.items()
             ),
         ],
-        series=[
-            Series(name, tuple(range(len(run.losses))), tuple(row.value for row in run.losses))
-            for name, run in runs.items()
-        ],
+        series=[curve(name, run) for name, run in runs.items()],
         tables=[compared(own, tried)] if tried else [],
         cause="",
         end=figure(end),
         floor=figure(facts["floor"]),
     )
-
-
-def mechanism(few: Trace) -> str:
-    """Say what keeps even two samples from being learned, as far as it shows at the loss."""
-    row = last_criterion(few)
-    bound = lowest(row) if row else None
-    if row and is_blind(few):
-        return (
-            f"What `{row.function}` gets is the same for samples of different labels, to "
-            f"{figure(row.input_spread)}, after training as before: their inputs do not reach it."
-        )
-    if row and bound is not None and bound > 0.5 * (row.value or 0.0):
-        return (
-            f"After training the logits lie between {figure(row.input_minimum)} and "
-            f"{figure(row.input_maximum)}. A cross entropy over {row.num_classes} classes "
-            f"cannot go below {figure(bound)} with logits so close: something bounds them."
-        )
-    return "The loss rests above its floor at every learning rate, for two samples as for all."
-
-
-def last_criterion(run: Trace) -> CriterionRow | None:
-    """Return what the last loss function got when training had ended."""
-    return next((row for row in reversed(run.criteria) if row.value is not None), None)
-
-
-def is_blind(few: Trace) -> bool:
-    """Tell whether the loss function gets the same for each sample, and the loss rests."""
-    row, facts = last_criterion(few), few.facts["overfit"]
-    if row is None or row.input_spread is None or facts["course"] not in ("stuck", "flat"):
-        return False
-    width = (row.input_maximum or 0.0) - (row.input_minimum or 0.0)
-    return row.input_spread <= 1e-3 * width and facts["learned"] is not True
-
-
-def lowest(row: CriterionRow) -> float | None:
-    """Return the lowest cross entropy of logits that are no further apart than these."""
-    if row.function != "cross_entropy" or not row.num_classes:
-        return None
-    width = (row.input_maximum or 0.0) - (row.input_minimum or 0.0)
-    return math.log1p((row.num_classes - 1) * math.exp(-width))
 
 
 def experiments(options: Options) -> tuple[Experiment, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.probes.asking import FACTORY, FORWARD, LINE, SETUP
 
-from traindoctor.errors import CannotJudge
+from traindoctor.errors import CannotJudge, ExperimentFailed
 from traindoctor.experiments import OverfitBatch, ReadSource, ShortRun
 from traindoctor.probing import Confidence, Finding, Severity
 from traindoctor.trace import (
@@ -25,7 +25,9 @@ from traindoctor_probes.one_batch import Options, examine
 
 def ran(learned: bool | None, end: float, **facts: Any) -> Trace:
     """Return the trace of one batch trained on; keys that are no fact belong to its criterion."""
-    criterion = {k: facts.pop(k) for k in list(facts) if k.startswith(("input", "num"))}
+    of_criterion = ("input", "num", "target_m", "function")
+    criterion = {"function": "cross_entropy"}
+    criterion |= {k: facts.pop(k) for k in list(facts) if k.startswith(of_criterion)}
     given = {
         "learned": learned,
         "course": "reached" if learned else "stuck",
@@ -42,7 +44,7 @@ def ran(learned: bool | None, end: float, **facts: Any) -> Trace:
     return Trace(
         setup=SETUP,
         losses=(LossRow(step=0, batch=0, value=2.0), LossRow(step=1, batch=0, value=end)),
-        criteria=(CriterionRow(function="cross_entropy", value=end, **criterion),),
+        criteria=(CriterionRow(value=end, **criterion),),
         facts={"overfit": given | facts},
     )
 
@@ -67,7 +69,9 @@ def found(
         if isinstance(experiment, ReadSource):
             return Trace()
         assert isinstance(experiment, OverfitBatch)
-        if healing in (experiment.without or None, experiment.factor):
+        if experiment.undisputed and healing != "undisputed":
+            raise ExperimentFailed("no two samples contradict each other")
+        if experiment.undisputed or healing in (experiment.without or None, experiment.factor):
             return LEARNED
         return few if experiment.samples else fresh if experiment.fresh else own
 
@@ -143,6 +147,30 @@ def test_samples_that_look_alike_at_the_loss_are_a_proof_by_themselves() -> None
     few = ran(None, 0.3, input_minimum=-4.0, input_maximum=4.0, input_spread=0.0)
     (finding,) = found(STUCK, few=few)
     assert "their inputs do not reach it" in finding.mechanism
+
+
+def test_targets_beyond_the_last_activation_are_recognised_at_its_line() -> None:
+    few = ran(
+        False,
+        0.24,
+        input_minimum=0.9,
+        input_maximum=1.0,
+        input_spread=0.0,  # it is saturated, which is no blindness
+        input_operation="sigmoid",
+        input_place=LINE,
+        target_minimum=0.0,
+        target_maximum=20.0,
+        function="mse_loss",
+    )
+    (finding,) = found(STUCK, few=few)
+    assert "`sigmoid` bounds what comes out" in finding.mechanism
+    assert finding.location.line == LINE.line
+
+
+def test_labels_that_contradict_each_other_are_no_fault_of_the_model() -> None:
+    (finding,) = found(STUCK, few=LEARNED, healing="undisputed")
+    assert finding.severity is Severity.INFO
+    assert "labels contradict each other" in finding.title
 
 
 @pytest.mark.parametrize(

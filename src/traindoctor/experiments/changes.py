@@ -67,12 +67,12 @@ def _decay(lab: Lab, optimizers: Optimizers) -> Iterator[None]:
 
 
 @contextmanager
-def _dropout(lab: Lab, optimizers: Optimizers) -> Iterator[None]:
+def no_dropout(model: torch.nn.Module) -> Iterator[None]:
     """Switch dropout off, also where the user's forward calls it as a function."""
     import torch.nn.functional as F
 
     with ExitStack() as stack:
-        stack.enter_context(set_to_zero(*dropouts(lab.setup.model)))
+        stack.enter_context(set_to_zero(*_dropouts(model)))
         for name in _DROPOUTS:
             stack.enter_context(replaced(F, name, _as_it_came))
         yield
@@ -176,7 +176,7 @@ def _low_precision(lab: Lab, optimizers: Optimizers) -> Iterator[None]:
 WITHOUT: Mapping[str, Change] = {
     "clipping": _clipping,
     "weight decay": _decay,
-    "dropout": _dropout,
+    "dropout": lambda lab, _: no_dropout(lab.setup.model),
     "the scaler": _scaler,
     "autocast": _autocast,
     "freezing": _freezing,
@@ -185,7 +185,7 @@ WITHOUT: Mapping[str, Change] = {
 }
 
 
-def dropouts(model: Any) -> Iterator[Setting]:
+def _dropouts(model: torch.nn.Module) -> Iterator[Setting]:
     """Yield every probability of a model's modules with which something is dropped."""
     for module in model.modules():
         for name in ("p", "dropout", "attention_dropout"):

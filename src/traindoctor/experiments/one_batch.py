@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from traindoctor.experiments.changes import Setting, dropouts, set_to_zero
+from traindoctor.experiments.changes import Setting, no_dropout, set_to_zero
 from traindoctor.experiments.curves import is_stochastic
 from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.lab import Fetched, Lab
@@ -101,14 +101,20 @@ class OneBatch:
             if not self.loop.run([self.fetched]) or not self.losses or has_ended(step):
                 break
 
-    def standing_still(self) -> list[float]:
+    def standing_still(self, criteria: list[CriterionRow]) -> list[float]:
         """Return losses of the user's own step or loop while no weight moves.
 
-        Every rate is 0 for that, and dropout is off. Only `losses` remembers these steps.
+        Every rate is 0 for that, and dropout is off. Only `losses` remembers these steps;
+        `criteria` gets what the loss functions get.
         """
         seen = len(self.losses)
-        with set_to_zero(*_rates(self.loop.optimizers), *dropouts(self.lab.setup.model)):
+        with (
+            no_dropout(self.lab.setup.model),
+            set_to_zero(*_rates(self.loop.optimizers)),
+            self._loss_functions() as rows,
+        ):
             self.train(NUM_TRIALS, lambda _: len(self.losses) - seen >= NUM_TRIALS)
+        criteria += rows.rows
         return self.losses[seen:]
 
     def _served(self, steps: int, has_ended: Callable[[int], bool]) -> Iterator[Any]:
@@ -129,9 +135,10 @@ class OneBatch:
         seen, raised = len(recorder.losses), len(recorder.exceptions)
         for module in model.modules():  # batch norm keeps to the statistics of the batch
             module.training = "BatchNorm" in type(module).__name__
-        with self._loss_functions() as rows:
+        with no_dropout(model):  # also that which is on whatever the mode
+            with self._loss_functions() as rows:
+                self._forward()
             self._forward()
-        self._forward()
         if criteria is not None:
             criteria += rows.rows
         values = self.losses[seen:]

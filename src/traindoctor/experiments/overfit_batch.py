@@ -22,7 +22,7 @@ from traindoctor.experiments.floors import Floor
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
 from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
 from traindoctor.experiments.one_batch import OneBatch
-from traindoctor.experiments.samples import few_samples
+from traindoctor.experiments.samples import few_samples, undisputed_samples
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.batches import map_tensors
 from traindoctor.trace import Trace
@@ -48,6 +48,7 @@ class OverfitBatch(Experiment):
         without: what is taken away for the run, a key of `changes.WITHOUT`; nothing by default.
         samples: how many of its samples are used, of different labels where it has labels;
             None uses all.
+        undisputed: leave samples out whose inputs came before with other labels.
     """
 
     steps: int = 200
@@ -59,6 +60,7 @@ class OverfitBatch(Experiment):
     batch: int = 0
     without: str = ""
     samples: int | None = None
+    undisputed: bool = False
 
     name: ClassVar[str] = "overfit-batch"
     cost: ClassVar[int] = 60
@@ -112,7 +114,7 @@ class OverfitBatch(Experiment):
         is_accused = facts["learned"] is False and run.floor.value is not None
         if not (is_accused and run.trains_by_hand):
             return facts
-        still = run.standing_still()
+        still = run.standing_still(run.loop.recorder.criteria)
         if is_stochastic(still):
             run.floor = Floor(None, "the objective draws noise of its own")
             return judge(floor=run.floor) | {"stochastic": True}
@@ -125,12 +127,13 @@ class OverfitBatch(Experiment):
         rate = f"AdamW at {self.learning_rate or 1e-3:g}" if self.fresh else rate
         without = f"without {self.without}" if self.without else ""
         samples = f"{self.samples} samples" if self.samples else ""
+        samples = "undisputed samples" if self.undisputed else samples
         return ", ".join(filter(None, ("one batch", rate, without, samples)))
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return the curve and the verdict of the run with the setup's own settings."""
-        plain = not (self.fresh or self.without or self.samples) and self.factor == 1.0
-        if not plain or "overfit" not in trace.facts:
+        changed = self.fresh or self.without or self.samples or self.undisputed
+        if changed or self.factor != 1.0 or "overfit" not in trace.facts:
             return {}
         losses = [row.value for row in trace.losses]
         curve = {"x": list(range(len(losses))), "y": losses}
@@ -143,6 +146,10 @@ class OverfitBatch(Experiment):
         batch = found[0].batch
         if self.samples is not None:
             batch = few_samples(batch, self.samples)
+        elif self.undisputed:
+            batch = undisputed_samples(batch)
+            if batch is None:
+                raise ExperimentFailed("no two samples contradict each other")
         if batch is None:
             raise ExperimentFailed("the batch cannot be cut into samples")
         if self.without == LOW_PRECISION:

@@ -52,6 +52,7 @@ ACTIVATIONS = {
     "hardtanh",
     "elu",
     "silu",
+    "normalize",
     "dropout",
 }
 # What changes the shape or the type of a tensor, not what made it.

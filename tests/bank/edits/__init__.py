@@ -10,6 +10,7 @@ from tests.bank.edits import (
     epochs,
     gradients,
     handling,
+    hyperparameters,
     labels,
     learning,
     loss,
@@ -34,6 +35,7 @@ FAULTS = (
     *trainer.FAULTS,
     *epochs.FAULTS,
     *weights.FAULTS,
+    *hyperparameters.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -50,4 +52,5 @@ NEAR_MISSES = (
     *trainer.NEAR_MISSES,
     *epochs.NEAR_MISSES,
     *weights.NEAR_MISSES,
+    *hyperparameters.NEAR_MISSES,
 )
