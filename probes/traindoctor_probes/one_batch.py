@@ -106,7 +106,7 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
         return
     others: list[Trace] = []
     for rate in RATES:
-        run = ask(OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half))
+        run = follow_up(ask, own, OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half))
         if run.facts["overfit"]["learned"]:
             raise CannotJudge(
                 f"{said(own)}, and a fresh AdamW over all trainable parameters learns it: "
@@ -117,7 +117,7 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     best = max(others, key=lambda run: run.facts["overfit"]["progress"] or -math.inf)
     rate = best.facts["overfit"]["learning_rate"]
     fresh = OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half)
-    few = ask(replace(fresh, samples=options.num_samples))
+    few = follow_up(ask, own, replace(fresh, samples=options.num_samples))
     few.require(losses=1)
     if few.facts["overfit"]["learned"] is not False and not is_blind(few):
         if agreed := learned(ask, replace(fresh, undisputed=True)):
@@ -127,6 +127,18 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
             f"{said(best)}, but {options.num_samples} of its samples alone: {said(few)}"
         )
     yield finding(own, others, few, options, tried)
+
+
+def follow_up(ask: Ask, own: Trace, change: OverfitBatch) -> Trace:
+    """Return the run with a change.
+
+    Raises:
+        CannotJudge: it cannot be had, and nothing else could say why the batch is not learned.
+    """
+    try:
+        return ask(change)
+    except ExperimentFailed as error:
+        raise CannotJudge(f"{said(own)}, and what keeps it there was not found: {error}") from None
 
 
 def learned(ask: Ask, change: OverfitBatch) -> Trace | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from traindoctor.errors import UsageError, nearest
+from traindoctor.probing.runner import BUDGET
 from traindoctor.report.renderers import RENDERERS
 
 FAIL_ON = ("critical", "error", "warning", "info", "never")
@@ -29,6 +30,7 @@ class Config:
         report: further copies, each in the format of its ending.
         timeout: seconds without a sign of life after which user code counts as hung;
             0 waits for ever.
+        budget: seconds for experiments that follow up what was found; 0 for no limit.
         restore: whether the setup is given back as it was between experiments.
         probes: settings of single probes, by probe name.
     """
@@ -41,6 +43,7 @@ class Config:
     output: Path | None = None
     report: tuple[Path, ...] = ()
     timeout: float = 300.0
+    budget: float = BUDGET
     restore: bool = True
     probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -191,6 +194,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "output": _path,
     "report": _paths,
     "timeout": _seconds,
+    "budget": _seconds,
     "restore": _flag,
     "probes": _probe_tables,
 }

@@ -34,6 +34,7 @@ SETTINGS = (
     "output",
     "report",
     "timeout",
+    "budget",
     "restore",
 )
 INTERRUPTED = 128 + signal.SIGINT

@@ -108,6 +108,7 @@ def plan(
             if focus and focus.experiment
             else {},
             restore=config.restore,
+            budget=config.budget,
         ),
         probes=chosen,
         required=frozenset(probe.name for probe in probes if probe.core),
