@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-all bank goldens lint format bench clean
+.PHONY: help venv demo test test-all bank scoreboard goldens lint format bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +40,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -n 2
+
+scoreboard: $(READY)
+	$(BIN)/python -m tests.bank.scoreboard
 
 bank: $(READY)
 	$(BIN)/python -m tests.bank.run
