@@ -15,6 +15,7 @@ help:
 	@echo "make demo      check a healthy training program, then the same with one line broken"
 	@echo "make test      the tests that take seconds        make test-all  all of them"
 	@echo "make bank      every planted fault, as a table    make bench     the figures in the README"
+	@echo "make scoreboard  the bank and the healthy programs, counted in docs/scoreboard.md (hours)"
 	@echo "make goldens   write the golden reports anew      make lint      ruff, mypy, import contracts"
 
 venv: $(READY)

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -42,10 +43,9 @@ def main() -> None:
             known[row["key"]] = row
             file.write(json.dumps(row | {"code": code}) + "\n")
             file.flush()
-            mark = row["error"] or " ".join(row["roots"]) or "-"
-            print(
-                f"{count:5}/{len(left)} {row['seconds']:6.1f} s  {row['key']}  {mark}", flush=True
-            )
+            said = row["error"] or " ".join(row["roots"]) or "-"
+            took = f"{count:5}/{len(left)} {row['seconds']:6.1f} s"
+            print(f"{took}  {row['key']}  {said}", flush=True)
     rows = [known[case.key] for case in chosen]
     asked.output.write_text(page(rows, is_whole=asked.every == 1 and not asked.kind))
     print(f"written to {asked.output}")
@@ -54,7 +54,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--every", type=int, default=1, help="a sample: one case in so many")
     parser.add_argument("--kind", default="", help="fault, pair, twin or sweep")
     parser.add_argument("--output", type=Path, default=PAGE)

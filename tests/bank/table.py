@@ -54,11 +54,13 @@ def page(rows: Sequence[Row], *, is_whole: bool) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
+def _head(parts: Iterable[str]) -> list[str]:
+    names = ["", "aim", *parts]
+    return ["| " + " | ".join(names) + " |", "| --- " * len(names) + "|"]
+
+
 def _faults(parts: dict[str, list[Row]]) -> str:
-    lines = [
-        "| | aim |" + "".join(f" {name} |" for name in parts),
-        "| --- | --- |" + " --- |" * len(parts),
-    ]
+    lines = _head(parts)
     for kind, title in (("fault", "one fault"), ("pair", "two faults")):
         for name, test in TESTS.items():
             shares = [_share(_asked(name, rows, kind), test) for rows in parts.values()]
@@ -73,19 +75,14 @@ def _asked(test: str, rows: Iterable[Row], kind: str) -> list[Row]:
 
 
 def _healthy(parts: dict[str, list[Row]]) -> str:
-    lines = [
-        "| | aim |" + "".join(f" {name} |" for name in parts),
-        "| --- | --- |" + " --- |" * len(parts),
-    ]
+    lines = _head(parts)
     for kind, title in (("twin", "healthy twins"), ("sweep", "the zoo")):
         for name, aim, test in (
             ("with an error or worse", "0", lambda row: bool(row["alarms"])),
             ("with a warning", "≤ 2%", lambda row: bool(row["roots"]) and not row["alarms"]),
         ):
-            shares = [
-                _share([row for row in rows if row["kind"] == kind], test)
-                for rows in parts.values()
-            ]
+            of_kind = [[row for row in rows if row["kind"] == kind] for rows in parts.values()]
+            shares = [_share(rows, test) for rows in of_kind]
             lines.append(f"| {title} {name} | {aim} |" + "".join(f" {one} |" for one in shares))
     return "\n".join(lines)
 
@@ -121,7 +118,6 @@ def _wrong(rows: Sequence[Row]) -> str:
         where = "" if points else f" at line {row['line']}, not {row['lines'][0]}"
         held = ", held out" if row["is_held_out"] else ""
         error = f"; {row['error']}" if row["error"] else ""
-        lines.append(
-            f"- {row['kind']} `{row['name']}` (seed {row['seed']}{held}): {said}{where}{error}"
-        )
+        which = f"{row['kind']} `{row['name']}` (seed {row['seed']}{held})"
+        lines.append(f"- {which}: {said}{where}{error}")
     return "\n".join(lines) or "Nothing."

@@ -41,11 +41,8 @@ ROWS = [
 
 
 def test_each_count_is_of_what_it_says() -> None:
-    lines = dict(
-        line.strip("| ").split(" | ", 1)
-        for line in page(ROWS, is_whole=True).splitlines()
-        if "|" in line
-    )
+    text = page(ROWS, is_whole=True)
+    lines = dict(line.strip("| ").split(" | ", 1) for line in text.splitlines() if "|" in line)
     assert lines["one fault: detected"].endswith("3 of 4 (75.0%) | 1 of 1 (100.0%)")
     assert lines["one fault: root cause exact"].endswith("2 of 4 (50.0%) | 1 of 1 (100.0%)")
     assert "| 1 of 4 (25.0%) |" in lines["one fault: exactly the root causes planted"]
