@@ -122,7 +122,8 @@ def compared(own: Trace, tried: Sequence[Trial]) -> Table:
         for trial in tried
     ]
     columns = ("change", "steps", "first loss", "last loss")
-    return Table("The same batch, one thing changed at a time", columns, tuple(rows))
+    title = "The same batch, one thing changed at a time"
+    return Table(title, columns, tuple(rows), heading="What was tried")
 
 
 def _figures(run: Trace) -> tuple[str, str, str]:

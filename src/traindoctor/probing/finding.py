@@ -62,6 +62,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
+    heading: str = "The same risk elsewhere"  # of the part of a document that it makes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
