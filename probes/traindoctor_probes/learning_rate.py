@@ -10,11 +10,12 @@ At too high a rate each step overshoots: the loss rises, and weights wander far 
 were initialised. At too low a rate the weights do not move within any training that is paid for.
 
 ## Known limits
-One batch is learned at rates at which a whole data set is not, and the other way round. Warm-up
-is left out when one batch is trained on, so a rate is called too high only if the short run,
-which has the schedule, rises as well. A rate is called too low only where one batch's loss moves
-by less than 1 % of its way in sixty steps, or by less than 5 % in a hundred and fifty with updates
-below a ten-thousandth of the weights: fine-tuning rates move it more.
+One batch is learned at rates at which a whole data set is not, and the other way round. Warm-up is
+left out when one batch is trained on, so a rate is called too high only if the short run, which has
+the schedule, takes large steps as well, and rises unless one batch stalls. A rate is called too low
+only where one batch's loss moves by less than 1 % of its way in sixty steps, or by less than 5 % in
+a hundred and fifty with updates below a ten-thousandth of the weights: fine-tuning rates move it
+more.
 
 ## References
 Karpathy: updates of about 1e-3 of the weights are healthy. Smith, "Cyclical Learning Rates", 2017.
@@ -84,6 +85,7 @@ TOO_LOW = Rule(
 )
 
 ENOUGH_STEPS = 50  # in fewer even a fine-tuning rate may not show
+STALLED = 0.25  # of the way to the floor: one batch that rests there is not learned at all
 MANY_STEPS, CREPT = 150, 0.05  # a loss that came no further in so many steps hardly moves
 TINY_RATIO = 1e-4  # of update to weights: fine-tuning rates are above it
 
@@ -126,12 +128,14 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
 
 
 def is_too_high(run: Trace, facts: dict[str, Any], ratio: float, options: Options) -> bool:
-    """Tell whether steps are large, the short run rises, and one batch is not simply learned."""
+    """Tell whether steps are large, and one batch stalls, or is learned only past a rising run."""
     if ratio < options.ratio or not run.losses or facts["start"] is None:
         return False
     first = run.losses[0].value
     if not math.isfinite(first):
         return False
+    if facts["learned"] is False and (facts["progress"] or 0.0) < STALLED:
+        return True  # saturated or dead units: the loss need not rise for that
     rises = any(not row.value <= options.rise * abs(first) for row in run.losses)
     peak = math.inf if facts["course"] == "not finite" else facts["peak"]
     overshoots = peak > 2 * options.rise * abs(facts["start"])
