@@ -17,15 +17,14 @@ torch.nn.Module.requires_grad_ documentation.
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.syntax import assigned, calls
+from traindoctor.probing.values import freezing_line
 from traindoctor.probing.wording import first_location, location
-from traindoctor.trace import Place, SourceRow, Trace
+from traindoctor.trace import Trace
 
 _REFUSED = re.compile(
     "optimizer got an empty parameter list|does not require grad and does not have a grad_fn"
@@ -132,17 +131,6 @@ def later(ask: Ask, known: Trace) -> Iterator[Finding]:
         num_parameters="all",
         whose="in the optimizer",
     )
-
-
-def freezing_line(source: Sequence[SourceRow]) -> Place:
-    """Return the one line that sets `requires_grad` to False; of several, none."""
-    lines = [place for place, call in calls(source, "requires_grad_") if _is_false(call.args[:1])]
-    lines += [place for place, value in assigned(source, "requires_grad") if _is_false([value])]
-    return lines[0] if len(lines) == 1 else Place()
-
-
-def _is_false(values: Sequence[ast.expr]) -> bool:
-    return any(isinstance(value, ast.Constant) and value.value is False for value in values)
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -73,7 +73,7 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD206": lambda seen: None in seen.gradients.values(),
     "TD208": lambda seen: seen.num_stale == len(seen.losses) - 1,
     "TD209": lambda seen: seen.num_steps == len(seen.losses) and is_stuck(seen),
-    "TD210": lambda seen: max(seen.norms) < 1e-5,
+    "TD210": lambda seen: max(seen.norms) < 2e-3,
     "TD211": lambda seen: max(seen.norms) > 2 * 0.05,
     "TD212": raises(RuntimeError, text="does not require grad"),
     **dict.fromkeys(

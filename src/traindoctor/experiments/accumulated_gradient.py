@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments.lab import Experiment, Lab, seed_everything
 from traindoctor.experiments.loop import Loop, as_training_begins, device_of, instruments
-from traindoctor.experiments.one_batch import dropouts, set_to_zero
+from traindoctor.experiments.removals import no_dropout
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.backward import gradient_norms
 from traindoctor.instruments.criteria import Criteria
@@ -61,7 +61,7 @@ class AccumulatedGradient(Experiment):
 
         recorder.after_backward.append(note)
         with (
-            set_to_zero(*dropouts(setup.model)),
+            no_dropout(setup.model),
             instruments(lab, recorder),
             Flow(recorder, {}, (), [criteria]).watching(),
             handling_seen(

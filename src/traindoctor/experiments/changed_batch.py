@@ -11,7 +11,7 @@ from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments.changes import INPUTS_PERMUTED, Changes
 from traindoctor.experiments.lab import Experiment, Fetched, Lab, seed_everything
 from traindoctor.experiments.loop import Loop, as_training_begins, instruments
-from traindoctor.experiments.one_batch import dropouts, set_to_zero
+from traindoctor.experiments.removals import no_dropout
 from traindoctor.experiments.sight import Sight
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.experiments.uses import Uses
@@ -81,7 +81,7 @@ class ChangedBatch(Experiment):
     def _train(self, lab: Lab, first: Fetched) -> None:
         recorder = Recorder(clock=lab.clock)
         as_training_begins(lab)
-        with instruments(lab, recorder, detail=False), set_to_zero(*dropouts(lab.setup.model)):
+        with instruments(lab, recorder, detail=False), no_dropout(lab.setup.model):
             _pass(lab, recorder, [first] * self.num_steps)
 
     def _batches(
@@ -118,7 +118,7 @@ class _Trials:
         model.zero_grad(set_to_none=True)
         seed_everything()
         with ExitStack() as stack:
-            stack.enter_context(set_to_zero(*dropouts(model)))
+            stack.enter_context(no_dropout(model))
             stack.enter_context(instruments(self.lab, recorder))
             stack.enter_context(self.sight.watching(label))
             if label == INPUTS_PERMUTED:  # in which the labels are what they are

@@ -54,6 +54,7 @@ ACTIVATIONS = {
     "hardtanh",
     "elu",
     "silu",
+    "normalize",
     "dropout",
 }
 CLAMPS = {"clamp", "clip", "hardtanh"}

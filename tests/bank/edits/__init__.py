@@ -10,6 +10,7 @@ from tests.bank.edits import (
     epochs,
     gradients,
     handling,
+    hyperparameters,
     labels,
     learning,
     loss,
@@ -36,6 +37,7 @@ FAULTS = (
     *epochs.FAULTS,
     *weights.FAULTS,
     *quiet.FAULTS,
+    *hyperparameters.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -53,4 +55,5 @@ NEAR_MISSES = (
     *epochs.NEAR_MISSES,
     *weights.NEAR_MISSES,
     *quiet.NEAR_MISSES,
+    *hyperparameters.NEAR_MISSES,
 )
