@@ -41,12 +41,13 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import Function, Guard, calls, function_at, guards
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import BackwardRow, Place, SourceRow, Trace
+from traindoctor_probes._idle_optimizers import idle
 
 NEVER = Rule(
     code="TD403",
     name="optimizer-never-steps",
     severity=Severity.CRITICAL,
-    title="{num_backwards} backward passes and no optimizer step",
+    title="{num_backwards} backward passes and no {step}",
     what="Gradients are computed, and no optimizer ever uses them.",
     why="No weight changes: the model stays as it was initialised.",
     known_limits="Where a step stands under a count that the run did not reach (accumulation), "
@@ -105,6 +106,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         if not run.facts.get("moved"):
             yield never(run, source)
         return
+    yield from idle(NEVER, run)
     lost = lost_passes(run)
     num_lost = len({row.batch for row in lost})
     num_batches = len({row.batch for row in run.backwards})
@@ -183,6 +185,7 @@ def never(run: Trace, source: Sequence[SourceRow]) -> Finding:
             Evidence("parameters that moved", 0, len(run.parameters)),
         ],
         num_backwards=len(run.backwards),
+        step="optimizer step",
     )
 
 
