@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-all bank goldens lint format bench docs clean
+.PHONY: help venv demo test test-all bank scoreboard goldens lint format bench docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test      the tests that take seconds        make test-all  all of them"
 	@echo "make bank      every planted fault, as a table    make bench     the figures in the README"
 	@echo "make docs      the site, into build/site"
+	@echo "make scoreboard  the bank and the healthy programs, counted in docs/scoreboard.md (hours)"
 	@echo "make goldens   write the golden reports anew      make lint      ruff, mypy, import contracts"
 
 venv: $(READY)
@@ -41,6 +42,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -n 2
+
+scoreboard: $(READY)
+	$(BIN)/python -m tests.bank.scoreboard
 
 bank: $(READY)
 	$(BIN)/python -m tests.bank.run

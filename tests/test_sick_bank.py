@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.bank.build import FACTORIES, Edit, build
 from tests.bank.edits import FAULTS, NEAR_MISSES
+from tests.bank.edits.pairs import PAIRS
 from tests.bank.examine import examine
 
 BASES = tuple(
@@ -28,6 +29,14 @@ def test_a_planted_fault_is_the_one_root_cause(edit, tmp_path):
     found = examine(build(edit, tmp_path))
 
     assert found.roots == (edit.rule,), found
+    assert found.points_well, found
+
+
+@pytest.mark.parametrize("edit", parameters(PAIRS, every=8))
+def test_two_planted_faults_are_both_root_causes_and_nothing_else_is(edit, tmp_path):
+    found = examine(build(edit, tmp_path))
+
+    assert found.names(edit), found
     assert found.points_well, found
 
 

@@ -10,6 +10,8 @@ from traindoctor.probing import Ask, Evidence, Series
 from traindoctor.probing.wording import figure
 from traindoctor.trace import Trace
 
+USEFUL_RATIO = 1e-2  # of update to weights: what a rate that moves nothing is raised to
+
 
 def update_ratio(run: Trace) -> float:
     """Return the largest ratio of a step's update to the weights, over all the model's elements."""
@@ -22,6 +24,11 @@ def update_ratio(run: Trace) -> float:
         if weights and math.isfinite(moved / weights):
             ratios.append((moved / weights) ** 0.5)
     return max(ratios)
+
+
+def raising_factor(ratio: float, useful: float = USEFUL_RATIO) -> float:
+    """Return the power of ten that makes a step's ratio to the weights a useful one."""
+    return float(10.0 ** round(math.log10(useful / ratio)))
 
 
 def try_rates(

@@ -10,10 +10,12 @@ At too high a rate each step overshoots: the loss rises, and weights wander far 
 were initialised. At too low a rate the weights do not move within any training that is paid for.
 
 ## Known limits
-One batch is learned at rates at which a whole data set is not, and the other way round. Warm-up
-is left out when one batch is trained on, so a rate is called too high only if the short run,
-which has the schedule, rises as well. A rate is called too low only where one batch's loss moves
-by less than 1 % of its way in sixty steps: fine-tuning rates move it more.
+One batch is learned at rates at which a whole data set is not, and the other way round. Warm-up is
+left out when one batch is trained on, so a rate is called too high only if the short run, which has
+the schedule, takes large steps as well, and rises unless one batch stalls. A rate is called too low
+only where one batch's loss moves by less than 1 % of its way in sixty steps, or by less than 5 % in
+a hundred and fifty with updates below a ten-thousandth of the weights: fine-tuning rates move it
+more.
 
 ## References
 Karpathy: updates of about 1e-3 of the weights are healthy. Smith, "Cyclical Learning Rates", 2017.
@@ -31,7 +33,15 @@ from traindoctor.experiments import Experiment, OverfitBatch, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
-from traindoctor_probes._rates import both, compared, curves, try_rates, update_ratio
+from traindoctor_probes._rates import (
+    USEFUL_RATIO,
+    both,
+    compared,
+    curves,
+    raising_factor,
+    try_rates,
+    update_ratio,
+)
 
 TOO_HIGH = Rule(
     code="TD408",
@@ -71,10 +81,13 @@ TOO_LOW = Rule(
             pros="The rate named in the title was tried on your own batch.",
         ),
     ),
-    explains=("TD405", "TD406", "TD413", "TD6"),
+    explains=("TD405", "TD406", "TD6"),
 )
 
 ENOUGH_STEPS = 50  # in fewer even a fine-tuning rate may not show
+STALLED = 0.25  # of the way to the floor: one batch that rests there is not learned at all
+MANY_STEPS, CREPT = 150, 0.05  # a loss that came no further in so many steps hardly moves
+TINY_RATIO = 1e-4  # of update to weights: fine-tuning rates are above it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +97,7 @@ class Options:
     max_seconds: float = 10.0  # for the run with the setup's own rate; half for each other rate
     ratio: float = 0.1  # update over weights: healthy steps are a hundredth of that
     rise: float = 1.5  # peak of the loss over its start
-    useful_ratio: float = 1e-2  # what a rate that moves nothing is raised to
+    useful_ratio: float = USEFUL_RATIO
 
 
 def examine(ask: Ask, options: Options) -> Iterator[Finding]:
@@ -102,7 +115,7 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
         if tried:
             yield too_high(run, own, tried, ratio)
     elif is_too_low(facts, ratio):
-        start = 10.0 ** round(math.log10(options.useful_ratio / ratio))
+        start = raising_factor(ratio, options.useful_ratio)
         tried = try_rates(ask, (start, start / 10, start * 10), rate, options.max_seconds / 2)
         if tried:
             yield too_low(own, tried, ratio)
@@ -115,12 +128,14 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
 
 
 def is_too_high(run: Trace, facts: dict[str, Any], ratio: float, options: Options) -> bool:
-    """Tell whether steps are large, the short run rises, and one batch is not simply learned."""
+    """Tell whether steps are large, and one batch stalls, or is learned only past a rising run."""
     if ratio < options.ratio or not run.losses or facts["start"] is None:
         return False
     first = run.losses[0].value
     if not math.isfinite(first):
         return False
+    if facts["learned"] is False and (facts["progress"] or 0.0) < STALLED:
+        return True  # saturated or dead units: the loss need not rise for that
     rises = any(not row.value <= options.rise * abs(first) for row in run.losses)
     peak = math.inf if facts["course"] == "not finite" else facts["peak"]
     overshoots = peak > 2 * options.rise * abs(facts["start"])
@@ -131,7 +146,9 @@ def is_too_low(facts: dict[str, Any], ratio: float) -> bool:
     """Tell whether one batch's loss stays although steps are taken, and enough of them."""
     flat = facts["course"] == "flat" and facts["learned"] is False
     enough = facts["steps"] >= ENOUGH_STEPS or ratio < 1e-6
-    return flat and enough and 0 < ratio < 1e-3
+    creeps = facts["steps"] >= MANY_STEPS and -CREPT < (facts["progress"] or 0.0) < CREPT
+    tiny = creeps and facts["learned"] is not True and ratio < TINY_RATIO
+    return (flat and enough and 0 < ratio < 1e-3) or (tiny and ratio > 0)
 
 
 def too_high(run: Trace, own: Trace, better: Trace, ratio: float) -> Finding:

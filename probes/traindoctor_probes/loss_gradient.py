@@ -20,9 +20,10 @@ torch documentation, "Autograd mechanics": `requires_grad`, and what `detach` an
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
-from traindoctor.experiments import Experiment, OneStep
+from traindoctor.experiments import Experiment, OneStep, ShortRun
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -40,7 +41,10 @@ from traindoctor.trace import CutRow, ExceptionRow, SourceRow, Trace
 from traindoctor_probes._training_loops import differentiated, spot
 
 OFF_THE_GRAPH = ("item", "detach", "float", "numpy")
-NO_GRAPH = "does not require grad and does not have a grad_fn"
+NO_GRAPH = re.compile(
+    r"does not require grad and does not have a grad_fn|"
+    r"'(?:float|int|ndarray|numpy\.\w+)' object has no attribute 'backward'"
+)
 
 WITHOUT_GRADIENT = Rule(
     code="TD101",
@@ -85,8 +89,9 @@ WHY = {
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look at the loss of one step."""
     step = ask(OneStep())
+    run = ask(ShortRun()) if step.setup.kind == "script" else step
     trainable = [row for row in step.parameters if row.requires_grad]
-    refused = next((row for row in step.exceptions if NO_GRAPH in row.message), None)
+    refused = next((row for row in run.exceptions if NO_GRAPH.search(row.message)), None)
     if not trainable or not (refused or is_without_graph(step)):
         return
     cut = output_cut(step)
@@ -153,7 +158,7 @@ def mechanism(cut: CutRow | None) -> str:
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     """Return what it asks for."""
-    return (OneStep(),)
+    return OneStep(), ShortRun()
 
 
 def lint(row: SourceRow) -> Iterator[Finding]:

@@ -1,20 +1,25 @@
 """Can the setup learn one batch by heart?
 
 ## What it measures
-The loss of one batch that is trained on again and again: with the setup's own optimizer; where
-that fails, with a fresh AdamW over all trainable parameters at three learning rates; and where
-that fails too, on two of its samples alone. The floor below which the loss cannot go is read off
-the loss functions that are called.
+The loss of one batch that is trained on again and again with the setup's own optimizer. Where that
+fails, the same batch is trained on with one thing changed at a time: without dropout, clipping,
+weight decay, freezing, autocast, the scaler, low precision, with the parameters that no optimizer
+holds, at other learning rates. What a short run shows to be strong is tried first, and the first
+change that heals it is the cause. If none does: a fresh AdamW over all trainable parameters at
+three rates, then two samples alone. The floor below which the loss cannot go is read off the loss
+functions that are called.
 
 ## Why it matters
 A model that cannot learn two samples by heart will learn nothing from a million. Something
 between the inputs and the loss keeps it from the answer, and no longer run will help.
 
 ## Known limits
-It speaks only where the floor is known and nothing at all learns the batch. Objectives that draw
-noise of their own, or that are more than the loss functions they call, are not judged. A model
-that needs more steps than time allows is not judged either. Contradicting labels for the same
-input, which nobody can learn, are excused if two samples without contradiction are learned.
+It speaks only where the floor is known and nothing at all learns the batch, or the change that
+does is found. Two causes of which each suffices are not found by taking away one. Objectives that
+draw noise of their own, or that are more than the loss functions they call, are not judged. A model
+that needs more steps than time allows is not judged either. Learning rates are left to their own
+rules. Contradicting labels for the same input, which nobody can learn, are excused if two samples
+without contradiction are learned.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": overfit one batch.
@@ -24,20 +29,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from traindoctor.errors import CannotJudge
+from traindoctor.errors import CannotJudge, ExperimentFailed
 from traindoctor.experiments import Experiment, OverfitBatch
-from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
+from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import figure, first_location
-from traindoctor.trace import CriterionRow, Trace
+from traindoctor.trace import Trace
+from traindoctor_probes._reach import is_blind, limiting_line, mechanism
+from traindoctor_probes._trials import Trial, compared, curve, healed, said, trials
 
 CANNOT = Rule(
     code="TD601",
     name="cannot-overfit-one-batch",
     severity=Severity.ERROR,
-    title="One batch cannot be learned: its loss stays at {end}, its floor is {floor}",
-    what="Neither the setup's own optimizer nor another one, at any rate, learns one batch.",
+    title="One batch cannot be learned{cause}: its loss stays at {end}, its floor is {floor}",
+    what="The setup does not learn one batch by heart, and a single change shows why, or no other "
+    "optimizer at any rate does either.",
     why="What cannot be learned by heart cannot be learned at all.",
     known_limits="Silent where the floor is not known, the objective is random, or time runs out.",
     remedies=(
@@ -87,9 +95,18 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     if facts["floor"] is None:
         raise CannotJudge(f"{said(own)}; its floor is not known: {facts['floor_reason']}")
     half = options.max_seconds / 2
+    tried = []
+    for trial in trials(ask, own, half):
+        tried.append(trial)
+        if not trial.heals:
+            continue
+        if trial.suspect is None:
+            raise CannotJudge(f"{said(own)}, and with {trial.name} it is learned: {trial.said}")
+        yield healed(CANNOT, own, tried)
+        return
     others: list[Trace] = []
     for rate in RATES:
-        run = ask(OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half))
+        run = follow_up(ask, own, OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half))
         if run.facts["overfit"]["learned"]:
             raise CannotJudge(
                 f"{said(own)}, and a fresh AdamW over all trainable parameters learns it: "
@@ -99,27 +116,60 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
             others.append(run)
     best = max(others, key=lambda run: run.facts["overfit"]["progress"] or -math.inf)
     rate = best.facts["overfit"]["learning_rate"]
-    few = ask(
-        OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half, samples=options.num_samples)
-    )
+    fresh = OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half)
+    few = follow_up(ask, own, replace(fresh, samples=options.num_samples))
     few.require(losses=1)
     if few.facts["overfit"]["learned"] is not False and not is_blind(few):
+        if agreed := learned(ask, replace(fresh, undisputed=True)):
+            yield contradicting(own, best, agreed)
+            return
         raise CannotJudge(
             f"{said(best)}, but {options.num_samples} of its samples alone: {said(few)}"
         )
-    yield finding(own, others, few, options)
+    yield finding(own, others, few, options, tried)
 
 
-def said(run: Trace) -> str:
-    """State what became of one run."""
-    facts = run.facts["overfit"]
-    return (
-        f"the loss went from {figure(facts['start'])} to {figure(facts['end'])} in "
-        f"{facts['steps']} steps with {facts['optimizer']} at {figure(facts['learning_rate'])}"
+def follow_up(ask: Ask, own: Trace, change: OverfitBatch) -> Trace:
+    """Return the run with a change.
+
+    Raises:
+        CannotJudge: it cannot be had, and nothing else could say why the batch is not learned.
+    """
+    try:
+        return ask(change)
+    except ExperimentFailed as error:
+        raise CannotJudge(f"{said(own)}, and what keeps it there was not found: {error}") from None
+
+
+def learned(ask: Ask, change: OverfitBatch) -> Trace | None:
+    """Return the run with a change if it can be had and learns the batch."""
+    try:
+        run = ask(change)
+    except ExperimentFailed:
+        return None
+    return run if run.facts["overfit"]["learned"] else None
+
+
+def contradicting(own: Trace, best: Trace, agreed: Trace) -> Finding:
+    """Return what is to say of a batch that no model could learn, which is no fault of this one."""
+    facts = own.facts["overfit"]
+    return CANNOT.finding(
+        f"With all samples {said(best)}. Without those whose inputs came before with another label "
+        f"{said(agreed)}.",
+        severity=Severity.INFO,
+        mechanism="Equal inputs get equal answers. Where their labels differ, part of the loss "
+        "stays, whatever the model.",
+        location=first_location([own.setup.loader_place, own.setup.factory]),
+        series=[curve("all samples", best), curve("undisputed samples", agreed)],
+        cause=" because labels contradict each other",
+        end=figure(best.facts["overfit"]["end"]),
+        floor=figure(facts["floor"]),
     )
 
 
-def finding(own: Trace, others: list[Trace], few: Trace, options: Options) -> Finding:
+def finding(
+    own: Trace, others: list[Trace], few: Trace, options: Options, tried: list[Trial]
+) -> Finding:
     """Return the finding, with every run as evidence and as a curve."""
     runs = {
         "your optimizer": own,
@@ -134,7 +184,7 @@ def finding(own: Trace, others: list[Trace], few: Trace, options: Options) -> Fi
         + "; ".join(said(run) for run in others)
         + f". Of {options.num_samples} samples alone {said(few)}.",
         mechanism=mechanism(few),
-        location=first_location([own.setup.model_place, own.setup.factory]),
+        location=first_location([limiting_line(few), own.setup.model_place, own.setup.factory]),
         evidence=[
             Evidence("floor of the loss", facts["floor"]),
             *(
@@ -142,53 +192,12 @@ def finding(own: Trace, others: list[Trace], few: Trace, options: Options) -> Fi
                 for name, run in runs.items()
             ),
         ],
-        series=[
-            Series(name, tuple(range(len(run.losses))), tuple(row.value for row in run.losses))
-            for name, run in runs.items()
-        ],
+        series=[curve(name, run) for name, run in runs.items()],
+        tables=[compared(own, tried)] if tried else [],
+        cause="",
         end=figure(end),
         floor=figure(facts["floor"]),
     )
-
-
-def mechanism(few: Trace) -> str:
-    """Say what keeps even two samples from being learned, as far as it shows at the loss."""
-    row = last_criterion(few)
-    bound = lowest(row) if row else None
-    if row and is_blind(few):
-        return (
-            f"What `{row.function}` gets is the same for samples of different labels, to "
-            f"{figure(row.input_spread)}, after training as before: their inputs do not reach it."
-        )
-    if row and bound is not None and bound > 0.5 * (row.value or 0.0):
-        return (
-            f"After training the logits lie between {figure(row.input_minimum)} and "
-            f"{figure(row.input_maximum)}. A cross entropy over {row.num_classes} classes "
-            f"cannot go below {figure(bound)} with logits so close: something bounds them."
-        )
-    return "The loss rests above its floor at every learning rate, for two samples as for all."
-
-
-def last_criterion(run: Trace) -> CriterionRow | None:
-    """Return what the last loss function got when training had ended."""
-    return next((row for row in reversed(run.criteria) if row.value is not None), None)
-
-
-def is_blind(few: Trace) -> bool:
-    """Tell whether the loss function gets the same for each sample, and the loss rests."""
-    row, facts = last_criterion(few), few.facts["overfit"]
-    if row is None or row.input_spread is None or facts["course"] not in ("stuck", "flat"):
-        return False
-    width = (row.input_maximum or 0.0) - (row.input_minimum or 0.0)
-    return row.input_spread <= 1e-3 * width and facts["learned"] is not True
-
-
-def lowest(row: CriterionRow) -> float | None:
-    """Return the lowest cross entropy of logits that are no further apart than these."""
-    if row.function != "cross_entropy" or not row.num_classes:
-        return None
-    width = (row.input_maximum or 0.0) - (row.input_minimum or 0.0)
-    return math.log1p((row.num_classes - 1) * math.exp(-width))
 
 
 def experiments(options: Options) -> tuple[Experiment, ...]:

@@ -10,7 +10,7 @@ from traindoctor.experiments import Lab
 from traindoctor.probing.announce import announce
 from traindoctor.probing.events import Event
 from traindoctor.probing.registry import all_probes, all_rules
-from traindoctor.probing.runner import run_probes
+from traindoctor.probing.runner import BUDGET, run_probes
 from traindoctor.report.assemble import Occasion, assemble
 from traindoctor.report.record import Report
 from traindoctor.selection import select_rules
@@ -25,6 +25,7 @@ def check(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     experiment_settings: Mapping[str, Mapping[str, Any]] | None = None,
     restore: bool = True,
+    budget: float = BUDGET,
 ) -> Report:
     """Examine a setup and return the report.
 
@@ -41,6 +42,7 @@ def check(
         experiment_settings: settings of experiments by their name, such as
             `{"overfit-batch": {"steps": 200}}`.
         restore: take the copy that giving back needs (one copy of what training changes).
+        budget: seconds for experiments that follow up what was found; 0 for no limit.
 
     Raises:
         TargetError: the target is not one of these.
@@ -57,6 +59,7 @@ def check(
         rules=rules,
         emit=events.append,
         options=options,
+        budget=budget,
     )
     return assemble(
         events,

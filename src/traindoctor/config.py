@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from traindoctor.errors import UsageError, nearest
+from traindoctor.probing.runner import BUDGET
 from traindoctor.report.renderers import RENDERERS
 
 FAIL_ON = ("critical", "error", "warning", "info", "never")
@@ -31,6 +32,7 @@ class Config:
         baseline: an earlier report as JSON; what it has is not reported again.
         timeout: seconds without a sign of life after which user code counts as hung;
             0 waits for ever.
+        budget: seconds for experiments that follow up what was found; 0 for no limit.
         restore: whether the setup is given back as it was between experiments.
         probes: settings of single probes, by probe name.
         per_file_ignores: rules that stay silent in files, by patterns of absolute paths.
@@ -45,6 +47,7 @@ class Config:
     report: tuple[Path, ...] = ()
     baseline: Path | None = None
     timeout: float = 300.0
+    budget: float = BUDGET
     restore: bool = True
     probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     per_file_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -225,6 +228,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "report": _paths,
     "baseline": _path,
     "timeout": _seconds,
+    "budget": _seconds,
     "restore": _flag,
     "probes": _probe_tables,
     "per-file-ignores": _ignores,

@@ -29,7 +29,11 @@ class Examined:
 
     def is_right(self, edit: Edit) -> bool:
         """Tell whether the report names the planted fault, and it alone, at its line."""
-        return self.roots == (edit.rule,) and self.points_well
+        return self.names(edit) and self.points_well
+
+    def names(self, edit: Edit) -> bool:
+        """Tell whether the root causes are the planted faults, each once, and no others."""
+        return sorted(self.roots) == sorted(edit.rule.split("+"))
 
     @property
     def points_well(self) -> bool:

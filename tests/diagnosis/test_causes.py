@@ -6,10 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traindoctor.diagnosis import diagnose
-from traindoctor.probing import Finding, Location, Rule, Severity
+from traindoctor.probing import Confidence, Finding, Location, Rule, Severity
 
 
-def found(code: str, *explains: str, severity: Severity = Severity.ERROR, line: int = 1) -> Finding:
+def found(
+    code: str,
+    *explains: str,
+    severity: Severity = Severity.ERROR,
+    line: int = 1,
+    confidence: Confidence = Confidence.CERTAIN,
+    blamed_on: tuple[str, ...] | None = None,
+) -> Finding:
     rule = Rule(
         code=code,
         name=f"rule-{code.lower()}",
@@ -20,7 +27,12 @@ def found(code: str, *explains: str, severity: Severity = Severity.ERROR, line: 
         known_limits="",
         explains=explains,
     )
-    return rule.finding("", location=Location(file=f"/{code}.py", line=line, symbol=str(line)))
+    return rule.finding(
+        "",
+        confidence=confidence,
+        blamed_on=blamed_on,
+        location=Location(file=f"/{code}.py", line=line, symbol=str(line)),
+    )
 
 
 def roles(*findings: Finding) -> dict[str, str | None]:
@@ -73,6 +85,47 @@ def test_information_neither_explains_nor_is_explained() -> None:
 def test_the_same_finding_twice_is_one() -> None:
     assert len(diagnose([found("TD401"), found("TD401")])) == 1
     assert len(diagnose([found("TD401", line=1), found("TD401", line=2)])) == 2
+
+
+def test_of_two_candidates_the_one_whose_removal_heals_is_the_cause_and_is_certain() -> None:
+    candidates = [found(code, "TD6", confidence=Confidence.LIKELY) for code in ("TD210", "TD412")]
+    symptom = found("TD601", blamed_on=("TD412",))
+
+    entries = {entry.finding.code: entry for entry in diagnose([*candidates, symptom])}
+
+    assert entries["TD601"].explained_by == entries["TD412"].id
+    assert entries["TD412"].finding.confidence is Confidence.CERTAIN
+    assert entries["TD210"].finding.confidence is Confidence.LIKELY
+    assert entries["TD210"].explains == ()
+
+
+def test_a_symptom_that_an_experiment_blames_on_none_of_the_others_is_a_root_cause() -> None:
+    assert roles(found("TD210", "TD6"), found("TD601", blamed_on=())) == {
+        "TD210": None,
+        "TD601": None,
+    }
+
+
+def test_two_candidates_that_nothing_separates_are_both_possible() -> None:
+    candidates = [found(code, "TD6", confidence=Confidence.LIKELY) for code in ("TD210", "TD412")]
+    entries = {e.finding.code: e.finding for e in diagnose([*candidates, found("TD601")])}
+    for code, other in (("TD210", "TD412"), ("TD412", "TD210")):
+        assert entries[code].confidence is Confidence.POSSIBLE
+        assert f"{other} would explain TD601 as well" in entries[code].message
+
+
+def test_a_measured_cause_leaves_a_suspected_one_as_it_is() -> None:
+    entries = diagnose(
+        [
+            found("TD401", "TD6"),
+            found("TD210", "TD6", confidence=Confidence.LIKELY),
+            found("TD601"),
+        ]
+    )
+    assert {e.finding.code: e.finding.confidence for e in entries if e.role == "root-cause"} == {
+        "TD401": Confidence.CERTAIN,
+        "TD210": Confidence.LIKELY,
+    }
 
 
 CODES = [f"TD{family}0{number}" for family in range(9) for number in (1, 2)]

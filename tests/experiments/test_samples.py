@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from traindoctor.experiments.samples import few_samples
+from traindoctor.experiments.samples import few_samples, undisputed_samples
 
 
 def test_the_samples_that_are_kept_differ_in_input_and_label() -> None:
@@ -23,3 +23,15 @@ def test_without_labels_the_inputs_decide() -> None:
 def test_a_batch_of_uneven_tensors_cannot_be_cut() -> None:
     assert few_samples({"x": torch.zeros(4, 2), "boxes": torch.zeros(7, 4)}, 2) is None
     assert few_samples(torch.zeros(1, 2), 2) is None
+
+
+def test_the_first_of_the_samples_that_contradict_each_other_is_kept() -> None:
+    x = torch.tensor([[0.0], [1.0], [0.0], [0.0], [2.0]], dtype=torch.bfloat16)
+    cut = undisputed_samples((x, torch.tensor([5, 5, 6, 5, 7])))
+    assert cut[0].tolist() == [[0.0], [1.0], [0.0], [2.0]]
+    assert cut[1].tolist() == [5, 5, 5, 7]
+
+
+def test_a_batch_without_contradiction_or_labels_is_not_cut() -> None:
+    assert undisputed_samples((torch.zeros(3, 1), torch.tensor([1, 1, 1]))) is None
+    assert undisputed_samples(torch.zeros(3, 1)) is None

@@ -85,6 +85,19 @@ def test_large_steps_on_which_the_loss_rises_are_too_high(losses: tuple[float, .
     assert finding.remedies[0].after == "learning_rate = 0.0001"
 
 
+def test_large_steps_on_which_one_batch_stalls_are_too_high_without_a_rise() -> None:
+    own = ran(1, course="stuck", end=1.9, progress=0.05)
+    (finding,) = found(own, {0.01: learns(0.01)}, ratio=0.3)
+    assert finding.code == "TD408"
+    assert found(own, {0.01: learns(0.01)}, ratio=0.03) == []
+
+
+def test_a_tiny_rate_at_which_the_loss_creeps_for_long_is_too_low() -> None:
+    own = ran(1, course="falling", learned=None, progress=0.01, steps=200)
+    (finding,) = found(own, {1e3: learns(1e3)}, ratio=1e-5)
+    assert finding.code == "TD409"
+
+
 def test_a_rate_that_moves_nothing_is_too_low_if_a_thousandfold_learns() -> None:
     (finding,) = found(ran(1), {1e4: learns(1e4)}, ratio=1e-6)
     assert (finding.code, finding.severity.value) == ("TD409", "warning")

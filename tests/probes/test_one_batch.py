@@ -5,18 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.probes.asking import FACTORY, SETUP
+from tests.probes.asking import FACTORY, FORWARD, LINE, SETUP
 
-from traindoctor.errors import CannotJudge
-from traindoctor.experiments import OverfitBatch
-from traindoctor.probing import Finding
-from traindoctor.trace import CriterionRow, LossRow, Trace
+from traindoctor.errors import CannotJudge, ExperimentFailed
+from traindoctor.experiments import OverfitBatch, ReadSource, ShortRun
+from traindoctor.probing import Confidence, Finding, Severity
+from traindoctor.trace import (
+    ClipRow,
+    CriterionRow,
+    LossRow,
+    ModuleRow,
+    OptimizerRow,
+    ParameterRow,
+    Place,
+    Trace,
+)
 from traindoctor_probes.one_batch import Options, examine
 
 
 def ran(learned: bool | None, end: float, **facts: Any) -> Trace:
     """Return the trace of one batch trained on; keys that are no fact belong to its criterion."""
-    criterion = {k: facts.pop(k) for k in list(facts) if k.startswith(("input", "num"))}
+    of_criterion = ("input", "num", "target_m", "function")
+    criterion = {"function": "cross_entropy"}
+    criterion |= {k: facts.pop(k) for k in list(facts) if k.startswith(of_criterion)}
     given = {
         "learned": learned,
         "course": "reached" if learned else "stuck",
@@ -33,20 +44,90 @@ def ran(learned: bool | None, end: float, **facts: Any) -> Trace:
     return Trace(
         setup=SETUP,
         losses=(LossRow(step=0, batch=0, value=2.0), LossRow(step=1, batch=0, value=end)),
-        criteria=(CriterionRow(function="cross_entropy", value=end, **criterion),),
+        criteria=(CriterionRow(value=end, **criterion),),
         facts={"overfit": given | facts},
     )
 
 
 STUCK, LEARNED = ran(False, 0.8), ran(True, 0.01)
+PLAIN = Trace(setup=SETUP)
 
 
-def found(own: Trace, fresh: Trace = STUCK, few: Trace = STUCK) -> list[Finding]:
+def found(
+    own: Trace,
+    fresh: Trace = STUCK,
+    few: Trace = STUCK,
+    *,
+    short: Trace = PLAIN,
+    healing: str | float = "",
+) -> list[Finding]:
+    """Examine; `healing` is what has to be taken away, or the factor of the rate that learns."""
+
     def ask(experiment: Any) -> Trace:
+        if isinstance(experiment, ShortRun):
+            return short
+        if isinstance(experiment, ReadSource):
+            return Trace()
         assert isinstance(experiment, OverfitBatch)
+        if experiment.undisputed and healing != "undisputed":
+            raise ExperimentFailed("no two samples contradict each other")
+        if experiment.undisputed or healing in (experiment.without or None, experiment.factor):
+            return LEARNED
         return few if experiment.samples else fresh if experiment.fresh else own
 
     return list(examine(ask, Options()))
+
+
+BUILT = Place("/user/train.py", 30, "setup")
+CLIPPED = ClipRow(place=LINE, norms=(2.0, 1.0), limits=(1e-4, 1e-4))
+SHORT = Trace(
+    setup=SETUP,
+    optimizers=(
+        OptimizerRow(
+            index=0,
+            class_name="SGD",
+            learning_rates=(0.1,),
+            weight_decays=(1e-4,),
+            place=BUILT,
+        ),
+    ),
+    modules=(ModuleRow(path="drop", place=FORWARD, attributes={"p": 0.9}),),
+    clips=(CLIPPED,),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "blamed_on", "names"),
+    [
+        ("clipping", LINE, ("TD210", "TD211"), ["without clipping"]),
+        ("dropout", FORWARD, (), ["without clipping", "without dropout"]),
+        ("weight decay", BUILT, ("TD412",), None),  # weak: after every rate
+    ],
+)
+def test_the_change_that_heals_is_the_cause(
+    change: str, place: Place, blamed_on: tuple[str, ...], names: list[str] | None
+) -> None:
+    (finding,) = found(STUCK, short=SHORT, healing=change)
+    assert finding.location.line == place.line
+    assert finding.blamed_on == blamed_on
+    (table,) = finding.tables
+    tried = [row[0] for row in table.rows[1:]]
+    assert tried[-1] == f"without {change}"
+    assert names is None or tried == names
+    assert [series.y[-1] for series in finding.series] == [0.8, 0.01]
+
+
+def test_a_frozen_part_may_be_meant() -> None:
+    frozen = ParameterRow(name="stem.weight", num_elements=8, requires_grad=False)
+    head = ParameterRow(name="head.weight", num_elements=2, num_optimizers=1)
+    short = Trace(setup=SETUP, parameters=(frozen, head))
+    (finding,) = found(STUCK, short=short, healing="freezing")
+    assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.LIKELY)
+
+
+def test_another_learning_rate_is_left_to_its_own_rule() -> None:
+    with pytest.raises(CannotJudge, match="the learning rate times 10 it is learned"):
+        found(STUCK, short=SHORT, healing=10.0)
 
 
 def test_a_batch_that_nothing_learns_is_told_with_every_curve() -> None:
@@ -66,6 +147,30 @@ def test_samples_that_look_alike_at_the_loss_are_a_proof_by_themselves() -> None
     few = ran(None, 0.3, input_minimum=-4.0, input_maximum=4.0, input_spread=0.0)
     (finding,) = found(STUCK, few=few)
     assert "their inputs do not reach it" in finding.mechanism
+
+
+def test_targets_beyond_the_last_activation_are_recognised_at_its_line() -> None:
+    few = ran(
+        False,
+        0.24,
+        input_minimum=0.9,
+        input_maximum=1.0,
+        input_spread=0.0,  # it is saturated, which is no blindness
+        input_operation="sigmoid",
+        input_place=LINE,
+        target_minimum=0.0,
+        target_maximum=20.0,
+        function="mse_loss",
+    )
+    (finding,) = found(STUCK, few=few)
+    assert "`sigmoid` bounds what comes out" in finding.mechanism
+    assert finding.location.line == LINE.line
+
+
+def test_labels_that_contradict_each_other_are_no_fault_of_the_model() -> None:
+    (finding,) = found(STUCK, few=LEARNED, healing="undisputed")
+    assert finding.severity is Severity.INFO
+    assert "labels contradict each other" in finding.title
 
 
 @pytest.mark.parametrize(

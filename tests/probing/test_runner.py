@@ -193,3 +193,48 @@ def test_a_comment_with_a_reason_silences_a_rule_at_its_line(
     events = events_of(a_probe("a", at_line, Count()))
     assert any(isinstance(e, Suppressed) for e in events) is silenced
     assert any(isinstance(e, FindingMade) for e in events) is not silenced
+
+
+@dataclass(frozen=True)
+class Timed(Experiment):
+    """Takes all the time it is given, on the clock of the test."""
+
+    number: int = 1
+    max_seconds: float = 5.0
+    name: ClassVar[str] = "timed"
+    cost: ClassVar[int] = 60
+    taken: ClassVar[list[float]] = []
+
+    def run(self, lab: Lab) -> Trace:
+        self.taken.append(self.max_seconds)
+        return Trace()
+
+
+def test_follow_ups_take_no_more_than_the_budget_and_what_is_planned_is_none() -> None:
+    def following(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+        for number in range(1, 5):
+            ask(Timed(number))
+        yield from ()
+
+    Timed.taken.clear()
+    probe = a_probe("following", following, Timed())
+    events = events_of(probe, lab=a_lab(clock=lambda: sum(Timed.taken)), budget=7.0)
+
+    assert Timed.taken == [5.0, 5.0, 2.0]  # the plan's own, a follow-up, and what is left
+    (ended,) = [event for event in events if isinstance(event, ProbeEnded)]
+    assert (ended.status, "7 seconds" in ended.reason) == ("skipped", True)
+
+
+def test_without_a_budget_follow_ups_are_not_bounded() -> None:
+    def following(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+        for number in range(1, 30):
+            ask(Timed(number))
+        yield from ()
+
+    Timed.taken.clear()
+    events_of(
+        a_probe("following", following, Timed()),
+        lab=a_lab(clock=lambda: sum(Timed.taken)),
+        budget=0.0,
+    )
+    assert Timed.taken == [5.0] * 29

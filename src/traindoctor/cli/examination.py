@@ -36,6 +36,7 @@ SETTINGS = (
     "report",
     "baseline",
     "timeout",
+    "budget",
     "restore",
 )
 INTERRUPTED = 128 + signal.SIGINT

@@ -75,6 +75,10 @@ class Flags:
         Optional[float],  # noqa: UP045
         _option("--timeout", metavar="SECONDS", help="Without a sign of life [default: 300]."),
     ] = None
+    budget: Annotated[
+        Optional[float],  # noqa: UP045
+        _option("--budget", metavar="SECONDS", help="For follow-up experiments [default: 60]."),
+    ] = None
     restore: Annotated[
         Optional[bool],  # noqa: UP045
         _option("--restore/--no-restore", help="Keep a copy of what training changes."),

@@ -109,6 +109,7 @@ def plan(
             else {},
             restore=config.restore,
             silent=silent_codes(config, rules),
+            budget=config.budget,
         ),
         probes=chosen,
         required=frozenset(probe.name for probe in probes if probe.core),

@@ -54,7 +54,9 @@ class _Line:
         """Take an event."""
         if isinstance(event, TargetLoaded):
             self._rename("target loaded")
-        elif isinstance(event, ProbeStarted | ExperimentStarted):
+        elif isinstance(event, ExperimentStarted):
+            self._rename(event.title or event.name)
+        elif isinstance(event, ProbeStarted):
             self._rename(event.name)
         elif isinstance(event, ExperimentEnded):
             self._rename("judging")

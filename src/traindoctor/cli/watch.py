@@ -11,7 +11,7 @@ from traindoctor.cli.flags import Flags, with_flags
 
 # A script's own words are the script's, however much they look like ours.
 SCRIPTS_OWN = {"allow_interspersed_args": False}
-NO_FACTORY = ("target", "arg", "model", "data", "timeout", "restore")
+NO_FACTORY = ("target", "arg", "model", "data", "timeout", "budget", "restore")
 
 
 def register(app: typer.Typer) -> None:

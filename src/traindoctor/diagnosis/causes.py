@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from traindoctor.probing.finding import Confidence, Finding
 from traindoctor.probing.rule import Family, Severity
@@ -39,10 +39,13 @@ def diagnose(findings: Sequence[Finding]) -> tuple[Diagnosed, ...]:
     """Sort findings into root causes, worst first, each followed by its symptoms.
 
     A finding is a symptom if a cause that is itself unexplained accounts for it, directly or
-    through other findings. Information explains nothing and is explained by nothing.
+    through other findings. Information explains nothing and is explained by nothing. Where an
+    experiment healed a symptom by removing what a finding is about, that finding is certain.
+    Where several root causes could account for a symptom, none of them surely, all are possible.
     """
     ordered = sorted(_merged(findings), key=_rank)
     causes = _causes(ordered)
+    ordered = _weighed(ordered, causes)
     layout: list[int] = []
     for index, cause in causes.items():
         if cause is None:
@@ -98,10 +101,42 @@ def _causes(findings: Sequence[Finding]) -> dict[int, int | None]:
     return dict(sorted(causes.items()))
 
 
+def _weighed(findings: Sequence[Finding], causes: Mapping[int, int | None]) -> list[Finding]:
+    """Return the findings, each root cause as sure as what became of its symptoms makes it."""
+    weighed = list(findings)
+    roots = [index for index, cause in causes.items() if cause is None]
+    symptoms = [findings[index] for index, cause in causes.items() if cause is not None]
+    for symptom in symptoms:
+        able = [root for root in roots if _explains(findings[root], symptom)]
+        proven = [root for root in able if symptom.blamed_on is not None]
+        sure = [root for root in able if findings[root].confidence is Confidence.CERTAIN]
+        for root in proven:
+            weighed[root] = replace(findings[root], confidence=Confidence.CERTAIN)
+        if len(able) > 1 and not proven and not sure:
+            for root in able:
+                others = ", ".join(findings[other].code for other in able if other != root)
+                weighed[root] = _undecided(findings[root], symptom, others)
+    return weighed
+
+
+def _undecided(finding: Finding, symptom: Finding, others: str) -> Finding:
+    decides = (
+        f" {others} would explain {symptom.code} as well; which of them does is decided by taking "
+        "one away and looking at the other."
+    )
+    return replace(
+        finding,
+        confidence=Confidence.POSSIBLE,
+        message=finding.message + decides,
+    )
+
+
 def _explains(cause: Finding, symptom: Finding) -> bool:
     if Severity.INFO in (cause.severity, symptom.severity):
         return False
     if not symptom.code.startswith(cause.explains) or symptom.code == cause.code:
+        return False
+    if symptom.blamed_on is not None and cause.code not in symptom.blamed_on:
         return False
     if cause.code.startswith(symptom.explains or ("-",)):
         return _chain(cause) < _chain(symptom)

@@ -43,6 +43,11 @@ class Experiment:
         return {}
 
     @property
+    def title(self) -> str:
+        """What it does, as a progress line says it."""
+        return self.name
+
+    @property
     def key(self) -> str:
         """The experiment with its settings, as text."""
         settings = repr(self).partition("(")[2]

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from traindoctor.experiments.both_modes import in_both_modes
 from traindoctor.experiments.curves import is_stochastic
 from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.lab import Fetched, Lab
 from traindoctor.experiments.loop import Loop, device_of
+from traindoctor.experiments.removals import Setting, no_dropout, set_to_zero
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
@@ -100,15 +102,21 @@ class OneBatch:
             if not self.loop.run([self.fetched]) or not self.losses or has_ended(step):
                 break
 
-    def draws_noise(self) -> bool:
-        """Tell whether the user's own loop gives different losses while no weight moves.
+    def standing_still(self, criteria: list[CriterionRow]) -> list[float]:
+        """Return losses of the user's own step or loop while no weight moves.
 
-        Every rate is 0 for that, and dropout is off. Only `losses` remembers these steps.
+        Every rate is 0 for that, and dropout is off. Only `losses` remembers these steps;
+        `criteria` gets what the loss functions get.
         """
         seen = len(self.losses)
-        with _set_to_zero(*_rates(self.loop.optimizers), *_dropouts(self.lab.setup.model)):
+        with (
+            no_dropout(self.lab.setup.model),
+            set_to_zero(*_rates(self.loop.optimizers)),
+            self._loss_functions() as rows,
+        ):
             self.train(NUM_TRIALS, lambda _: len(self.losses) - seen >= NUM_TRIALS)
-        return is_stochastic(self.losses[seen:])
+        criteria += rows.rows
+        return self.losses[seen:]
 
     def _served(self, steps: int, has_ended: Callable[[int], bool]) -> Iterator[Any]:
         self.loop.recorder.batch = self.fetched.index
@@ -128,14 +136,34 @@ class OneBatch:
         seen, raised = len(recorder.losses), len(recorder.exceptions)
         for module in model.modules():  # batch norm keeps to the statistics of the batch
             module.training = "BatchNorm" in type(module).__name__
-        with self._loss_functions() as rows:
+        with no_dropout(model):  # also that which is on whatever the mode
+            with self._loss_functions() as rows:
+                self._forward()
             self._forward()
-        self._forward()
         if criteria is not None:
             criteria += rows.rows
         values = self.losses[seen:]
         del recorder.losses[seen:], recorder.exceptions[raised:]  # some refuse to be at rest
         return values
+
+    def in_both_modes(self, has_time: Callable[[], bool]) -> dict[str, Any] | None:
+        """Return what eval mode makes of what was learned; see the module of that name.
+
+        None where a loss comes with a step.
+        """
+        floor, recorder = self.floor.value, self.loop.recorder
+        if self.trains_by_hand or floor is None:
+            return None
+        seen, raised = len(recorder.losses), len(recorder.exceptions)
+
+        def loss() -> float | None:
+            number = len(recorder.losses)
+            self._forward()
+            return recorder.losses[-1].value if len(recorder.losses) > number else None
+
+        facts = in_both_modes(self.lab.setup.model, loss, self.trials[0], floor, has_time)
+        del recorder.losses[seen:], recorder.exceptions[raised:]
+        return facts
 
     @contextmanager
     def _loss_functions(self) -> Iterator[Criteria]:
@@ -154,30 +182,8 @@ class OneBatch:
             pass
 
 
-Setting = tuple[Callable[[float], None], float]  # what sets a number, and its value
-
-
 def _rates(optimizers: Iterable[Any]) -> Iterator[Setting]:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             if "lr" in group:
                 yield functools.partial(group.__setitem__, "lr"), group["lr"]
-
-
-def _dropouts(model: Any) -> Iterator[Setting]:
-    for module in model.modules():
-        for name in ("p", "dropout", "attention_dropout"):
-            value = getattr(module, name, None)
-            if isinstance(value, float) and 0 < value < 1:
-                yield functools.partial(setattr, module, name), value
-
-
-@contextmanager
-def _set_to_zero(*settings: Setting) -> Iterator[None]:
-    for change, _ in settings:
-        change(0.0)
-    try:
-        yield
-    finally:
-        for change, value in settings:
-            change(value)

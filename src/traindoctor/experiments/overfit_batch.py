@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments.curves import MOVED_SHARE, noise_of, outcome, settled, worsened
+from traindoctor.experiments.curves import (
+    MOVED_SHARE,
+    is_stochastic,
+    noise_of,
+    outcome,
+    settled,
+    worsened,
+)
 from traindoctor.experiments.floors import Floor
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
 from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
 from traindoctor.experiments.one_batch import OneBatch
-from traindoctor.experiments.samples import few_samples
+from traindoctor.experiments.removals import LOW_PRECISION, WITHOUT
+from traindoctor.experiments.samples import few_samples, standardised, undisputed_samples
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.batches import map_tensors
 from traindoctor.trace import Trace
 
 if TYPE_CHECKING:
     import torch
 
+MODES_SECONDS = 2.0  # for running statistics to follow, where eval mode is wrong
 ENOUGH_STEPS = 60  # before a curve is called settled, or fallen enough
 
 
@@ -35,8 +46,11 @@ class OverfitBatch(Experiment):
         target_loss: stop there; None stops when 2 % of the way to the floor is left.
         max_seconds: the time it may take.
         batch: which of the loader's batches.
+        without: what is taken away for the run, a key of `removals.WITHOUT`; nothing by default.
         samples: how many of its samples are used, of different labels where it has labels;
             None uses all.
+        standardised: give the floating-point inputs mean 0 and deviation 1 first.
+        undisputed: leave samples out whose inputs came before with other labels.
     """
 
     steps: int = 200
@@ -46,7 +60,10 @@ class OverfitBatch(Experiment):
     target_loss: float | None = None
     max_seconds: float = 20.0
     batch: int = 0
+    without: str = ""
     samples: int | None = None
+    standardised: bool = False
+    undisputed: bool = False
 
     name: ClassVar[str] = "overfit-batch"
     cost: ClassVar[int] = 60
@@ -55,7 +72,8 @@ class OverfitBatch(Experiment):
         """Return losses, steps, and what the loss functions get when the training has ended.
 
         `facts["overfit"]` says how far it came and whether that is learning; see
-        `traindoctor.experiments.curves.outcome`.
+        `traindoctor.experiments.curves.outcome`. `facts["modes"]` says what eval mode makes of a
+        batch that was learned; see `traindoctor.experiments.both_modes`.
 
         Raises:
             ExperimentFailed: there is no batch, or it cannot be cut down to the samples asked for.
@@ -65,7 +83,8 @@ class OverfitBatch(Experiment):
         optimizers = self._optimizers(lab)
         clear_gradients(lab)
         setup.model.train()
-        with instruments(lab, recorder, detail=False):
+        change = WITHOUT[self.without](lab, optimizers) if self.without else nullcontext()
+        with change, instruments(lab, recorder, detail=False):
             loop = Loop(setup, optimizers, recorder, with_schedule=False, accumulation_steps=1)
             run = OneBatch(lab, loop, fetched)
             run.try_out()
@@ -73,8 +92,12 @@ class OverfitBatch(Experiment):
             after = run.at_rest(recorder.criteria) if run.losses else []
             rates = [row.learning_rates for row in recorder.steps if row.learning_rates]
             num_steps = len(run.losses)
-            recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+            facts = recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+            end = lab.clock() + MODES_SECONDS
+            is_learned = facts["course"] == "reached"
+            modes = run.in_both_modes(lambda: lab.clock() < end) if is_learned else None
         del recorder.losses[num_steps:]  # of a second look at a loop of the user's
+        recorder.facts["modes"] = modes
         recorder.facts["overfit"] |= worsened(run.called, recorder.criteria, run.floor) | {
             "learning_rate": rates[0][0] if rates else None,
             "rates_vary": any(rate != rates[0] for rate in rates),
@@ -87,27 +110,39 @@ class OverfitBatch(Experiment):
         return finished(lab, recorder)
 
     def _judged(self, run: OneBatch, after: list[float], num_optimizers: int) -> dict[str, Any]:
-        """Return the outcome; before a user's own loop is accused, its noise is asked for."""
+        """Return the outcome; a user's own loop is accused by what it gives without noise."""
         judge = partial(
             outcome,
             trials=run.trials,
             losses=run.losses,
             target=self.target_loss,
-            before=run.before,
-            after=after,
             num_optimizers=num_optimizers,
         )
-        facts = judge(floor=run.floor)
+        facts = judge(floor=run.floor, before=run.before, after=after)
         is_accused = facts["learned"] is False and run.floor.value is not None
-        if is_accused and run.trains_by_hand and run.draws_noise():
+        if not (is_accused and run.trains_by_hand):
+            return facts
+        still = run.standing_still(run.loop.recorder.criteria)
+        if is_stochastic(still):
             run.floor = Floor(None, "the objective draws noise of its own")
-            facts = judge(floor=run.floor) | {"stochastic": True}
-        return facts
+            return judge(floor=run.floor) | {"stochastic": True}
+        return judge(floor=run.floor, before=run.trials[:1] * 2, after=still)
+
+    @property
+    def title(self) -> str:
+        """What is different about this run, in words."""
+        rate = f"the rate times {self.factor:g}" if self.factor != 1.0 else ""
+        rate = f"AdamW at {self.learning_rate or 1e-3:g}" if self.fresh else rate
+        without = f"without {self.without}" if self.without else ""
+        samples = f"{self.samples} samples" if self.samples else ""
+        samples = "undisputed samples" if self.undisputed else samples
+        return ", ".join(filter(None, ("one batch", rate, without, samples)))
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return the curve and the verdict of the run with the setup's own settings."""
-        plain = not self.fresh and self.factor == 1.0 and self.samples is None
-        if not plain or "overfit" not in trace.facts:
+        changed = self.fresh or self.without or self.samples or self.undisputed
+        changed = changed or self.standardised or self.factor != 1.0
+        if changed or "overfit" not in trace.facts:
             return {}
         losses = [row.value for row in trace.losses]
         curve = {"x": list(range(len(losses))), "y": losses}
@@ -117,12 +152,20 @@ class OverfitBatch(Experiment):
         found = lab.batches(self.batch + 1)[self.batch :]
         if not found:
             raise ExperimentFailed("the loader gave no batch")
-        if self.samples is None:
-            return found[0]
-        few = few_samples(found[0].batch, self.samples)
-        if few is None:
+        batch = found[0].batch
+        if self.samples is not None:
+            batch = few_samples(batch, self.samples)
+        elif self.standardised:
+            batch = standardised(batch)
+        elif self.undisputed:
+            batch = undisputed_samples(batch)
+            if batch is None:
+                raise ExperimentFailed("no two samples contradict each other")
+        if batch is None:
             raise ExperimentFailed("the batch cannot be cut into samples")
-        return replace(found[0], batch=few)
+        if self.without == LOW_PRECISION:
+            batch = map_tensors(batch, lambda t: t.float() if t.is_floating_point() else t)
+        return replace(found[0], batch=batch)
 
     def _optimizers(self, lab: Lab) -> tuple[torch.optim.Optimizer, ...]:
         if self.fresh:

@@ -25,10 +25,11 @@ class TargetLoaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentStarted:
-    """`key` is the experiment's settings as text, unique to it."""
+    """`key` is the experiment's settings as text, unique to it; `title` says what it does."""
 
     key: str
     name: str
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,7 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
+    heading: str = "The same risk elsewhere"  # of the part of a document that it makes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,9 @@ class Finding:
 
     `subject` names what the finding is about when a rule can speak of several things
     at one place (a parameter group, a batch key); it is part of the fingerprint.
-    `explains` holds the codes of the rules whose findings this one accounts for.
+    `explains` holds the codes of the rules whose findings this one accounts for. `blamed_on`
+    holds those of the only rules that may account for it, where an experiment has shown what
+    does; None leaves that open.
     """
 
     code: str
@@ -87,6 +90,7 @@ class Finding:
     tables: tuple[Table, ...] = ()
     remedies: tuple[Remedy, ...] = ()
     explains: tuple[str, ...] = ()
+    blamed_on: tuple[str, ...] | None = None
     subject: str = ""
     quote: str = ""
 

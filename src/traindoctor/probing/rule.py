@@ -139,6 +139,7 @@ class Rule:
         tables: Sequence[Table] = (),
         remedies: Sequence[Remedy] | None = None,
         explains: Sequence[str] | None = None,
+        blamed_on: Sequence[str] | None = None,
         subject: str = "",
         quote: str = "",
         **facts: Any,
@@ -157,6 +158,7 @@ class Rule:
             tables: the same of several places, side by side.
             remedies: the rule's own unless this instance knows better.
             explains: the rule's own unless this instance explains less or more.
+            blamed_on: codes of the only rules that may explain it, as an experiment has shown.
             subject: tells several findings at one place apart.
             quote: an error message, verbatim.
             facts: what `title` asks for.
@@ -178,6 +180,7 @@ class Rule:
             tables=tuple(tables),
             remedies=tuple(self.remedies if remedies is None else remedies),
             explains=tuple(self.explains if explains is None else explains),
+            blamed_on=None if blamed_on is None else tuple(blamed_on),
             subject=subject,
             quote=quote,
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+import math
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from traindoctor.errors import CannotJudge, ExperimentFailed
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from traindoctor.experiments import Experiment
     from traindoctor.trace import Trace
 
+BUDGET = 60.0  # seconds for follow-ups, where nothing else is said
 Emit = Callable[[Event], None]
 
 
@@ -55,6 +57,7 @@ def run_probes(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     unavailable: Mapping[str, str] | None = None,
     silent: Silent | None = None,
+    budget: float = 0.0,
 ) -> None:
     """Let each probe examine the setup, the cheap ones first.
 
@@ -66,10 +69,16 @@ def run_probes(
         options: settings by probe name.
         unavailable: experiments that may not be run, by key, with the reason.
         silent: codes that are silent in files, by patterns of absolute paths.
+        budget: seconds for all follow-ups that train for a time of their own; 0 for no limit.
     """
-    ask = _Ask(lab, emit, unavailable or {})
     chosen = [probe for probe in probes if any(rule.code in rules for rule in probe.rules)]
     settings = {probe.name: (options or {}).get(probe.name, {}) for probe in chosen}
+    planned = {
+        lab.adjusted(experiment)
+        for probe in chosen
+        for experiment in probe.experiments(probe.options(**settings[probe.name]))
+    }
+    ask = _Ask(lab, emit, unavailable or {}, planned, budget or math.inf)
     ordered = sorted(chosen, key=lambda probe: _cost(probe, settings[probe.name]))
     for probe in ordered:
         _run_one(probe, settings[probe.name], ask, rules, emit, lab.clock, silent or {})
@@ -123,24 +132,51 @@ def _run_one(
 class _Ask:
     """Performs an experiment once, says so, and remembers what came of it."""
 
-    def __init__(self, lab: Laboratory, emit: Emit, unavailable: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        lab: Laboratory,
+        emit: Emit,
+        unavailable: Mapping[str, str],
+        planned: Set[Experiment],
+        budget: float,
+    ) -> None:
         self.lab, self.emit, self.unavailable = lab, emit, unavailable
+        self.planned, self.budget = planned, budget
+        self.left = budget  # seconds for follow-ups
         self.outcomes: dict[Experiment, Trace | str] = {}
 
     def __call__(self, experiment: Experiment) -> Trace:
         experiment = self.lab.adjusted(experiment)
         if experiment not in self.outcomes:
-            self.outcomes[experiment] = self._perform(experiment)
+            self.outcomes[experiment] = self._within_budget(experiment)
         outcome = self.outcomes[experiment]
         if isinstance(outcome, str):
             raise ExperimentFailed(outcome)
         return outcome
 
+    def _within_budget(self, experiment: Experiment) -> Trace | str:
+        """Perform it; a follow-up that takes a time of its own takes what is left at most."""
+        seconds: float | None = getattr(experiment, "max_seconds", None)
+        if experiment in self.planned or seconds is None:
+            return self._perform(experiment)
+        if self.left <= 0:
+            return f"the {self.budget:g} seconds for follow-up experiments are used up (--budget)"
+        start = self.lab.clock()
+        bounded: Any = experiment
+        if seconds > self.left:
+            bounded = replace(bounded, max_seconds=self.left)
+        try:
+            return self._perform(bounded)
+        finally:
+            self.left -= self.lab.clock() - start
+
     def _perform(self, experiment: Experiment) -> Trace | str:
         refusal = self.unavailable.get(experiment.key) or self.lab.refusal(experiment)
         if refusal:
             return refusal
-        self.emit(ExperimentStarted(key=experiment.key, name=experiment.name))
+        self.emit(
+            ExperimentStarted(key=experiment.key, name=experiment.name, title=experiment.title)
+        )
         start = self.lab.clock()
         self.lab.on_progress = lambda done, total, note: self.emit(
             Progress(done=done, total=total, note=note)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
-from traindoctor.probing.syntax import at, function_at, last_name, subtrees
+from traindoctor.probing.syntax import assigned, at, calls, function_at, last_name, subtrees
 from traindoctor.trace import Place, SourceRow
 
 _NO_WRITES = ("clip_grad", "requires_grad", "unscale", "detach", "zero_grad", "_")
@@ -119,3 +119,14 @@ def _is_name(node: ast.AST) -> TypeGuard[ast.expr]:
 
 def _is_start(name: str) -> bool:
     return name.startswith(("start", "first", "initial", "begin"))
+
+
+def freezing_line(source: Sequence[SourceRow]) -> Place:
+    """Return the one line that sets `requires_grad` to False; of several, none."""
+    lines = [place for place, call in calls(source, "requires_grad_") if _is_false(call.args[:1])]
+    lines += [place for place, value in assigned(source, "requires_grad") if _is_false([value])]
+    return lines[0] if len(lines) == 1 else Place()
+
+
+def _is_false(values: Sequence[ast.expr]) -> bool:
+    return any(isinstance(value, ast.Constant) and value.value is False for value in values)

@@ -187,6 +187,7 @@ class Session:
             setup = self.scene.setup()
             paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
             row = replace(row, **module_left(error.__traceback__, paths))
+            self.recorder.facts["num_trainable_at_end"] = self.scene.num_trainable()
         self.recorder.exceptions.append(row)
 
     # What the taps see
@@ -206,10 +207,10 @@ class Session:
         recorder = self.recorder
         if not torch.is_grad_enabled():
             self.evaluated = recorder.batch
-            if self.opening is not None and any(True for _ in module.parameters()):
+            if self.opening is not None and self.scene.learns(module):
                 recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
             return
-        has_parameters = any(True for _ in module.parameters())
+        has_parameters = self.scene.learns(module)
         if has_parameters:
             self.incidents.root_begins(module, args, kwargs)
             self.modes.called(module)
@@ -381,6 +382,7 @@ class Session:
 
     def _close_opening(self) -> None:
         opening, self.opening, self.watcher = self.opening, None, None
+        self.scene.let_go()
         if opening is not None:
             self.unregistered = opening.anatomy.unregistered if opening.anatomy else ()
             self.modes.begin(opening.anatomy)

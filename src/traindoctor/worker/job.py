@@ -18,6 +18,7 @@ class Job:
         options: settings of probes, by probe name.
         experiment_settings: settings of experiments, by experiment name.
         restore: whether the setup is given back as it was between experiments.
+        budget: seconds for follow-up experiments; 0 for no limit.
         unavailable: experiments that may not be run, by key, with the reason.
         silent: codes that are silent in files, by patterns of absolute paths.
     """
@@ -31,5 +32,6 @@ class Job:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     experiment_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     restore: bool = True
+    budget: float = 0.0
     unavailable: dict[str, str] = field(default_factory=dict)
     silent: dict[str, tuple[str, ...]] = field(default_factory=dict)

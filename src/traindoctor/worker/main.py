@@ -62,6 +62,7 @@ def examine(job: Job, send: Callable[[Event], None]) -> None:
         options=job.options,
         unavailable=job.unavailable,
         silent=job.silent,
+        budget=job.budget,
     )
     send(RunEnded())
 

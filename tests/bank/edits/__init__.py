@@ -10,10 +10,12 @@ from tests.bank.edits import (
     epochs,
     gradients,
     handling,
+    hyperparameters,
     labels,
     learning,
     loss,
     optimizer,
+    quiet,
     tensors,
     trainer,
     weights,
@@ -34,6 +36,8 @@ FAULTS = (
     *trainer.FAULTS,
     *epochs.FAULTS,
     *weights.FAULTS,
+    *quiet.FAULTS,
+    *hyperparameters.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -50,4 +54,6 @@ NEAR_MISSES = (
     *trainer.NEAR_MISSES,
     *epochs.NEAR_MISSES,
     *weights.NEAR_MISSES,
+    *quiet.NEAR_MISSES,
+    *hyperparameters.NEAR_MISSES,
 )

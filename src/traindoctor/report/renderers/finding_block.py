@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from traindoctor.probing.finding import Evidence, Table
+from traindoctor.probing.finding import Evidence, Series, Table
 from traindoctor.probing.rule import Remedy
 from traindoctor.report.record import ReportedFinding
+from traindoctor.report.renderers.curve import draw
 from traindoctor.report.renderers.page import MARKS, STYLES, Page, figure
 
 MOST_EVIDENCE = 4
 MOST_QUOTED = 3  # lines of an error message
 MOST_PLACES = 4
 MOST_ROWS = 8
+WIDEST_CURVE, CURVE_HEIGHT = 60, 4  # characters
+LEAST_POINTS, LEAST_WIDTH = 3, 40  # less is no curve
 
 
 def put_finding(page: Page, finding: ReportedFinding, symptoms: Sequence[ReportedFinding]) -> None:
@@ -25,6 +28,8 @@ def put_finding(page: Page, finding: ReportedFinding, symptoms: Sequence[Reporte
     _put_snippet(page, finding)
     _put_evidence(page, finding.evidence, is_verbose)
     _put_tables(page, finding.tables, is_verbose)
+    if is_verbose:
+        _put_curves(page, finding.series)
     if is_verbose and finding.mechanism:
         page.put_labelled("why", finding.mechanism)
     if finding.also_at:
@@ -102,6 +107,23 @@ def _put_tables(page: Page, tables: Sequence[Table], is_verbose: bool) -> None:
                 page.put(Text.assemble((row[0], "bold"), f": {said}"), indent=6)
         if len(shown) < len(table.rows):
             page.put(f"{len(table.rows) - len(shown)} more with -v", indent=6, style="dim")
+
+
+def _put_curves(page: Page, series: Sequence[Series]) -> None:
+    for curve in series:
+        if not LEAST_POINTS <= len(curve.x) == len(curve.y) or page.look.width < LEAST_WIDTH:
+            continue
+        lines = draw(
+            curve.x,
+            curve.y,
+            width=min(page.look.width - 6, WIDEST_CURVE),
+            height=CURVE_HEIGHT,
+            unicode=page.look.unicode,
+        )
+        if lines:
+            page.put(Text(curve.name, style="dim"), indent=4)
+        for line in lines:
+            page.put_line(Text(line), indent=6)
 
 
 def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
