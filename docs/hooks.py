@@ -44,7 +44,14 @@ def pages() -> Iterator[tuple[str, str]]:
     for case in sorted(CASES.glob("*/README.md")):
         yield f"cases/{case.parent.name}.md", case.read_text(encoding="utf-8")
     yield "writing-a-probe.md", (ROOT / "probes" / "README.md").read_text(encoding="utf-8")
+    yield "costs.md", section((ROOT / "README.md").read_text(encoding="utf-8"), "What it costs")
     yield "changes.md", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    """Return a section of a page as a page of its own."""
+    inside = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return f"# {heading}\n{inside}\n"
 
 
 def rule_table(owned: list[tuple[Rule, Probe]]) -> str:

@@ -60,10 +60,10 @@ def kept_losses(row: SourceRow) -> Iterator[tuple[ast.stmt, str]]:
 
 def uncleared_steps(row: SourceRow) -> Iterator[ast.Call]:
     """Yield optimizer steps in loops of a file that nowhere clears gradients."""
-    module = list(subtrees(row, ast.Module))
-    if any(method_calls(node, "zero_grad") for node in module) or mentions(module, "grad"):
-        return
     for loop in training_loops(row):
+        module = list(subtrees(row, ast.Module))
+        if any(method_calls(node, "zero_grad") for node in module) or mentions(module, "grad"):
+            return
         for call in method_calls(loop, "step"):
             owner = receiver(call)
             if owner is not None and "opt" in last_name(owner).lower():

@@ -160,6 +160,8 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
 
 def lint(row: SourceRow) -> Iterator[Finding]:
     """Yield calls of loss functions on what the same line has normalised already."""
+    if not any(name in row.text for name in NORMALISES):
+        return
     criteria = {
         last_name(target): last_name(node.value.func)
         for node in subtrees(row, ast.Assign)
