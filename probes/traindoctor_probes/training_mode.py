@@ -51,7 +51,7 @@ EVAL_MODE = Rule(
             after="model.train()\nfor batch in loader:",
         ),
     ),
-    explains=("TD602", "TD719"),
+    explains=("TD116", "TD602", "TD719"),
 )
 RATES = ("p", "dropout", "attention_dropout", "drop_prob", "dropout_p")
 

@@ -11,7 +11,7 @@ step after it makes the model worse for anything new.
 
 ## Known limits
 Validation losses are known by their names in what is printed or logged, the first 64 of each line.
-One that is small or noisy is given the benefit of the doubt: it must have risen by a tenth, and the
+One that is small or noisy is given the benefit of the doubt: it must have risen by a quarter, and the
 three last reports must all lie above the lowest, by a margin. Mostly of use to `watch`.
 
 ## References
@@ -41,7 +41,7 @@ from traindoctor.trace import Place, ReportRow, Trace
 
 LEAST_REPORTS = 8
 LEAST_SINCE = 4  # reports since the lowest one
-RISEN, MARGIN = 1.1, 1.05  # times the lowest validation loss: the last three's median, and each
+RISEN, MARGIN = 1.25, 1.1  # times the lowest validation loss: the last three's median, and each
 FALLEN = 0.95  # times the training loss of then
 LAST = 3
 
