@@ -2,19 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-CODE := src probes tests examples
+CODE := src probes tests examples docs
 
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-all bank scoreboard goldens lint format bench clean
+.PHONY: help venv demo test test-all bank scoreboard goldens lint format bench docs clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      check a healthy training program, then the same with one line broken"
 	@echo "make test      the tests that take seconds        make test-all  all of them"
 	@echo "make bank      every planted fault, as a table    make bench     the figures in the README"
+	@echo "make docs      the site, into build/site"
 	@echo "make scoreboard  the bank and the healthy programs, counted in docs/scoreboard.md (hours)"
 	@echo "make goldens   write the golden reports anew      make lint      ruff, mypy, import contracts"
 
@@ -61,6 +62,9 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -21,7 +21,7 @@ def missing_batches(run: Trace) -> list[BatchRow]:
         return []
     reached = {row.batch for row in run.backwards} | {row.batch for row in run.steps}
     reached |= {batch for row in run.backwards for batch in row.through}
-    trained_in = {row.epoch for row in run.batches if row.index in reached}
+    trained_in = {_pass(row) for row in run.batches if row.index in reached}
     full = max((row.size or 0 for row in run.batches), default=0)
     evaluated = set(run.facts.get("evaluated_batches", ()))
     served = [
@@ -29,14 +29,18 @@ def missing_batches(run: Trace) -> list[BatchRow]:
         for row in run.batches
         if row.index not in evaluated
         and (row.size or full) == full
-        and (not trained_in or row.epoch in trained_in)
+        and (not trained_in or _pass(row) in trained_in)
     ]
-    lasts = {row.epoch: row.index for row in run.batches} if reached else {}
+    lasts = {_pass(row): row.index for row in run.batches} if reached else {}
     missing = [row for row in served if row.index not in reached | set(lasts.values())]
     start = served[: len(missing)]
     if missing == start and len(missing) < len(served):  # steps begin after a warm-up
         return []
     return missing[: max(0, len(served) - len(run.backwards))]
+
+
+def _pass(row: BatchRow) -> tuple[int | None, int | None]:
+    return row.loader, row.epoch
 
 
 def is_meant(run: Trace, conditions: list[Leaving]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import OneStep, ShortRun, TraceBatch
 from traindoctor.probing import Ask, Location
 from traindoctor.probing.wording import location
@@ -97,8 +98,14 @@ def lacking(row: ExceptionRow, batch: BatchRow) -> str:
 
 
 def made(ask: Ask, what: str, key: str) -> Place:
-    """Return where the batch's tensor of a key is `made`, or its `largest` value is."""
-    found = ask(TraceBatch()).facts.get(what, {}).get(key)
+    """Return where the batch's tensor of a key is `made`, or its `largest` value is.
+
+    An empty place where that cannot be had: a watched run's batches are gone.
+    """
+    try:
+        found = ask(TraceBatch()).facts.get(what, {}).get(key)
+    except ExperimentFailed:
+        return Place()
     return found or Place()
 
 

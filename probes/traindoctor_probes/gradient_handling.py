@@ -36,6 +36,8 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import calls
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import Place, SourceRow, StepRow, Trace
+from traindoctor_probes._training_loops import spot
+from traindoctor_probes._unrun import uncleared_steps
 
 STALE = Rule(
     code="TD208",
@@ -165,10 +167,22 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     return (ShortRun(),)
 
 
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield steps in a file that clears no gradient."""
+    for call in uncleared_steps(row):
+        yield STALE.suspicion(
+            "No gradient is ever cleared in this file",
+            "Each backward pass adds to the gradients of all batches before; `zero_grad` is not "
+            "called.",
+            location=spot(row, call),
+        )
+
+
 probe = Probe(
     name="gradient-handling",
     doc=__doc__,
     rules=(STALE, CLEARED),
     examine=examine,
     experiments=experiments,
+    lint=lint,
 )

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, LossWithNoise, OneStep, ShortRun
 from traindoctor.probing import (
     Ask,
@@ -104,7 +105,10 @@ def proof(
 
     None where they do not matter, or nothing can be said.
     """
-    plain, noisy = ask(LossWithNoise()), ask(LossWithNoise(behind))
+    try:
+        plain, noisy = ask(LossWithNoise()), ask(LossWithNoise(behind))
+    except ExperimentFailed:  # a watched run is left as it is; but the values do reach the loss
+        return (Confidence.LIKELY, one.losses[0].value, None) if cut.reaches_loss else None
     if not plain.losses or not noisy.losses:
         return None
     before, after = plain.losses[0].value, noisy.losses[0].value

@@ -46,6 +46,8 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import additions, function_at
 from traindoctor.probing.wording import first_location
 from traindoctor.trace import GraphRow, KeptRow, Place, SourceRow, Trace
+from traindoctor_probes._training_loops import spot
+from traindoctor_probes._unrun import kept_losses
 from traindoctor_probes.graph_reuse import cause
 
 WINDOW = 4  # backward passes in a row that each go through more nodes
@@ -252,10 +254,23 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     return ShortRun(), LongRun()
 
 
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield totals to which losses are added with their graphs."""
+    for statement, total in kept_losses(row):
+        yield GROWS.suspicion(
+            f"`{ast.unparse(statement)}` keeps the graph of every batch",
+            f"`{total}` holds each loss with what autograd knows of it; `.item()` or `.detach()` "
+            "leaves that behind.",
+            location=spot(row, statement),
+            subject=total,
+        )
+
+
 probe = Probe(
     name="graph-growth",
     doc=__doc__,
     rules=(GROWS,),
     examine=examine,
     experiments=experiments,
+    lint=lint,
 )

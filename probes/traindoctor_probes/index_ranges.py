@@ -28,6 +28,7 @@ from traindoctor.experiments import Experiment, OneStep, ReadBatches
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import location
 from traindoctor.trace import BatchRow, ExceptionRow, LeafRow, Place, Trace
+from traindoctor_probes._loaders import had
 from traindoctor_probes._raised import DOWNSTREAM, batch_of, made, named, quoted, stopped, where
 
 OUT_OF_RANGE = Rule(
@@ -82,7 +83,7 @@ class Options:
 
 def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     """Judge the first batch's exception, then try the batches that go beyond a bound."""
-    step, read = ask(OneStep()), ask(ReadBatches())
+    step, read = ask(OneStep()), had(ask, ReadBatches()) or Trace()
     if not step.exceptions and not step.setup.has_train_loop:
         suspects = [row.index for row in read.batches if beyond(row, read.batches[0], step)]
         for index in suspects[: options.num_tried]:

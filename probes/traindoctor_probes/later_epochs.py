@@ -20,6 +20,7 @@ Python, Glossary, "iterator": once exhausted it stays so.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, SecondEpoch, ShortRun
@@ -73,7 +74,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if asked and len(run.facts.get("loop_places", ())) < 2:
         yield from _over(run, asked)
         return
-    if not has_several_epochs(run):
+    if not has_several_epochs(run) or came_again(run):
         return
     tried = ask(SecondEpoch())
     used_up = tried.facts["is_used_up"]
@@ -91,6 +92,12 @@ def has_several_epochs(run: Trace) -> bool:
     if run.setup.epochs is not None:
         return run.setup.epochs > 1
     return run.setup.has_train_loop and len(run.facts.get("loop_places", ())) > 1
+
+
+def came_again(run: Trace) -> bool:
+    """Tell whether a loader was seen to give batches in two passes."""
+    passes = Counter(row.loader for row in run.passes if row.num_batches and not row.is_evaluation)
+    return any(number > 1 for number in passes.values())
 
 
 def _over(run: Trace, asked: list[Place]) -> Iterator[Finding]:

@@ -81,7 +81,7 @@ TOO_LOW = Rule(
             pros="The rate named in the title was tried on your own batch.",
         ),
     ),
-    explains=("TD405", "TD406", "TD413", "TD6"),
+    explains=("TD405", "TD406", "TD6"),
 )
 
 ENOUGH_STEPS = 50  # in fewer even a fine-tuning rate may not show

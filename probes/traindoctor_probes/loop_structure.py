@@ -38,7 +38,9 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.syntax import at, function_at, guards, last_name
 from traindoctor.probing.wording import counted, location
-from traindoctor.trace import Place, SourceRow, Trace
+from traindoctor.trace import PassRow, Place, SourceRow, Trace
+from traindoctor_probes._training_loops import spot, training_loops
+from traindoctor_probes._unrun import ends_at_once
 
 Source = tuple[SourceRow, ...]
 
@@ -176,13 +178,26 @@ def step_outside(run: Trace, source: Source, loop: Place) -> Iterator[Finding]:
 
 def _epochs(run: Trace) -> dict[int, int]:
     """Return the number of batches served by epoch."""
+    if run.setup.kind == "script":  # of whose batches not all have a row
+        return {row.index: row.num_batches for row in _trained(run)}
     served: dict[int, int] = {}
     for row in run.batches:
         served[row.epoch] = served.get(row.epoch, 0) + 1
     return served
 
 
+def _trained(run: Trace) -> list[PassRow]:
+    last = max((step.batch for step in run.steps), default=0)  # that was seen closely
+    return [
+        row
+        for row in run.passes
+        if not row.is_evaluation and row.last_batch is not None and row.last_batch <= last
+    ]
+
+
 def _last_batches(run: Trace) -> set[int]:
+    if run.setup.kind == "script":
+        return {row.last_batch or 0 for row in _trained(run)}
     return set({row.epoch: row.index for row in run.batches}.values())
 
 
@@ -247,10 +262,23 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     return ReadSource(), ShortRun()
 
 
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield what ends a batch loop in its first turn."""
+    for loop in training_loops(row):
+        statement = ends_at_once(loop)
+        if statement is not None:
+            yield ENDS_EARLY.suspicion(
+                f"`{ast.unparse(statement)}` ends the loop after its first batch",
+                "It stands in the loop's body under no condition.",
+                location=spot(row, statement),
+            )
+
+
 probe = Probe(
     name="loop-structure",
     doc=__doc__,
     rules=(STEP_OUTSIDE, ENDS_EARLY),
     examine=examine,
     experiments=experiments,
+    lint=lint,
 )

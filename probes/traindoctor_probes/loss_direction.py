@@ -77,7 +77,7 @@ ASCENDING = Rule(
             after="loss = -log_probabilities.gather(1, targets[:, None]).mean()",
         ),
     ),
-    explains=("TD104", "TD105", "TD205", "TD408", "TD6"),
+    explains=("TD102", "TD104", "TD105", "TD205", "TD408", "TD418", "TD6"),
 )
 
 

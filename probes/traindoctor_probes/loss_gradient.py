@@ -19,14 +19,32 @@ torch documentation, "Autograd mechanics": `requires_grad`, and what `detach` an
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 
-from traindoctor.experiments import Experiment, OneStep
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.experiments import Experiment, OneStep, ShortRun
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.syntax import last_name, subtrees
 from traindoctor.probing.wording import counted, first_location, grouped
-from traindoctor.trace import CutRow, ExceptionRow, Trace
+from traindoctor.trace import CutRow, ExceptionRow, SourceRow, Trace
+from traindoctor_probes._training_loops import differentiated, spot
 
-NO_GRAPH = "does not require grad and does not have a grad_fn"
+OFF_THE_GRAPH = ("item", "detach", "float", "numpy")
+NO_GRAPH = re.compile(
+    r"does not require grad and does not have a grad_fn|"
+    r"'(?:float|int|ndarray|numpy\.\w+)' object has no attribute 'backward'"
+)
 
 WITHOUT_GRADIENT = Rule(
     code="TD101",
@@ -71,8 +89,9 @@ WHY = {
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look at the loss of one step."""
     step = ask(OneStep())
+    run = ask(ShortRun()) if step.setup.kind == "script" else step
     trainable = [row for row in step.parameters if row.requires_grad]
-    refused = next((row for row in step.exceptions if NO_GRAPH in row.message), None)
+    refused = next((row for row in run.exceptions if NO_GRAPH.search(row.message)), None)
     if not trainable or not (refused or is_without_graph(step)):
         return
     cut = output_cut(step)
@@ -139,7 +158,22 @@ def mechanism(cut: CutRow | None) -> str:
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     """Return what it asks for."""
-    return (OneStep(),)
+    return OneStep(), ShortRun()
+
+
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield `loss.item().backward()` and its kin."""
+    for call in subtrees(row, ast.Expr):
+        for owner in differentiated(call):
+            if isinstance(owner, ast.Call) and last_name(owner.func) in OFF_THE_GRAPH:
+                yield WITHOUT_GRADIENT.suspicion(
+                    f"`{last_name(owner.func)}` stands between the loss and `backward`",
+                    f"`{ast.unparse(call)}` differentiates what has no graph: it raises, or moves "
+                    "nothing.",
+                    location=spot(row, call),
+                    subject=ast.unparse(call),
+                    confidence=Confidence.CERTAIN,
+                )
 
 
 probe = Probe(
@@ -148,5 +182,6 @@ probe = Probe(
     rules=(WITHOUT_GRADIENT,),
     examine=examine,
     experiments=experiments,
+    lint=lint,
     core=True,
 )

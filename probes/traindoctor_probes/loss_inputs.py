@@ -20,12 +20,33 @@ torch.nn.functional: `cross_entropy` expects unnormalised logits; `nll_loss` log
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, OneStep
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.syntax import last_name, subtrees
 from traindoctor.probing.wording import figure, first_location, location
-from traindoctor.trace import CriterionRow
+from traindoctor.trace import CriterionRow, SourceRow
+from traindoctor_probes._training_loops import spot
+
+# By what it normalises itself, and under which names it is called.
+NORMALISES = {
+    "cross_entropy": "softmax",
+    "CrossEntropyLoss": "softmax",
+    "binary_cross_entropy_with_logits": "sigmoid",
+    "BCEWithLogitsLoss": "sigmoid",
+}
 
 TOLERANCE = 1e-3  # of a sum that is one; half-precision probabilities come that near
 
@@ -137,10 +158,36 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     return (OneStep(),)
 
 
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield calls of loss functions on what the same line has normalised already."""
+    criteria = {
+        last_name(target): last_name(node.value.func)
+        for node in subtrees(row, ast.Assign)
+        if isinstance(node.value, ast.Call) and last_name(node.value.func) in NORMALISES
+        for target in node.targets
+    }
+    for call in subtrees(row, ast.Call):
+        called = call.func.func if isinstance(call.func, ast.Call) else call.func
+        function = criteria.get(last_name(called), last_name(called))
+        given = call.args[0] if call.args else None
+        if function not in NORMALISES or not isinstance(given, ast.Call):
+            continue
+        if last_name(given.func) == NORMALISES[function]:
+            yield DOUBLE.suspicion(
+                f"`{function}` is given the result of `{last_name(given.func)}`",
+                f"`{ast.unparse(call)}` normalises twice: the loss cannot come near zero, and its "
+                "gradients are small.",
+                location=spot(row, call),
+                subject=ast.unparse(call),
+                confidence=Confidence.CERTAIN,
+            )
+
+
 probe = Probe(
     name="loss-inputs",
     doc=__doc__,
     rules=(DOUBLE,),
     examine=examine,
     experiments=experiments,
+    lint=lint,
 )

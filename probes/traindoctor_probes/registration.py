@@ -19,13 +19,18 @@ torch.nn.ModuleList and torch.nn.ParameterList documentation.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
 from traindoctor.experiments import Experiment, OneStep, ReadSource
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing.syntax import last_name, subtrees
 from traindoctor.probing.wording import counted, location
-from traindoctor.trace import ModuleRow
+from traindoctor.trace import ModuleRow, SourceRow
+from traindoctor_probes._training_loops import mentions, spot
+
+REGISTERING = ("ModuleList", "ModuleDict", "Sequential", "add_module", "register_module")
 
 UNREGISTERED = Rule(
     code="TD709",
@@ -123,10 +128,53 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     return ReadSource(), OneStep()
 
 
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield plain lists and dicts of modules in constructors that register nothing of the kind."""
+    for owner in subtrees(row, ast.ClassDef):
+        if not any(last_name(base) == "Module" for base in owner.bases):
+            continue
+        for node in ast.walk(owner):
+            if not isinstance(node, ast.Assign) or not _holds_modules(node.value):
+                continue
+            target = node.targets[0]
+            if isinstance(target, ast.Attribute) and not mentions([owner], *REGISTERING):
+                yield UNREGISTERED.suspicion(
+                    f"`{ast.unparse(target)}` is a plain {_kind(node.value)} of modules",
+                    "`nn.Module` does not search lists and dicts: `parameters()`, `state_dict()` "
+                    "and `to()` pass over what is in them.",
+                    location=spot(row, node),
+                    subject=ast.unparse(target),
+                )
+
+
+def _kind(value: ast.expr) -> str:
+    return "list" if isinstance(value, ast.List | ast.ListComp) else "dict"
+
+
+def _holds_modules(value: ast.expr) -> bool:
+    """Tell whether a list or dict is made of calls such as `nn.Linear(…)`."""
+    items: list[ast.expr] = []
+    if isinstance(value, ast.List):
+        items = value.elts
+    elif isinstance(value, ast.ListComp):
+        items = [value.elt]
+    elif isinstance(value, ast.Dict):
+        items = value.values
+    elif isinstance(value, ast.DictComp):
+        items = [value.value]
+    return any(
+        isinstance(item, ast.Call)
+        and isinstance(item.func, ast.Attribute)
+        and last_name(item.func.value) == "nn"
+        for item in items
+    )
+
+
 probe = Probe(
     name="registration",
     doc=__doc__,
     rules=(UNREGISTERED,),
     examine=examine,
     experiments=experiments,
+    lint=lint,
 )

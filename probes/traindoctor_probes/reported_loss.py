@@ -108,9 +108,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     run = ask(LongRun())
     run.require(backwards=1)
     series: dict[tuple[Place, str], list[ReportRow]] = {}
-    for row in run.reports:
+    reports = [row for row in run.reports if not row.is_validation]
+    for row in reports:
         series.setdefault((row.place, row.name), []).append(row)
-    hiding = [row for row in run.reports if hides_nan(row)]
+    hiding = [row for row in reports if hides_nan(row)]
     if hiding:  # one is enough: whoever else makes a mean of them does so after this one
         first = min(hiding, key=lambda row: row.backward)
         yield filtered(first, series[first.place, first.name])

@@ -42,6 +42,8 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import subtrees
 from traindoctor.probing.wording import counted, location
 from traindoctor.trace import HandledRow, Place, SourceRow, Trace
+from traindoctor_probes._training_loops import spot
+from traindoctor_probes._unrun import idle_handlers
 
 MOST_LOST = 0.05  # share of batches from which on the run is worthless
 
@@ -259,10 +261,25 @@ def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     return ReadSource(), ShortRun()
 
 
+def lint(row: SourceRow) -> Iterator[Finding]:
+    """Yield handlers that would hide each failure of a training step."""
+    for handler in idle_handlers(row):
+        caught = ast.unparse(handler.type) if handler.type else "everything"
+        yield SWALLOWED.suspicion(
+            f"A batch that fails is dropped in silence: {caught} is caught",
+            "The handler around the backward pass does nothing but go on. Should every batch fail, "
+            "the loop ends as if all were well.",
+            location=spot(row, handler),
+            subject=str(handler.lineno),
+            confidence=Confidence.POSSIBLE,
+        )
+
+
 probe = Probe(
     name="swallowed-exceptions",
     doc=__doc__,
     rules=(SWALLOWED,),
     examine=examine,
     experiments=experiments,
+    lint=lint,
 )

@@ -17,14 +17,18 @@ torch.nn.Module.requires_grad_ documentation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.values import freezing_line
-from traindoctor.probing.wording import first_location
+from traindoctor.probing.wording import first_location, location
 from traindoctor.trace import Trace
 
+_REFUSED = re.compile(
+    "optimizer got an empty parameter list|does not require grad and does not have a grad_fn"
+)
 NOTHING = Rule(
     code="TD212",
     name="nothing-trainable",
@@ -65,9 +69,12 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     known = ask(ReadSource())
     trainable = [row for row in known.parameters if row.requires_grad]
     held = [row for row in known.parameters if row.num_optimizers]
+    if not known.parameters and not known.setup.model_class:
+        return  # its tensors are in no module
     if not known.parameters or not known.setup.has_optimizer:
         held = []
     if trainable and (not held or any(row.requires_grad for row in held)):
+        yield from later(ask, known)
         return
     if any(row.num_strangers for row in known.optimizers):  # it trains something else as well
         return
@@ -101,6 +108,28 @@ def frozen(known: Trace, whose: str) -> Finding:
         num_trainable=0,
         num_parameters=len(rows),
         whose=whose,
+    )
+
+
+def later(ask: Ask, known: Trace) -> Iterator[Finding]:
+    """Yield the finding for a watched run that another model's training ended."""
+    run = ask(ShortRun())
+    row = next((row for row in run.exceptions if _REFUSED.search(row.message)), None)
+    if row is None or run.facts.get("num_trainable_at_end") != 0:
+        return
+    at = freezing_line(known.source) or row.place
+    yield NOTHING.finding(
+        f"When `{row.place.text}` was reached, nothing that an optimizer was given required a "
+        "gradient.",
+        mechanism="A loss of frozen parameters alone has no history, and an optimizer of none of "
+        "them has nothing to step.",
+        location=first_location([at, run.setup.factory]),
+        also_at=[location(row.place)] if at != row.place else [],
+        evidence=[Evidence("parameters that require a gradient", 0)],
+        quote=f"{row.type_name}: {row.message.splitlines()[0]}",
+        num_trainable=0,
+        num_parameters="all",
+        whose="in the optimizer",
     )
 
 

@@ -79,7 +79,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look for a subclass that none of the run's files names."""
     known = ask(ReadSource())
     setup = known.setup
-    if setup.kind != "Trainer" or setup.trainer_is_users:
+    if not setup.trainer_class or setup.trainer_is_users:
         return
     nodes = list(trainers(known.source, setup.trainer_class))
     # Without a factory the source is that of every program this process has seen.

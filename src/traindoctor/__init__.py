@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Report", "TrainingSetup", "__version__", "check"]
+__all__ = ["Report", "TrainingSetup", "__version__", "assert_healthy", "check"]
 
 if TYPE_CHECKING:
     from traindoctor.api import check
+    from traindoctor.integrations.assertion import assert_healthy
     from traindoctor.report import Report
     from traindoctor.target.setup import TrainingSetup
 
 _HOMES = {
+    "assert_healthy": "traindoctor.integrations.assertion",
     "check": "traindoctor.api",
     "Report": "traindoctor.report",
     "TrainingSetup": "traindoctor.target.setup",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ class Config:
         format: of what goes to `output`, or to stdout.
         output: where the report goes instead of stdout.
         report: further copies, each in the format of its ending.
+        baseline: an earlier report as JSON; what it has is not reported again.
         timeout: seconds without a sign of life after which user code counts as hung;
             0 waits for ever.
         budget: seconds for experiments that follow up what was found; 0 for no limit.
         restore: whether the setup is given back as it was between experiments.
         probes: settings of single probes, by probe name.
+        per_file_ignores: rules that stay silent in files, by patterns of absolute paths.
     """
 
     select: tuple[str, ...] = ("ALL",)
@@ -42,10 +45,12 @@ class Config:
     format: str | None = None
     output: Path | None = None
     report: tuple[Path, ...] = ()
+    baseline: Path | None = None
     timeout: float = 300.0
     budget: float = BUDGET
     restore: bool = True
     probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    per_file_ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def load_config(
@@ -54,6 +59,7 @@ def load_config(
     file: Path | None = None,
     start: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    defaults: Config | None = None,
 ) -> Config:
     """Return the configuration: each source overrides the one before.
 
@@ -62,18 +68,29 @@ def load_config(
         file: a TOML file to read instead of the nearest pyproject.toml.
         start: the folder from which the nearest pyproject.toml is looked for upwards.
         environment: variables; `TRAINDOCTOR_FAIL_ON` sets `fail-on`, and so on.
+        defaults: what holds where nobody says anything.
 
     Raises:
         UsageError: a file cannot be read, or a key or value is unknown.
     """
-    config = Config()
+    config = defaults or Config()
     path = file or _nearest_pyproject(start or Path.cwd())
     if path is not None:
         config = replace(config, **_checked(_table(path, required=file is not None), str(path)))
+        config = replace(config, per_file_ignores=_under(path.parent, config.per_file_ignores))
     variables = os.environ if environment is None else environment
     config = replace(config, **_from_environment(variables))
+    return with_flags(flags, config)
+
+
+def with_flags(flags: Mapping[str, Any], config: Config | None = None) -> Config:
+    """Return a configuration, the default one if none is given, with what was typed.
+
+    Raises:
+        UsageError: a value is unknown.
+    """
     given = {_dashed(name): value for name, value in flags.items() if value is not None}
-    return replace(config, **_checked(given, "--"))
+    return replace(config or Config(), **_checked(given, "--"))
 
 
 def _nearest_pyproject(start: Path) -> Path | None:
@@ -107,8 +124,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in sorted(name for name in environment if name.startswith(_PREFIX)):
         key = _dashed(name[len(_PREFIX) :].lower())
-        if key == "probes" or key not in _READERS:
-            known = [_PREFIX + key.replace("-", "_").upper() for key in _READERS if key != "probes"]
+        if key in _TABLES or key not in _READERS:
+            known = [_PREFIX + k.replace("-", "_").upper() for k in _READERS if k not in _TABLES]
             raise UsageError(f"unknown environment variable {name}{nearest(name, known)}")
         text = environment[name]
         lists = key in ("select", "extend-select", "ignore", "report")
@@ -185,6 +202,22 @@ def _probe_tables(value: object) -> Mapping[str, Mapping[str, Any]]:
     return value
 
 
+def _ignores(value: object) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise ValueError('holds one list of rules for each pattern, as in "tests/**" = ["TD5"]')
+    return {pattern: _words(words) for pattern, words in value.items()}
+
+
+def _under(folder: Path, ignores: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return patterns of absolute paths; one without a slash means files of that name anywhere."""
+    home = escape(folder.resolve().as_posix())
+    return {
+        f"{home}/{pattern}" if "/" in pattern else f"*/{pattern}": words
+        for pattern, words in ignores.items()
+    }
+
+
+_TABLES = ("probes", "per-file-ignores")  # which no single variable can hold
 _READERS: Mapping[str, Callable[[object], Any]] = {
     "select": _words,
     "extend-select": _words,
@@ -193,8 +226,10 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "format": _one_of(tuple(RENDERERS)),
     "output": _path,
     "report": _paths,
+    "baseline": _path,
     "timeout": _seconds,
     "budget": _seconds,
     "restore": _flag,
     "probes": _probe_tables,
+    "per-file-ignores": _ignores,
 }

@@ -143,6 +143,7 @@ def test_gradflow_prints_one_row_a_module(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_to_the_command_line_leaves_no_process_and_no_file(tmp_path, number, code):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's is ignored
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     process = subprocess.Popen(

@@ -44,6 +44,13 @@ def test_the_version_is_one_line(run):
         "timing",
         "rules",
         "explain",
+        "render",
+        "lint",
+        "init",
+        "new-probe",
+        "watch",
+        "report",
+        "compare",
         "schema",
     ],
 )
@@ -115,6 +122,9 @@ def test_a_wrong_command_line_is_one_clear_sentence(run, words, says):
     [
         ("probes = {nope = {}}", "there is no probe 'nope'"),
         ("probes = {optimizer-membership = {nope = 1}}", "has no setting 'nope'"),
+        ("per-file-ignores = {'a.py' = ['TD99999']}", "there is no rule 'TD99999'"),
+        ("per-file-ignores = ['a.py']", "holds one list of rules for each pattern"),
+        ("per-file-ignore = {}", "did you mean 'per-file-ignores'?"),
         ("selct = ['TD1']", "unknown setting 'selct'"),
         ("= 1", "is not valid TOML"),
     ],

@@ -14,6 +14,8 @@ from tests.watch.running import Ran, run
 JUDGED = ("critical", "error", "warning")
 ANNOUNCED = re.compile(r"^traindoctor: [A-Z]+ (TD\d+) ", re.MULTILINE)
 
+BROKEN = re.compile(r"^traindoctor: an instrument failed and was left out: (.*)", re.MULTILINE)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -74,6 +76,11 @@ class Examined:
     def taken_back(self) -> tuple[str, ...]:
         """Codes that were announced and are not in the report."""
         return tuple(code for code in self.announced if code not in self.reported)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The instruments that failed, with the reason."""
+        return tuple(BROKEN.findall(self.ran.printed))
 
     @property
     def alarms(self) -> tuple[Found, ...]:

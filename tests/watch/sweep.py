@@ -81,7 +81,7 @@ def outcome(case: Case) -> Examined | str:
 
 def judged(case: Case, found: Examined | str) -> bool:
     """Tell whether the report is what it should be."""
-    if isinstance(found, str) or found.errored or found.taken_back:
+    if isinstance(found, str) or found.errored or found.taken_back or found.broken:
         return False
     if isinstance(case, Script):
         return not found.alarms and found.ran.status == 0
@@ -113,6 +113,7 @@ def details(case: Case, found: Examined | str) -> list[str]:
     lines += [f"    symptom  {code}" for code in found.symptoms]
     lines += [f"    announced and taken back: {code}" for code in found.taken_back]
     lines += [f"    errored  {probe}" for probe in found.errored]
+    lines += [f"    broken   {trouble}" for trouble in found.broken]
     if isinstance(case, Breakage) and not found.points_well:
         lines.append(f"    expected at {Path(case.edited_file).name}:{found.lines}")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -89,6 +90,13 @@ def _print(report: Report, form: str, verbosity: int, stream: TextIO) -> None:
     encoding = (stream.encoding or "ascii") if form == "text" else "utf-8"
     stream.buffer.write(render(report, form, look).encode(encoding, "backslashreplace"))
     stream.buffer.flush()
+
+
+def print_text(make: Callable[[Look], str]) -> None:
+    """Write text to stdout as the terminal there can show it."""
+    text = make(_look(0, sys.stdout))
+    sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "ascii", "backslashreplace"))
+    sys.stdout.buffer.flush()
 
 
 def _look(verbosity: int, stream: TextIO) -> Look:

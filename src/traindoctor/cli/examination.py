@@ -14,6 +14,7 @@ from types import FrameType
 
 from traindoctor.cli.delivery import Delivery
 from traindoctor.cli.flags import Flags
+from traindoctor.cli.known import known_to
 from traindoctor.cli.plan import Focus, Plan, plan
 from traindoctor.cli.progress import progress
 from traindoctor.config import load_config
@@ -33,6 +34,7 @@ SETTINGS = (
     "format",
     "output",
     "report",
+    "baseline",
     "timeout",
     "budget",
     "restore",
@@ -54,6 +56,7 @@ class Examination:
         self.flags = flags
         self.config = load_config(given, file=flags.config)
         self.delivery = Delivery(self.config, int(flags.verbose) - int(flags.quiet))
+        self.known = known_to(self.config)
         for provider, reason in broken_providers():
             say(f"the probes of {provider!r} are left out: {reason}")
         self.plan = plan(command, flags, self.config, all_probes(), all_rules(), focus)
@@ -79,6 +82,7 @@ class Examination:
                 required=self.plan.required,
             ),
         )
+        report = self.known(report)
         self._tell_failure(events, supervisor.last_output)
         has_failed = any(isinstance(event, LoadFailed) for event in events)
         is_delivered = self.delivery.deliver(report, is_told=has_failed)

@@ -67,6 +67,10 @@ class Flags:
         Optional[list[Path]],  # noqa: UP045
         _option("--report", metavar="FILE", help="Write a copy, by its ending; repeatable."),
     ] = None
+    baseline: Annotated[
+        Optional[Path],  # noqa: UP045
+        _option("--baseline", metavar="REPORT", help="Only what this JSON report has not."),
+    ] = None
     timeout: Annotated[
         Optional[float],  # noqa: UP045
         _option("--timeout", metavar="SECONDS", help="Without a sign of life [default: 300]."),

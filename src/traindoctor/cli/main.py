@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from traindoctor import __version__
-from traindoctor.cli import examine, manual, watch
+from traindoctor.cli import beginnings, examine, lint, manual, records, watch
 from traindoctor.errors import TargetError, TrainDoctorError
 
 EXIT_INTERNAL, EXIT_INTERRUPTED = 3, 130
@@ -25,6 +25,9 @@ app = typer.Typer(
 )
 examine.register(app)
 watch.register(app)
+records.register(app)
+lint.register(app)
+beginnings.register(app)
 manual.register(app)
 
 

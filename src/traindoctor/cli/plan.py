@@ -108,6 +108,7 @@ def plan(
             if focus and focus.experiment
             else {},
             restore=config.restore,
+            silent=silent_codes(config, rules),
             budget=config.budget,
         ),
         probes=chosen,
@@ -115,6 +116,14 @@ def plan(
         reference=flags.target or f"{flags.model} + {flags.data}",
         verify=_again(command, flags, focus.words if focus else ()),
     )
+
+
+def silent_codes(config: Config, rules: Mapping[str, Rule]) -> dict[str, tuple[str, ...]]:
+    """Return the codes of `per-file-ignores`, by patterns of absolute paths."""
+    return {
+        pattern: tuple(sorted(select_rules(rules, select=words)))
+        for pattern, words in config.per_file_ignores.items()
+    }
 
 
 def _check_target(command: str, flags: Flags) -> None:

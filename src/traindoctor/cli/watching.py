@@ -12,7 +12,8 @@ from typing import Any
 from traindoctor.cli.delivery import Delivery
 from traindoctor.cli.examination import SETTINGS, say, shown
 from traindoctor.cli.flags import Flags
-from traindoctor.cli.plan import checked_options
+from traindoctor.cli.known import known_to
+from traindoctor.cli.plan import checked_options, silent_codes
 from traindoctor.config import Config, load_config
 from traindoctor.errors import TargetError, UsageError, nearest
 from traindoctor.probing.events import Event
@@ -73,6 +74,7 @@ class Watching:
             raise UsageError(f"there is a file {factory} already; name another for the factory")
         self.delivery = Delivery(self.config, _verbosity(flags), sys.stderr)
         self.bench = _bench(self.config)
+        self.known = known_to(self.config)
         self.reference = script
         words = [*(["-m"] if is_module else []), script, *arguments]
         self.command = shlex.join(["traindoctor", "watch", *words])
@@ -103,7 +105,7 @@ class Watching:
 
         vigil = Vigil(self.trace, self.bench, self.reference, announce)
         status = child.wait(vigil.look)
-        report = self._report(time.monotonic() - start, status)
+        report = self.known(self._report(time.monotonic() - start, status))
         is_delivered = self.delivery.deliver(report)
         if self.factory is not None:
             self._begin_factory(self.factory)
@@ -155,8 +157,9 @@ def report_on(flags: Flags, path: Path | None) -> int:
     config = _config(flags)
     delivery = Delivery(config, _verbosity(flags))
     delivery.check()
+    known = known_to(config)
     facts = StoredTraces(found).facts(RUN)
-    report = reported(
+    judged = reported(
         found,
         _bench(config),
         str(facts.get("reference", found)),
@@ -165,6 +168,7 @@ def report_on(flags: Flags, path: Path | None) -> int:
         float((facts.get("overhead") or {}).get("run_seconds", 0.0)),
         None,
     )
+    report = known(judged)
     if not delivery.deliver(report):
         return USAGE
     return 0 if flags.exit_zero else exit_code(report, config.fail_on)
@@ -248,7 +252,12 @@ def _bench(config: Config) -> Bench:
         rules, select=config.select, extend_select=config.extend_select, ignore=config.ignore
     )
     chosen = tuple(p for p in probes if any(rule.code in codes for rule in p.rules))
-    return Bench(probes=chosen, rules=codes, options=checked_options(config.probes, probes))
+    return Bench(
+        probes=chosen,
+        rules=codes,
+        options=checked_options(config.probes, probes),
+        silent=silent_codes(config, rules),
+    )
 
 
 def _config(flags: Flags) -> Config:

@@ -1,6 +1,9 @@
 """Controlled runs that measure: one file an experiment."""
 
+from traindoctor.experiments.accumulated_gradient import AccumulatedGradient
 from traindoctor.experiments.all_columns import AllColumns
+from traindoctor.experiments.changed_batch import ChangedBatch
+from traindoctor.experiments.compare_data import CompareData
 from traindoctor.experiments.forward_keys import ForwardKeys
 from traindoctor.experiments.frozen_graphs import FrozenGraphs
 from traindoctor.experiments.lab import Experiment, Lab
@@ -27,7 +30,10 @@ from traindoctor.experiments.watch_graph import WatchGraph
 from traindoctor.experiments.watch_loader import WatchLoader
 
 __all__ = [
+    "AccumulatedGradient",
     "AllColumns",
+    "ChangedBatch",
+    "CompareData",
     "Experiment",
     "ForwardKeys",
     "FrozenGraphs",

@@ -128,3 +128,31 @@ def backward_account(trace: Trace) -> list[dict[str, Any]]:
         }
         for row in trace.backwards
     ]
+
+
+def phase_account(trace: Trace) -> dict[str, float] | None:
+    """Return the seconds of a step by phase; what no instrument times is `rest`.
+
+    A watched run times its forwards; in a short run they are part of the rest.
+    """
+    if trace.pulses:
+        count = sum(row.num_steps for row in trace.pulses)
+        total = sum(row.seconds for row in trace.pulses)
+        spent = {
+            "fetch": sum(row.fetch_seconds for row in trace.pulses),
+            "forward": sum(row.forward_seconds for row in trace.pulses),
+            "backward": sum(row.backward_seconds for row in trace.pulses),
+            "step": sum(row.step_seconds for row in trace.pulses),
+        }
+    else:
+        count = len(trace.losses)
+        total = trace.facts.get("seconds", 0.0)
+        spent = {
+            "fetch": sum(row.fetch_seconds for row in trace.batches[:count]),
+            "backward": sum(row.seconds for row in trace.backwards),
+            "step": sum(row.seconds for row in trace.steps),
+        }
+    if not count or not total:
+        return None
+    spent["rest"] = max(0.0, total - sum(spent.values()))
+    return {name: seconds / count for name, seconds in spent.items()}

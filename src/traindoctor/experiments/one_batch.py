@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from traindoctor.experiments.changes import Setting, no_dropout, set_to_zero
+from traindoctor.experiments.both_modes import in_both_modes
 from traindoctor.experiments.curves import is_stochastic
 from traindoctor.experiments.floors import Floor, floor_of
 from traindoctor.experiments.lab import Fetched, Lab
 from traindoctor.experiments.loop import Loop, device_of
+from traindoctor.experiments.removals import Setting, no_dropout, set_to_zero
 from traindoctor.experiments.user_loop import run_user_loop
 from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
@@ -144,6 +145,25 @@ class OneBatch:
         values = self.losses[seen:]
         del recorder.losses[seen:], recorder.exceptions[raised:]  # some refuse to be at rest
         return values
+
+    def in_both_modes(self, has_time: Callable[[], bool]) -> dict[str, Any] | None:
+        """Return what eval mode makes of what was learned; see the module of that name.
+
+        None where a loss comes with a step.
+        """
+        floor, recorder = self.floor.value, self.loop.recorder
+        if self.trains_by_hand or floor is None:
+            return None
+        seen, raised = len(recorder.losses), len(recorder.exceptions)
+
+        def loss() -> float | None:
+            number = len(recorder.losses)
+            self._forward()
+            return recorder.losses[-1].value if len(recorder.losses) > number else None
+
+        facts = in_both_modes(self.lab.setup.model, loss, self.trials[0], floor, has_time)
+        del recorder.losses[seen:], recorder.exceptions[raised:]
+        return facts
 
     @contextmanager
     def _loss_functions(self) -> Iterator[Criteria]:

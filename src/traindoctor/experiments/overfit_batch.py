@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments.changes import LOW_PRECISION, WITHOUT
 from traindoctor.experiments.curves import (
     MOVED_SHARE,
     is_stochastic,
@@ -22,7 +21,8 @@ from traindoctor.experiments.floors import Floor
 from traindoctor.experiments.lab import Experiment, Fetched, Lab
 from traindoctor.experiments.loop import Loop, clear_gradients, finished, instruments
 from traindoctor.experiments.one_batch import OneBatch
-from traindoctor.experiments.samples import few_samples, undisputed_samples
+from traindoctor.experiments.removals import LOW_PRECISION, WITHOUT
+from traindoctor.experiments.samples import few_samples, standardised, undisputed_samples
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.batches import map_tensors
 from traindoctor.trace import Trace
@@ -30,6 +30,7 @@ from traindoctor.trace import Trace
 if TYPE_CHECKING:
     import torch
 
+MODES_SECONDS = 2.0  # for running statistics to follow, where eval mode is wrong
 ENOUGH_STEPS = 60  # before a curve is called settled, or fallen enough
 
 
@@ -45,9 +46,10 @@ class OverfitBatch(Experiment):
         target_loss: stop there; None stops when 2 % of the way to the floor is left.
         max_seconds: the time it may take.
         batch: which of the loader's batches.
-        without: what is taken away for the run, a key of `changes.WITHOUT`; nothing by default.
+        without: what is taken away for the run, a key of `removals.WITHOUT`; nothing by default.
         samples: how many of its samples are used, of different labels where it has labels;
             None uses all.
+        standardised: give the floating-point inputs mean 0 and deviation 1 first.
         undisputed: leave samples out whose inputs came before with other labels.
     """
 
@@ -60,6 +62,7 @@ class OverfitBatch(Experiment):
     batch: int = 0
     without: str = ""
     samples: int | None = None
+    standardised: bool = False
     undisputed: bool = False
 
     name: ClassVar[str] = "overfit-batch"
@@ -69,7 +72,8 @@ class OverfitBatch(Experiment):
         """Return losses, steps, and what the loss functions get when the training has ended.
 
         `facts["overfit"]` says how far it came and whether that is learning; see
-        `traindoctor.experiments.curves.outcome`.
+        `traindoctor.experiments.curves.outcome`. `facts["modes"]` says what eval mode makes of a
+        batch that was learned; see `traindoctor.experiments.both_modes`.
 
         Raises:
             ExperimentFailed: there is no batch, or it cannot be cut down to the samples asked for.
@@ -88,8 +92,12 @@ class OverfitBatch(Experiment):
             after = run.at_rest(recorder.criteria) if run.losses else []
             rates = [row.learning_rates for row in recorder.steps if row.learning_rates]
             num_steps = len(run.losses)
-            recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+            facts = recorder.facts["overfit"] = self._judged(run, after, len(optimizers))
+            end = lab.clock() + MODES_SECONDS
+            is_learned = facts["course"] == "reached"
+            modes = run.in_both_modes(lambda: lab.clock() < end) if is_learned else None
         del recorder.losses[num_steps:]  # of a second look at a loop of the user's
+        recorder.facts["modes"] = modes
         recorder.facts["overfit"] |= worsened(run.called, recorder.criteria, run.floor) | {
             "learning_rate": rates[0][0] if rates else None,
             "rates_vary": any(rate != rates[0] for rate in rates),
@@ -133,7 +141,8 @@ class OverfitBatch(Experiment):
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return the curve and the verdict of the run with the setup's own settings."""
         changed = self.fresh or self.without or self.samples or self.undisputed
-        if changed or self.factor != 1.0 or "overfit" not in trace.facts:
+        changed = changed or self.standardised or self.factor != 1.0
+        if changed or "overfit" not in trace.facts:
             return {}
         losses = [row.value for row in trace.losses]
         curve = {"x": list(range(len(losses))), "y": losses}
@@ -146,6 +155,8 @@ class OverfitBatch(Experiment):
         batch = found[0].batch
         if self.samples is not None:
             batch = few_samples(batch, self.samples)
+        elif self.standardised:
+            batch = standardised(batch)
         elif self.undisputed:
             batch = undisputed_samples(batch)
             if batch is None:

@@ -49,6 +49,26 @@ def _cut(batch: Any, chosen: list[int]) -> Any:
     return map_tensors(batch, lambda tensor: tensor[chosen] if tensor.ndim else tensor)
 
 
+def standardised(batch: Any) -> Any:
+    """Return the batch with its floating-point inputs at mean 0 and standard deviation 1.
+
+    Of tensors (batch, features) and (batch, channels, …) that is done for each feature or channel,
+    of (batch, time, features) for each feature; one that does not vary becomes 0.
+    """
+    _, targets = split(batch)
+    kept = {id(tensor) for _, tensor in leaves(targets)}
+
+    def scaled(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) in kept or not tensor.is_floating_point() or tensor.ndim < 2:
+            return tensor
+        own = 2 if tensor.ndim == 3 else 1
+        axes = [axis for axis in range(tensor.ndim) if axis != own]
+        mean, std = tensor.mean(axes, keepdim=True), tensor.std(axes, keepdim=True)
+        return (tensor - mean) / std.clamp(min=1e-12 + 1e-6 * float(std.max()))
+
+    return map_tensors(batch, scaled)
+
+
 def _digest(sample: list[torch.Tensor]) -> tuple[Any, ...]:
     import torch
 

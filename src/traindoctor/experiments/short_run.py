@@ -86,7 +86,7 @@ class ShortRun(Experiment):
 
     def measurements(self, trace: Trace) -> dict[str, Any]:
         """Return loss curve, speed and the gradient flow by module."""
-        from traindoctor.experiments.accounts import backward_account, step_account
+        from traindoctor.experiments.accounts import backward_account, phase_account, step_account
         from traindoctor.experiments.flow_table import flow_rows
 
         seconds, count = trace.facts.get("seconds", 0.0), len(trace.losses)
@@ -97,6 +97,7 @@ class ShortRun(Experiment):
                 "y": [row.value for row in trace.losses],
             },
             "seconds_per_step": seconds / count if count else None,
+            "phase_seconds": phase_account(trace),
             "samples_per_second": samples / seconds if seconds and samples else None,
             "gradient_norms": [row.gradient_norm for row in trace.steps],
             "gradient_flow": flow_rows(trace),

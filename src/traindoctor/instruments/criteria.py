@@ -7,6 +7,7 @@ import inspect
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.instruments.clamps import Clamps
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.trace import CriterionRow, Place
 
@@ -48,6 +49,7 @@ ACTIVATIONS = {
     "tanh",
     "clamp",
     "clamp_",
+    "clip",
     "softmin",
     "hardtanh",
     "elu",
@@ -55,6 +57,7 @@ ACTIVATIONS = {
     "normalize",
     "dropout",
 }
+CLAMPS = {"clamp", "clip", "hardtanh"}
 # What changes the shape or the type of a tensor, not what made it.
 SHAPES = frozenset(
     [
@@ -90,6 +93,7 @@ class Criteria:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.made: dict[int, tuple[Any, str, Place, int | None]] = {}
+        self.clamps = Clamps()
         self.signs: list[list[float]] = []
         self.rows: list[CriterionRow] = []
 
@@ -116,6 +120,8 @@ class Criteria:
         return signed
 
     def _remember(self, name: str, args: Any, kwargs: Any, output: torch.Tensor) -> None:
+        import torch
+
         if name in ACTIVATIONS:
             axis = kwargs.get(
                 "dim", args[1] if len(args) > 1 and isinstance(args[1], int) else None
@@ -123,10 +129,22 @@ class Criteria:
             axis = axis % output.dim() if isinstance(axis, int) and output.dim() else None
             made = (weakref.ref(output), name.rstrip("_"), here(), axis)
             self.made[id(output)] = made
+            if name in CLAMPS and args and isinstance(args[0], torch.Tensor):
+                self._note_clamp(args[0], output)
         elif name in SHAPES and args:
+            self.clamps.carry(args[0], output)
             before = self.made.get(id(args[0]))
             if before is not None and before[0]() is args[0]:
                 self.made[id(output)] = (weakref.ref(output), *before[1:])
+
+    def _note_clamp(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        """Take in a clamp, and where it lowers the value of a loss function say so in its row."""
+        lowered = self.clamps.note(before, after)
+        if lowered is not None:
+            number, share = lowered
+            self.rows[number] = dataclasses.replace(
+                self.rows[number], value_share_clamped=share, clamp_place=here()
+            )
 
     def _origin(self, tensor: torch.Tensor) -> tuple[str, Place, int | None]:
         made = self.made.get(id(tensor))
@@ -148,6 +166,8 @@ class Criteria:
             input_dtype=str(first.dtype).removeprefix("torch."),
             input_operation=operation,
             input_place=place,
+            input_share_clamped=self.clamps.share(first),
+            clamp_place=place if self.clamps.share(first) else Place(),
             ignore_index=given.get("ignore_index"),
             label_smoothing=float(given.get("label_smoothing") or 0.0),
             has_weight=given.get("weight") is not None or given.get("pos_weight") is not None,
@@ -202,6 +222,8 @@ class Criteria:
 
     def _append(self, row: CriterionRow, output: torch.Tensor | None) -> None:
         signs: list[float] = []
+        if output is not None:
+            self.clamps.is_value(output, len(self.rows))
         if output is not None and output.requires_grad:
             output.register_hook(  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 lambda gradient: signs.append(_pull(gradient.detach()))

@@ -16,7 +16,7 @@ from traindoctor.instruments.passes import Passes
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.workers import Workers
 from traindoctor.target.births import caller
-from traindoctor.target.usercode import is_user_file, user_place
+from traindoctor.target.usercode import is_ours, is_user_file, user_place
 from traindoctor.trace import LoaderRow, PassRow, Place, WorkerRow
 
 MOST_FRAMES = 24  # between a loader and the code that trains
@@ -184,8 +184,10 @@ class _Watched:
 
 
 def _consumer(frame: FrameType) -> FrameType:
-    """Leave the `__iter__` methods of loaders that are made from another."""
-    while frame.f_code.co_name == "__iter__" and frame.f_back is not None:
+    """Leave the `__iter__` methods of loaders that are made from another, and our own."""
+    while frame.f_back is not None and (
+        frame.f_code.co_name == "__iter__" or is_ours(frame.f_code.co_filename)
+    ):
         frame = frame.f_back
     return frame
 

@@ -60,6 +60,7 @@ class Pass:
     num_batches: int = 0
     num_samples: int | None = 0
     size: int | None = None  # of its last batch
+    last_batch: int | None = None  # its number in the run
     num_trained: int = 0
     num_compared: int = 0
     num_repeats: int = 0
@@ -91,6 +92,7 @@ class Pass:
             is_by_user=self.is_by_user,
             num_batches=self.num_batches,
             num_samples=self.num_samples,
+            last_batch=self.last_batch,
             num_trained=self.num_trained,
             is_evaluation=self.is_evaluation,
             has_ended=self.has_ended,

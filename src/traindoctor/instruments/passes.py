@@ -22,6 +22,7 @@ RATIO = 1.25  # the next one to be described is so many times as late as the las
 MOST_PASSES = 32  # that are kept of the first, and of the last
 MOST_LOADERS = 64
 MOST_DIGESTS = 32  # of a pass
+WHOLE_PASSES, FEW_DIGESTS = 3, 3  # passes of a loader before only so many batches are compared
 EVERY = 16  # later batches of a pass of which two are compared
 MOST_WAITING = 64  # passes that no backward pass came after yet
 MOST_AHEAD = 256  # batches fetched before they are used
@@ -104,6 +105,7 @@ class Passes:
         on.loader.num_fetched += 1
         on.loader.fetch_seconds += seconds
         number, self._number = self._number, self._number + 1
+        on.last_batch = number
         self._use(on, number)
         self._describe(on, batch, number, seconds)
 
@@ -225,9 +227,10 @@ class Passes:
     def _compare(self, on: Pass, batch: Any) -> None:
         """Compare a batch with the one before it, and add it to the order of its pass.
 
-        Each of the first batches of a pass; later two in a row, now and then.
+        Each of the first batches of a loader's first passes; later two in a row, now and then.
         """
-        if on.num_batches >= MOST_DIGESTS and on.num_batches % EVERY > 1:
+        num_first = MOST_DIGESTS if self.keeps_all or on.number < WHOLE_PASSES else FEW_DIGESTS
+        if on.num_batches >= num_first and on.num_batches % EVERY > 1:
             on.last_digest = on.loader.last_digest = ""
             return
         digest = fingerprint(batch)

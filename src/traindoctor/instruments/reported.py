@@ -14,7 +14,13 @@ from types import FrameType
 from typing import Any
 
 from traindoctor.instruments.dynamic import Part, State
-from traindoctor.instruments.said import losses_said, may_be_trained, resolution
+from traindoctor.instruments.said import (
+    is_validated,
+    losses_said,
+    may_be_trained,
+    resolution,
+    validations_said,
+)
 from traindoctor.instruments.served import MOST_SIZES, Served
 from traindoctor.target.usercode import is_user_file, user_place
 from traindoctor.trace import Place, ReportRow, WindowRow
@@ -113,7 +119,8 @@ class Reported(Part):
             self._text(record.getMessage(), "logging", frame)
 
     def _text(self, text: str, channel: str, frame: FrameType) -> None:
-        for name, value, step in losses_said(text[:MOST_TEXT]):
+        found = [*losses_said(text[:MOST_TEXT]), *validations_said(text[:MOST_TEXT])]
+        for name, value, step in found:
             self._note(name, value, step, channel, frame)
 
     def _told(
@@ -130,7 +137,8 @@ class Reported(Part):
         else:
             given = {**(args[0] if args and isinstance(args[0], dict) else {}), **kwargs}
         for name, value in given.items():
-            if may_be_trained(str(name)) and (number := _number(value)) is not None:
+            is_loss = may_be_trained(str(name)) or is_validated(str(name))
+            if is_loss and (number := _number(value)) is not None:
                 self._note(str(name).lower(), *number, channel, frame)
 
     def _note(self, name: str, value: float, step: float, channel: str, frame: FrameType) -> None:
@@ -206,6 +214,7 @@ class Reported(Part):
             since_report=self._window(report.previous, report.backward),
             since_epoch=WindowRow() if epoch is None else self._window(epoch, report.backward),
             num_dataset=report.num_dataset,
+            is_validation=is_validated(report.name),
         )
 
     def _window(self, start: int, end: int) -> WindowRow:

@@ -11,6 +11,7 @@ _SAID = re.compile(
     r"(?![\w%/])",
     re.IGNORECASE,
 )
+_VALIDATION = re.compile("val|vali|valid|validation|test|testing|eval|evaluation|dev|holdout")
 # Words that make it another loss than the one that is trained on, or one picked out of many.
 _OTHER = re.compile(
     "val|vali|valid|validation|test|testing|eval|evaluation|dev|holdout|best|min|minimum|lowest|max"
@@ -28,6 +29,22 @@ def losses_said(text: str) -> list[tuple[str, float, float]]:
         for name, number in _SAID.findall(text)
         if may_be_trained(name)
     ]
+
+
+def validations_said(text: str) -> list[tuple[str, float, float]]:
+    """Return the same of each loss that a text names and that was validated."""
+    return [
+        (name.strip().lower(), float(number), resolution(number))
+        for name, number in _SAID.findall(text)
+        if is_validated(name)
+    ]
+
+
+def is_validated(name: str) -> bool:
+    """Tell `val_loss` from `train_loss` and `best val loss`."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+    other = [word for word in words if _OTHER.fullmatch(word)]
+    return "loss" in words and bool(other) and all(map(_VALIDATION.fullmatch, other))
 
 
 def may_be_trained(name: str) -> bool:

@@ -84,11 +84,12 @@ class FindingMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppressed:
-    """A finding that the user silenced in the source, with the reason given."""
+    """A finding that the user silenced, with the reason given."""
 
     code: str
     reason: str
     where: str
+    by: str = "source"  # or settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

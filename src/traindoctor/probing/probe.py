@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from traindoctor.experiments import Experiment
     from traindoctor.probing.finding import Finding
     from traindoctor.probing.rule import Rule
-    from traindoctor.trace import Trace
+    from traindoctor.trace import SourceRow, Trace
 
 
 class Ask(Protocol):
@@ -41,6 +41,7 @@ class Probe:
         examine: from traces to findings; arithmetic only, importable without torch.
         experiments: what it will ask for first, so that costs are known before it runs.
         options: a frozen dataclass of its settings, all with defaults.
+        lint: what it can tell from one file's source before anything runs; None for nothing.
         core: a report may say "healthy" only if every core probe ran.
     """
 
@@ -50,4 +51,5 @@ class Probe:
     examine: Callable[[Ask, Any], Iterator[Finding]]
     experiments: Callable[[Any], tuple[Experiment, ...]]
     options: Callable[[], Any] = NoOptions
+    lint: Callable[[SourceRow], Iterator[Finding]] | None = None
     core: bool = False

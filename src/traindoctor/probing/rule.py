@@ -92,6 +92,39 @@ class Rule:
         """The family that the code's first digit names."""
         return Family(int(self.code[2]))
 
+    def suspicion(
+        self,
+        title: str,
+        message: str,
+        *,
+        location: Location,
+        subject: str = "",
+        confidence: Confidence | None = None,
+    ) -> Finding:
+        """Make a finding from the source alone: likely, and a warning unless it is certain.
+
+        Args:
+            title: what stands there; the rule's own title has numbers that nobody measured.
+            message: what comes of it.
+            location: the line.
+            subject: tells several findings in one function apart, such as the line's text.
+            confidence: likely unless said otherwise.
+        """
+        from traindoctor.probing.finding import Confidence, Finding
+
+        sure = confidence or Confidence.LIKELY
+        return Finding(
+            code=self.code,
+            name=self.name,
+            severity=self.severity if sure is Confidence.CERTAIN else Severity.WARNING,
+            confidence=sure,
+            title=title,
+            message=message,
+            location=location,
+            remedies=self.remedies,
+            subject=subject,
+        )
+
     def finding(
         self,
         message: str,

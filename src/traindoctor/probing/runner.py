@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import linecache
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,11 +16,10 @@ from traindoctor.probing.events import (
     ProbeEnded,
     ProbeStarted,
     Progress,
-    Suppressed,
 )
-from traindoctor.probing.finding import Finding
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Severity
+from traindoctor.probing.suppression import Silent, complain, suppressed
 
 if TYPE_CHECKING:
     from traindoctor.experiments import Experiment
@@ -51,9 +48,6 @@ class Laboratory(Protocol):
         ...
 
 
-_SUPPRESSION = re.compile(r"#\s*traindoctor:\s*ignore\[([A-Z0-9,\s]+)\]\s*(.*)")
-
-
 def run_probes(
     probes: Sequence[Probe],
     lab: Laboratory,
@@ -62,6 +56,7 @@ def run_probes(
     emit: Emit,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     unavailable: Mapping[str, str] | None = None,
+    silent: Silent | None = None,
     budget: float = 0.0,
 ) -> None:
     """Let each probe examine the setup, the cheap ones first.
@@ -73,6 +68,7 @@ def run_probes(
         emit: takes the events as they happen.
         options: settings by probe name.
         unavailable: experiments that may not be run, by key, with the reason.
+        silent: codes that are silent in files, by patterns of absolute paths.
         budget: seconds for all follow-ups that train for a time of their own; 0 for no limit.
     """
     chosen = [probe for probe in probes if any(rule.code in rules for rule in probe.rules)]
@@ -85,7 +81,7 @@ def run_probes(
     ask = _Ask(lab, emit, unavailable or {}, planned, budget or math.inf)
     ordered = sorted(chosen, key=lambda probe: _cost(probe, settings[probe.name]))
     for probe in ordered:
-        _run_one(probe, settings[probe.name], ask, rules, emit, lab.clock)
+        _run_one(probe, settings[probe.name], ask, rules, emit, lab.clock, silent or {})
 
 
 def _cost(probe: Probe, settings: Mapping[str, Any]) -> int:
@@ -99,6 +95,7 @@ def _run_one(
     rules: frozenset[str],
     emit: Emit,
     clock: Callable[[], float],
+    silent: Silent,
 ) -> None:
     emit(ProbeStarted(name=probe.name))
     start, status, reason = clock(), "passed", ""
@@ -108,11 +105,11 @@ def _run_one(
                 raise ValueError(f"it reported {finding.code}, which is not among its rules")
             if finding.code not in rules:
                 continue
-            excuse = suppression(finding)
-            if excuse:
-                emit(Suppressed(code=finding.code, reason=excuse, where=str(finding.location)))
+            silenced = suppressed(finding, silent)
+            if silenced:
+                emit(silenced)
                 continue
-            emit(FindingMade(probe=probe.name, finding=finding))
+            emit(FindingMade(probe=probe.name, finding=complain(finding)))
             if finding.severity.rank >= Severity.WARNING.rank:
                 status = "failed"
     except CannotJudge as error:
@@ -213,17 +210,3 @@ class _Ask:
                 measurements=measurements,
             )
         )
-
-
-def suppression(finding: Finding) -> str | None:
-    """Return the reason of a `# traindoctor: ignore[CODE] reason` at the finding's line.
-
-    A comment without a reason suppresses nothing.
-    """
-    if not finding.location.file or not finding.location.line:
-        return None
-    line = linecache.getline(finding.location.file, finding.location.line)
-    match = _SUPPRESSION.search(line)
-    if match and finding.code in {code.strip() for code in match[1].split(",")}:
-        return match[2].strip() or None
-    return None

@@ -12,6 +12,8 @@ from typing import TypeVar
 from traindoctor.trace import Place, SourceRow
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
 Node = TypeVar("Node", bound=ast.AST)
 
 
@@ -72,9 +74,13 @@ def additions(source: Iterable[SourceRow], name: str) -> list[tuple[Place, ast.e
 
 
 def function_at(source: Iterable[SourceRow], place: Place) -> Function | None:
-    """Return the innermost function that a line stands in."""
-    found = None
-    for node in _around(source, place):
+    """Return the innermost function that a line stands in.
+
+    A file's lines outside all functions are those of one that is named `<module>`.
+    """
+    row = next((row for row in source if row.file == place.file), None)
+    found: Function | None = _module(row.text) if row else None
+    for node in _around([row], place) if row else ():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found = node
     return found
@@ -140,6 +146,15 @@ def last_name(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+@lru_cache(maxsize=256)
+def _module(text: str) -> Function:
+    """Return a file's statements outside its functions and classes, as those of a function."""
+    body = [node for node in _tree(text).body if not isinstance(node, DEFINITIONS)]
+    whole = ast.FunctionDef("<module>", _NO_ARGUMENTS, body, [], lineno=1, col_offset=0)
+    whole.end_lineno = text.count("\n") + 1
+    return whole
 
 
 @lru_cache(maxsize=256)

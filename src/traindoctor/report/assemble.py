@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -22,6 +21,7 @@ from traindoctor.probing.events import (
     TargetLoaded,
 )
 from traindoctor.probing.finding import Finding, Location
+from traindoctor.report.home import Home
 from traindoctor.report.outcome import summarise, verdict
 from traindoctor.report.record import (
     SCHEMA_VERSION,
@@ -66,7 +66,7 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
     Places in events are absolute; those in the report are relative to the working directory.
     """
     happened = tuple(events)
-    home = str(occasion.folder) + os.sep
+    home = Home(occasion.folder)
     made = [event for event in happened if isinstance(event, FindingMade)]
     diagnosed = diagnose([event.finding for event in made])
     findings = tuple(_reported(item, occasion.verify, home) for item in diagnosed)
@@ -80,7 +80,7 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
         created=occasion.created.isoformat(timespec="seconds"),
         command=occasion.command,
         duration_seconds=round(occasion.duration_seconds, 3),
-        target=_target(loaded, occasion.reference),
+        target=_target(loaded, occasion.reference, home),
         environment=loaded.environment if loaded else {},
         verdict=verdict(findings, probes, occasion.required),
         summary=summarise(findings),
@@ -89,13 +89,16 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
         experiments=_at_home(_experiments(measured), home),
         measurements=_at_home(_measurements(measured), home),
         suppressed=_at_home(
-            tuple(SuppressedRecord(code=s.code, reason=s.reason, where=s.where) for s in silenced),
+            tuple(
+                SuppressedRecord(code=s.code, reason=s.reason, where=s.where, by=s.by)
+                for s in silenced
+            ),
             home,
         ),
     )
 
 
-def _reported(item: Diagnosed, verify: str, home: str) -> ReportedFinding:
+def _reported(item: Diagnosed, verify: str, home: Home) -> ReportedFinding:
     finding, others = item.finding, _others(item.finding)
     return ReportedFinding(
         id=item.id,
@@ -133,7 +136,7 @@ def _others(finding: Finding) -> tuple[Location, ...]:
     return tuple(places.values())
 
 
-def _fingerprint(finding: Finding, home: str) -> str:
+def _fingerprint(finding: Finding, home: Home) -> str:
     """Name a finding by its place in the project, the same on every machine."""
     return replace(finding, location=_at_home(finding.location, home)).fingerprint
 
@@ -196,7 +199,7 @@ def _measurements(measured: Sequence[ExperimentEnded]) -> dict[str, Any]:
     return figures
 
 
-def _target(loaded: TargetLoaded | None, reference: str) -> TargetRecord:
+def _target(loaded: TargetLoaded | None, reference: str, home: Home) -> TargetRecord:
     model = None
     if loaded is not None and loaded.model_class:
         model = ModelRecord(
@@ -210,9 +213,13 @@ def _target(loaded: TargetLoaded | None, reference: str) -> TargetRecord:
         model=model,
         data=loaded.data if loaded else {},
         distributed={"world_size": 1},
+        location=_at_home(Location(file=loaded.location_file, line=loaded.location_line), home)
+        if loaded
+        else Location(),
+        folder=home.folder,
     )
 
 
-def _at_home(value: Any, home: str) -> Any:
+def _at_home(value: Any, home: Home) -> Any:
     """Write every path in a record relative to the working directory."""
-    return map_strings(value, lambda text: text.replace(home, ""))
+    return map_strings(value, home.relative)

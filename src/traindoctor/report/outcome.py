@@ -44,13 +44,19 @@ def exit_code(report: Report, fail_on: str) -> int:
         report: the report.
         fail_on: the mildest severity that fails, or `never`.
     """
-    if fail_on != "never":
-        threshold = Severity(fail_on).rank
-        if any(Severity(finding.severity).rank >= threshold for finding in report.findings):
-            return FOUND
+    if reaches(report.findings, fail_on):
+        return FOUND
     if report.verdict != "inconclusive":
         return OK
     statuses = {probe.status for probe in report.probes}
     num_steps = sum(experiment.steps for experiment in report.experiments)
     is_open = "errored" in statuses or ("skipped" in statuses and not num_steps)
     return NOT_OBSERVED if is_open else OK
+
+
+def reaches(findings: Sequence[ReportedFinding], fail_on: str) -> bool:
+    """Tell whether a finding is as severe as `fail_on`, which may be `never`."""
+    if fail_on == "never":
+        return False
+    threshold = Severity(fail_on).rank
+    return any(Severity(finding.severity).rank >= threshold for finding in findings)

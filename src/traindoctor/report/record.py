@@ -70,6 +70,7 @@ class SuppressedRecord:
     code: str
     reason: str
     where: str
+    by: str = "source"  # a comment in the source, the settings, or a baseline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,8 @@ class TargetRecord:
     model: ModelRecord | None
     data: dict[str, Any]
     distributed: dict[str, Any]
+    location: Location = Location()  # of the factory, or the script
+    folder: str = ""  # the working directory, seen from the repository's root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,3 +125,21 @@ class Report:
     experiments: tuple[ExperimentRecord, ...]
     measurements: dict[str, Any]
     suppressed: tuple[SuppressedRecord, ...]
+
+    def __str__(self) -> str:
+        """Return the report as the terminal shows it."""
+        from traindoctor.report.renderers import render
+        from traindoctor.report.renderers.look import Look
+
+        return render(self, "text", Look())
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the page in a frame, for its styles are its own."""
+        from html import escape
+
+        from traindoctor.report.renderers import render
+        from traindoctor.report.renderers.look import Look
+
+        page = escape(render(self, "html", Look()))
+        style = "width:100%;height:42rem;border:0"
+        return f'<iframe srcdoc="{page}" style="{style}" title="traindoctor report"></iframe>'

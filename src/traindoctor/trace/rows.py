@@ -283,6 +283,7 @@ class PassRow:
     is_by_user: bool = False  # that line itself iterates, and no library's loop
     num_batches: int = 0
     num_samples: int | None = None  # in them; None where a batch's size is unknown
+    last_batch: int | None = None  # number in the run of its last one, but for evaluation
     num_trained: int = 0  # backward passes that followed a batch of it
     is_evaluation: bool = False
     has_ended: bool = False
@@ -471,6 +472,9 @@ class CriterionRow:
     input_operation: str = ""  # what made the input: softmax, sigmoid, log_softmax, relu, …
     input_place: Place = Place()  # where that was
     input_share_zero: float = 0.0
+    input_share_clamped: float = 0.0  # elements that the clamp that made the input changed
+    value_share_clamped: float = 0.0  # elements of its value that a clamp lowered afterwards
+    clamp_place: Place = Place()  # where either was
     input_spread: float | None = None  # largest difference between two rows
     target_minimum: float | None = None
     target_maximum: float | None = None
@@ -626,7 +630,7 @@ class WindowRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRow:
-    """A loss that the user's code reported: printed, logged, or shown in a progress bar."""
+    """A loss that the user's code printed, logged, or showed in a progress bar."""
 
     name: str  # as it was called: `train loss`
     value: float
@@ -637,6 +641,7 @@ class ReportRow:
     since_report: WindowRow = WindowRow()  # since this place's last report
     since_epoch: WindowRow = WindowRow()  # since the loader trained on was last begun anew
     num_dataset: int | None = None  # samples of that loader's data set
+    is_validation: bool = False  # by its name: `val_loss`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

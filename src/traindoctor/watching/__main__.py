@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 
 from traindoctor.codec import loads
 from traindoctor.watching.imports import Imports, compiled, weave_imports
 from traindoctor.watching.orders import Orders
-from traindoctor.watching.script import end_like_python, run_module, run_script
+from traindoctor.watching.script import (
+    end_by_signal_if_interrupted,
+    end_like_python,
+    run_module,
+    run_script,
+)
 from traindoctor.watching.session import Session
 
 
 def main() -> None:
     """Run the script that stands in the orders, watched."""
+    atexit.register(end_by_signal_if_interrupted)
     orders = loads(Orders, sys.argv[1])
     session = Session(orders)
     Imports({"torch": session.torch_imported}).install()

@@ -18,6 +18,7 @@ REFUSED = (
     "a run is watched and not experimented with; hand over a factory, and "
     "`traindoctor check FILE:FACTORY` examines it"
 )
+CLOSE = ("moved", "seconds", "num_batches_asked", "discarded_backwards", "evaluated_batches")
 NUM_READ = 16  # batches that count as read
 
 
@@ -47,8 +48,11 @@ class Archive:
         run, facts = self.run, self.run.facts
         if facts.get("num_steps") or facts.get("num_passes"):
             return True
-        began = bool(facts.get("num_forwards") or facts.get("loop_places"))
-        return began and (run.setup.has_optimizer or bool(run.exceptions))
+        if run.exceptions and facts.get("environment"):
+            return True
+        return run.setup.has_optimizer and bool(
+            facts.get("num_forwards") or facts.get("loop_places")
+        )
 
     def adjusted(self, experiment: Experiment) -> Experiment:
         """Return the experiment as it is: the run was the script's."""
@@ -87,28 +91,22 @@ class Archive:
         return self._stored.get(name)
 
     def _opening(self) -> Trace:
-        """Return the first steps, and with them what went wrong later."""
+        """Return the run with its first steps, which were seen closely, and what went wrong later.
+
+        What instruments record all along, as loaders, schedules and clipping, is the whole run's.
+        """
         run, opening = self.run, self._stored[OPENING]
         if opening is None:  # the run is in it still, or ended there
             return run
-        later = ("num_batches", "num_steps", "num_passes", "lost_batches")
         modes = run.facts.get("later_modes") or {}
         return replace(
-            opening,
+            run,
             modules=tuple(
                 replace(row, modes=(*row.modes, *modes[row.path])) if row.path in modes else row
                 for row in opening.modules
             ),
             batches=(*opening.batches, *filter(_is_bad, run.batches[len(opening.batches) :])),
-            losses=run.losses,
-            steps=run.steps,
-            gradients=run.gradients,
-            updates=run.updates,
-            exceptions=run.exceptions,
-            handled=run.handled,
-            hooks=run.hooks,
-            warnings=run.warnings,
-            facts=opening.facts | {name: run.facts[name] for name in later if name in run.facts},
+            facts=run.facts | {k: v for k, v in opening.facts.items() if k in CLOSE},
         )
 
     @property

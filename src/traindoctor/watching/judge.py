@@ -21,18 +21,27 @@ class Bench:
         probes: what runs.
         rules: codes that may be reported.
         options: settings of probes, by their names.
+        silent: codes that are silent in files, by patterns of absolute paths.
     """
 
     probes: tuple[Probe, ...]
     rules: frozenset[str]
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    silent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def judge(self, archive: Archive, reference: str) -> list[Event]:
         """Return what a run of `check` would say, from what was recorded."""
         events: list[Event] = [loaded(archive.run, reference)]
         if not archive.has_training:
             return [*events, *(_unseen(probe) for probe in self.probes)]
-        run_probes(self.probes, archive, rules=self.rules, emit=events.append, options=self.options)
+        run_probes(
+            self.probes,
+            archive,
+            rules=self.rules,
+            emit=events.append,
+            options=self.options,
+            silent=self.silent,
+        )
         return [_as_watched(event, archive.run) for event in events]
 
     def required(self, archive: Archive) -> frozenset[str]:
@@ -92,5 +101,16 @@ def _as_watched(event: Event, run: Trace) -> Event:
         seconds=run.facts.get("overhead", {}).get("run_seconds", 0.0),
         steps=run.facts.get("num_steps", len(run.steps)),
         reason=event.reason,
-        measurements=event.measurements | {"watch": run.facts.get("overhead", {})},
+        measurements=event.measurements
+        | {"watch": run.facts.get("overhead", {}), "run_curve": run_curve(run)},
     )
+
+
+def run_curve(run: Trace) -> dict[str, list[float | None]]:
+    """Return loss and gradient norm over all steps of the first optimizer, a point a pulse."""
+    first = [row for row in run.pulses if row.optimizer == 0]
+    return {
+        "x": [row.first_step for row in first],
+        "loss": [row.loss for row in first],
+        "gradient_norm": [row.gradient_norm for row in first],
+    }

@@ -63,6 +63,7 @@ class Opening:
         if self.recorder.backwards or self.recorder.steps or self.recorder.num_passes:
             return  # what is called first after a backward pass came late to be in the rows
         if any(True for _ in root.parameters()) and self.scene.enter(root):
+            self.scene.find_trainer()
             self.look()
             self._look_closely()
 

@@ -108,9 +108,8 @@ class Record:
         if known is not None:
             names = ("setup", "parameters", "modules", "optimizers")
             tables = {name: getattr(known, name) for name in names}
-            tables["facts"] = {**known.facts, **session.facts()}
-        else:
-            tables["facts"] = {**whole.facts, **session.facts()}
+        facts = {} if known is None else known.facts
+        tables["facts"] = {**facts, **whole.facts, **session.facts()}
         if session.incidents.trace is not None:
             self.others[POST_MORTEM] = session.incidents.trace
         return replace(whole, losses=session.losses(), pulses=session.meter.all_rows(), **tables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,10 @@ class Scene:
         self.script = script
         self.places: Mapping[int, Place] = {}  # where each was built, by `id`
         self.loader: Any = ()  # the one whose batches were differentiated
+        self.trainer: Any = None  # the transformers Trainer that trains
         self.roots: list[weakref.ref[nn.Module]] = []  # called by nobody but the script
         self._modules: dict[int, weakref.ref[Any]] = {}
+        self._learning: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
         self._optimizers: dict[int, weakref.ref[Any]] = {}
 
     def notice(self, built: Any) -> None:
@@ -37,10 +40,38 @@ class Scene:
         elif isinstance(built, torch.nn.Module):
             self._modules[id(built)] = weakref.ref(built)
 
+    def learns(self, module: nn.Module) -> bool:
+        """Tell whether a module has parameters; one that has will be asked no more."""
+        if module not in self._learning and any(True for _ in module.parameters()):
+            self._learning[module] = True
+        return module in self._learning
+
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Return the optimizers there are, in the order in which they were built."""
         found = (reference() for reference in self._optimizers.values())
         return tuple(o for o in found if o is not None and hasattr(o, "param_groups"))
+
+    def let_go(self) -> None:
+        """Keep nothing alive: the opening is over, and what there was to see is seen."""
+        self.trainer, self.loader = None, ()
+
+    def find_trainer(self) -> None:
+        """Look for a Trainer of transformers among those who called."""
+        module = sys.modules.get("transformers.trainer")
+        frame = sys._getframe(1) if module is not None else None
+        while frame is not None and self.trainer is None:
+            owner = frame.f_locals.get("self") if frame.f_code.co_name == "training_step" else None
+            if isinstance(owner, module.Trainer):  # type: ignore[union-attr]  # there is a frame
+                self.trainer = owner
+            frame = frame.f_back
+
+    def num_trainable(self) -> int:
+        """Count the parameters that the latest optimizer holds and that require a gradient.
+
+        None where one is given none: it has not come to be.
+        """
+        groups = self.optimizers()[-1].param_groups if self.optimizers() else []
+        return sum(p.requires_grad for group in groups for p in group["params"])
 
     def enter(self, root: nn.Module) -> bool:
         """Take in a module that was called for training; False for one that is known."""
@@ -63,6 +94,7 @@ class Scene:
         return TrainingSetup(
             model=models[0] if len(models) == 1 else _together(self._named(models)),
             loader=self.loader,
+            trainer=self.trainer,
             optimizer=self.optimizers() or None,
             kind="script",
             factory=self.script,

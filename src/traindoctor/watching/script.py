@@ -6,7 +6,9 @@ import builtins
 import importlib.machinery
 import os
 import runpy
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from traindoctor.target.usercode import is_ours
 
 INTERRUPTED = 130
+_is_interrupted = threading.Event()
 
 
 def run_script(
@@ -65,7 +68,22 @@ def end_like_python(error: BaseException) -> None:
         raise error
     error.__traceback__ = without_us(error.__traceback__)
     sys.excepthook(type(error), error, error.__traceback__)
-    raise SystemExit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1)
+    if not isinstance(error, KeyboardInterrupt):
+        raise SystemExit(1)
+    _is_interrupted.set()
+    raise SystemExit(INTERRUPTED)
+
+
+def end_by_signal_if_interrupted() -> None:
+    """End as the interpreter does after Ctrl-C: by the signal, once everything else has ended.
+
+    To be the first that is registered with `atexit`, which calls it last.
+    """
+    if _is_interrupted.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def without_us(trace: TracebackType | None) -> TracebackType | None:

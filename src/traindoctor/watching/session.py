@@ -23,6 +23,7 @@ from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.batches import describe
 from traindoctor.target.births import births
+from traindoctor.target.usercode import is_ours
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
@@ -95,7 +96,7 @@ class Session:
 
         def leave(status: int) -> Any:
             if os.getpid() == self.process:
-                self._safely(self.end)
+                self._safely(self.end, SystemExit(status))
             really_exit(status)
 
         os._exit = leave
@@ -147,15 +148,23 @@ class Session:
             "num_batches": self.recorder.batch + 1,
             "num_passes": self.recorder.num_passes,
             "num_forwards": self.num_forwards,
+            "num_epochs": self._num_epochs(),
             "lost_batches": tuple(self.lost),
             "later_modes": self.modes.by_path(),
             "overhead": self.governor.facts(),
             "troubles": (*self.troubles, *self._switched_off()),
         }
 
+    def _num_epochs(self) -> int:
+        """Return how often the loader that is trained from most was gone through."""
+        rows = self.recorder.loaders
+        return max((row.num_passes - row.num_evaluations for row in rows), default=0)
+
     def _switched_off(self) -> list[str]:
         """Name the instruments that have switched themselves off."""
-        found = list(self.recorder.facts.get("switched_off", ()))
+        facts = self.recorder.facts
+        broken = [f"{name}: {why}" for name, why in facts.get("broken_instruments", {}).items()]
+        found = [*facts.get("switched_off", ()), *broken]
         error = None if self.loaders is None else self.loaders.error
         return found if error is None else [*found, f"loaders: {type(error).__name__}: {error}"]
 
@@ -166,7 +175,9 @@ class Session:
         self._safely(self._close_opening)
         if self.loaders is not None:
             self._safely(self.loaders.finish)
-        self._safely(self.record.end, "exception" if error is not None else "returned")
+        ended = error is None or (isinstance(error, SystemExit) and not error.code)
+        self.recorder.facts["ended"] = ended
+        self._safely(self.record.end, "returned" if ended else "exception")
 
     def _note_exception(self, error: Exception) -> None:
         row = self.recorder.row_of(error)
@@ -176,6 +187,7 @@ class Session:
             setup = self.scene.setup()
             paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
             row = replace(row, **module_left(error.__traceback__, paths))
+            self.recorder.facts["num_trainable_at_end"] = self.scene.num_trainable()
         self.recorder.exceptions.append(row)
 
     # What the taps see
@@ -195,17 +207,18 @@ class Session:
         recorder = self.recorder
         if not torch.is_grad_enabled():
             self.evaluated = recorder.batch
-            if self.opening is not None and any(True for _ in module.parameters()):
+            if self.opening is not None and self.scene.learns(module):
                 recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
             return
-        has_parameters = any(True for _ in module.parameters())
+        has_parameters = self.scene.learns(module)
         if has_parameters:
             self.incidents.root_begins(module, args, kwargs)
             self.modes.called(module)
         if self.opening is None:
             return
-        if self.loaders is not None and not self.scene.loader:
-            self.scene.loader = self.loaders.in_use() or ()
+        if self.loaders is not None and isinstance(self.scene.loader, tuple):
+            used = self.loaders.in_use()  # whose length, which is its truth, may not be known
+            self.scene.loader = () if used is None else used
         if not self._has_loader and has_parameters:
             self._note_batch(kwargs or args)
         if self.opening is not None:
@@ -369,6 +382,7 @@ class Session:
 
     def _close_opening(self) -> None:
         opening, self.opening, self.watcher = self.opening, None, None
+        self.scene.let_go()
         if opening is not None:
             self.unregistered = opening.anatomy.unregistered if opening.anatomy else ()
             self.modes.begin(opening.anatomy)
@@ -390,7 +404,8 @@ class Session:
         """Note that an instrument failed; after too many of them everything is switched off."""
         import traceback
 
-        place = traceback.extract_tb(error.__traceback__)[-1:]
+        frames = traceback.extract_tb(error.__traceback__)
+        place = [frame for frame in frames if is_ours(frame.filename)][-1:]
         where = f" at {os.path.basename(place[0].filename)}:{place[0].lineno}" if place else ""
         text = f"{what} failed with {type(error).__name__}{where}: {str(error)[:200]}"
         if text not in self.troubles:

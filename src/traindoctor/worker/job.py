@@ -20,6 +20,7 @@ class Job:
         restore: whether the setup is given back as it was between experiments.
         budget: seconds for follow-up experiments; 0 for no limit.
         unavailable: experiments that may not be run, by key, with the reason.
+        silent: codes that are silent in files, by patterns of absolute paths.
     """
 
     reference: str | None = None
@@ -33,3 +34,4 @@ class Job:
     restore: bool = True
     budget: float = 0.0
     unavailable: dict[str, str] = field(default_factory=dict)
+    silent: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -61,6 +61,7 @@ def examine(job: Job, send: Callable[[Event], None]) -> None:
         emit=send,
         options=job.options,
         unavailable=job.unavailable,
+        silent=job.silent,
         budget=job.budget,
     )
     send(RunEnded())

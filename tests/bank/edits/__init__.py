@@ -15,6 +15,7 @@ from tests.bank.edits import (
     learning,
     loss,
     optimizer,
+    quiet,
     tensors,
     trainer,
     weights,
@@ -35,6 +36,7 @@ FAULTS = (
     *trainer.FAULTS,
     *epochs.FAULTS,
     *weights.FAULTS,
+    *quiet.FAULTS,
     *hyperparameters.FAULTS,
 )
 NEAR_MISSES = (
@@ -52,5 +54,6 @@ NEAR_MISSES = (
     *trainer.NEAR_MISSES,
     *epochs.NEAR_MISSES,
     *weights.NEAR_MISSES,
+    *quiet.NEAR_MISSES,
     *hyperparameters.NEAR_MISSES,
 )

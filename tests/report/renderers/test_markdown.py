@@ -108,7 +108,10 @@ def test_no_text_of_a_users_becomes_markup_or_a_heading_of_its_own(report):
     loud = [f for f in report.findings if f.severity != "info"]
     roots = [f for f in loud if f.role == "root-cause"]
     titles = [token for token in tokens if token.type == "heading_open" and token.tag == "h2"]
-    notes = any(f.severity == "info" for f in report.findings)
+    ids = {f.id for f in roots}
+    notes = any(
+        f not in roots and (f not in loud or f.explained_by not in ids) for f in report.findings
+    )
     more = bool(roots) + bool(awaited(roots)) + bool(facts(report)) + notes
 
     assert not kinds & {"html_block", "html_inline", "link_open", "image"}

@@ -10,13 +10,20 @@ if TYPE_CHECKING:
     from traindoctor.report.renderers.look import Look
 
 RENDERERS = {
-    "text": "traindoctor.report.renderers.text",
-    "markdown": "traindoctor.report.renderers.markdown",
-    "json": "traindoctor.report.renderers.json",
+    form: f"traindoctor.report.renderers.{form}"
+    for form in ("text", "markdown", "html", "json", "jsonl", "sarif", "junit", "github")
 }
 """Format to the module that makes it, imported when it is used."""
 
-ENDINGS = {".txt": "text", ".md": "markdown", ".json": "json"}
+ENDINGS = {
+    ".txt": "text",
+    ".md": "markdown",
+    ".html": "html",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".sarif": "sarif",
+    ".xml": "junit",
+}
 """File ending to format."""
 
 

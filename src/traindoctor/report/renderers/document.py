@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from traindoctor.probing.finding import Evidence
@@ -21,12 +23,72 @@ Roots = Sequence[ReportedFinding]
 def status(report: Report) -> str:
     """Return the verdict with its counts."""
     summary = report.summary
+    if is_known(report):
+        return f"{report.verdict}, as the baseline knows: nothing is new"
     if report.verdict in ("blocked", "unwell"):
         causes = count(summary.root_causes, "root cause")
         symptoms = f", {count(summary.symptoms, 'symptom')}" if summary.symptoms else ""
         return f"{report.verdict}: {causes}{symptoms}"
     passed = sum(probe.status == "passed" for probe in report.probes)
     return f"{report.verdict}: {passed} of {count(len(report.probes), 'probe')} found nothing"
+
+
+def is_known(report: Report) -> bool:
+    """Tell whether a baseline knows all that there is."""
+    is_ill = report.verdict in ("blocked", "unwell")
+    return is_ill and not (report.summary.root_causes or report.summary.symptoms)
+
+
+def headline(report: Report, roots: Roots) -> str:
+    """Return what was found, in a line."""
+    if roots:
+        more = f", and {count(len(roots) - 1, 'other root cause')}" if len(roots) > 1 else ""
+        whose = "" if report.target.kind == "source" else f"Training is {report.verdict}: "
+        return f"{whose}{roots[0].title}{more}"
+    if is_known(report):
+        return f"Training is {report.verdict}, as the baseline knows; nothing is new"
+    healthy = report.verdict == "healthy"
+    return "Nothing wrong was found" if healthy else "Nothing could be said"
+
+
+def when(created: str) -> str:
+    """Return a moment as a person writes it."""
+    moment = datetime.fromisoformat(created)
+    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".strip()
+
+
+def examined(report: Report) -> str:
+    """Return the model and the data."""
+    model, data = report.target.model, report.target.data
+    if model is None:
+        return "no model"
+    what = f"{model.class_name}, {count(model.parameters, 'parameter')}"
+    if model.trainable != model.parameters:
+        what += f" ({model.trainable:,} trainable)"
+    if data.get("batches"):
+        size = f" of {data['batch_size']}" if data.get("batch_size") else ""
+        what += f"; {count(data['batches'], 'batch', 'batches')}{size}"
+    return f"{what}; examined in {report.duration_seconds:.1f} s"
+
+
+def machine(report: Report) -> str:
+    """Return the versions and the device."""
+    environment = report.environment
+    named = [
+        f"{name} {environment[name]}"
+        for name in ("torch", "transformers", "python")
+        if environment.get(name)
+    ]
+    return ", ".join([*named, str(environment.get("device", "unknown device"))])
+
+
+def others(finding: ReportedFinding) -> list[tuple[str, str]]:
+    """Return the other places that have a part in it, with their lines."""
+    return [
+        (str(place), line)
+        for place, line in zip_longest(finding.also_at, finding.also_lines, fillvalue="")
+        if str(place)
+    ]
 
 
 def options(roots: Roots) -> dict[str, list[tuple[Remedy, int]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from functools import lru_cache
 from importlib.resources import files
 from itertools import chain, zip_longest
@@ -15,15 +14,20 @@ from traindoctor.report.record import Report, ReportedFinding
 from traindoctor.report.renderers.document import (
     awaited,
     commands,
+    examined,
     facts,
+    headline,
     hook_table,
+    machine,
     options,
+    others,
     remaining,
     status,
+    when,
     whole_command,
 )
 from traindoctor.report.renderers.look import Look
-from traindoctor.report.renderers.page import count, figure, harmless
+from traindoctor.report.renderers.page import figure, harmless
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -36,13 +40,15 @@ def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has o
     """Return the report as a Markdown document."""
     loud = [finding for finding in report.findings if finding.severity != "info"]
     roots = [finding for finding in loud if finding.role == "root-cause"]
+    told = {finding.id for finding in roots}  # and with each its symptoms
+    noted = [f for f in report.findings if f.id not in told and not _is_nested(f, told)]
     page = _template().render(
         report=report,
-        headline=_headline(report, roots),
-        date=_date(report.created),
+        headline=text(headline(report, roots)),
+        date=when(report.created),
         status=status(report),
-        examined=_examined(report),
-        machine=_machine(report),
+        examined=examined(report),
+        machine=machine(report),
         roots=roots,
         symptoms={f.id: [s for s in loud if s.explained_by == f.id] for f in roots},
         options=options(roots),
@@ -51,10 +57,14 @@ def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has o
         whole=whole_command(report, roots),
         facts=facts(report),
         hooks=hook_table(report, roots),
-        notes=[finding for finding in report.findings if finding.severity == "info"],
+        notes=noted,
         remaining=remaining(report, roots),
     )
     return re.sub(r"\n{3,}", "\n\n", page).rstrip() + "\n"
+
+
+def _is_nested(finding: ReportedFinding, told: set[str]) -> bool:
+    return finding.severity != "info" and finding.explained_by in told
 
 
 @lru_cache(maxsize=1)
@@ -75,42 +85,6 @@ def _template() -> Template:
     }
     source = files("traindoctor.report.renderers").joinpath("markdown.md.j2").read_text("utf-8")
     return environment.from_string(source)
-
-
-def _headline(report: Report, roots: list[ReportedFinding]) -> str:
-    if roots:
-        more = f", and {count(len(roots) - 1, 'other root cause')}" if len(roots) > 1 else ""
-        return text(f"Training is {report.verdict}: {roots[0].title}{more}")
-    healthy = report.verdict == "healthy"
-    return "Nothing wrong was found" if healthy else "Nothing could be said"
-
-
-def _date(created: str) -> str:
-    moment = datetime.fromisoformat(created)
-    return f"{moment:%Y-%m-%d %H:%M} {moment.tzname() or ''}".strip()
-
-
-def _examined(report: Report) -> str:
-    model, data = report.target.model, report.target.data
-    if model is None:
-        return "no model"
-    what = f"{model.class_name}, {count(model.parameters, 'parameter')}"
-    if model.trainable != model.parameters:
-        what += f" ({model.trainable:,} trainable)"
-    if data.get("batches"):
-        size = f" of {data['batch_size']}" if data.get("batch_size") else ""
-        what += f"; {count(data['batches'], 'batch', 'batches')}{size}"
-    return f"{what}; examined in {report.duration_seconds:.1f} s"
-
-
-def _machine(report: Report) -> str:
-    environment = report.environment
-    named = [
-        f"{name} {environment[name]}"
-        for name in ("torch", "transformers", "python")
-        if environment.get(name)
-    ]
-    return ", ".join([*named, str(environment.get("device", "unknown device"))])
 
 
 def text(value: str) -> str:
@@ -150,15 +124,6 @@ def quoted(finding: ReportedFinding) -> str:
         f"{'>' if number in sick else ' '} {number:>{width}} | {line}".rstrip()
         for number, line in finding.snippet
     )
-
-
-def others(finding: ReportedFinding) -> list[tuple[str, str]]:
-    """Return the other places that have a part in it, with their lines."""
-    return [
-        (str(place), line)
-        for place, line in zip_longest(finding.also_at, finding.also_lines, fillvalue="")
-        if str(place)
-    ]
 
 
 def change(remedy: Remedy) -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from rich.text import Text
 
 from traindoctor.codec import map_strings
 from traindoctor.probing.rule import Family
-from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
+from traindoctor.report.record import ProbeRecord, Report
 from traindoctor.report.renderers.backward_view import put_backward
 from traindoctor.report.renderers.batch_view import put_batch
-from traindoctor.report.renderers.document import reason_of
+from traindoctor.report.renderers.document import is_known, reason_of
 from traindoctor.report.renderers.finding_block import put_finding
 from traindoctor.report.renderers.flow_view import put_flow
 from traindoctor.report.renderers.look import Look
@@ -69,11 +68,19 @@ def render(report: Report, look: Look) -> str:
 def verdict_line(report: Report) -> str:
     """Return the verdict in a sentence."""
     summary, statuses = report.summary, Counter(probe.status for probe in report.probes)
+    if is_known(report):
+        return f"Training is {report.verdict}, as the baseline knows; nothing is new."
+    if report.target.kind == "source" and report.findings:
+        files = count(int(report.target.data.get("files") or 0), "file")
+        return f"{count(len(report.findings), 'finding')} in {files}."
     if report.verdict in ("blocked", "unwell"):
         causes = count(summary.root_causes, "root cause")
         symptoms = f", {count(summary.symptoms, 'symptom')}" if summary.symptoms else ""
         return f"Training is {report.verdict}: {causes}{symptoms}."
     num_passed = statuses["passed"]
+    if report.target.kind == "source":
+        files = count(int(report.target.data.get("files") or 0), "file")
+        return f"{files} read, nothing found; only a run shows the rest: `traindoctor check`."
     if report.verdict == "healthy":
         steps = sum(experiment.steps for experiment in report.experiments)
         seen = count(steps, "step") if steps else passes_seen(report)
@@ -131,7 +138,8 @@ def _put_loose_ends(page: Page, report: Report) -> None:
     if len(shown) < len(groups):
         page.put(f"– {len(groups) - len(shown)} more reasons with -v", style="dim")
     for item in report.suppressed:
-        page.put(f"· {item.code} at {item.where} is silenced in the source: {item.reason}")
+        where = f" at {item.where}" if item.where else ""
+        page.put(f"· {item.code}{where} is silenced in the {item.by}: {item.reason}")
     if broken or skipped or report.suppressed:
         page.put()
 
@@ -156,7 +164,7 @@ def _families(report: Report) -> list[Text]:
     for probe in report.probes:
         for code in probe.rules:
             family = Family(int(code[2]))
-            marks.setdefault(family, Counter())[_mark(code, probe, report.findings)] += 1
+            marks.setdefault(family, Counter())[_mark(code, probe, report)] += 1
     parts = []
     for family in sorted(marks, key=lambda family: family.value):
         part = Text(family.label)
@@ -167,10 +175,11 @@ def _families(report: Report) -> list[Text]:
     return parts
 
 
-def _mark(code: str, probe: ProbeRecord, findings: Iterable[ReportedFinding]) -> str:
-    severities = {finding.severity for finding in findings if finding.code == code}
+def _mark(code: str, probe: ProbeRecord, report: Report) -> str:
+    severities = {finding.severity for finding in report.findings if finding.code == code}
     if severities & {"critical", "error"}:
         return "✗"
-    if "warning" in severities:
+    is_known = any(item.code == code and item.by == "baseline" for item in report.suppressed)
+    if "warning" in severities or is_known:
         return "!"
     return "✓" if probe.status in ("passed", "failed") else "–"

@@ -1,0 +1,203 @@
+"""Does padding change the loss?
+
+## What it measures
+The loss of one batch whose padding is known, by a mask or by the model's own padding token: as it
+is; with other labels at the padding; without labels there; and then with other tokens at the
+padding, and with more of it. None of that should matter: there is nothing at those positions.
+
+## Why it matters
+Labels at padding that count make the model learn to predict padding, which is easy: the loss looks
+good, and the tokens that matter have a small part in it. Padding that is attended to makes the
+output of a sample hang on how long the others of its batch are.
+
+## Known limits
+Only the first batch is looked at. Without a mask, and without a padding token in the model's
+configuration or its embedding, padding is not known. A library's model that is given the mask is
+left alone: some, such as convolutional ones, see padding by design.
+
+## References
+`ignore_index` of `torch.nn.CrossEntropyLoss`; "Attention mask" in the glossary of transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from traindoctor.experiments import ChangedBatch, Experiment, OneStep
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.wording import figure, first_location
+from traindoctor.trace import ModuleRow, Trace
+from traindoctor_probes._changed import PLAIN, differs, losses_of
+from traindoctor_probes.padding import DROPS, KEEPS
+
+LABELS_CHANGED = "labels at padding changed"
+UNLABELLED = "no labels at padding"
+TOKENS_CHANGED = "no labels at padding, tokens there changed"
+LONGER = "no labels at padding, more of it"
+COUNTED = 0.05  # share of the labels that may stand at padding
+CHANGES = 1e-4  # of the loss: less is rounding
+
+IN_LOSS = Rule(
+    code="TD111",
+    name="padding-in-loss",
+    severity=Severity.ERROR,
+    title="{share:.0%} of the labels that the loss counts stand at padding",
+    what="Labels at padded positions count in the loss.",
+    why="The model learns to predict padding, which is easy, and the mean hides the rest.",
+    known_limits="Needs a mask, or a padding token that the model knows.",
+    remedies=(
+        Remedy(
+            "Set the labels at padding to the ignore index",
+            recommended=True,
+            before='labels = batch["input_ids"].clone()',
+            after='labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)',
+        ),
+        Remedy(
+            "Name the padding label to the loss",
+            cons="Wrong where the same label also stands for something real.",
+            before="F.cross_entropy(logits.transpose(1, 2), labels)",
+            after="F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=pad_id)",
+        ),
+    ),
+)
+ATTENDED = Rule(
+    code="TD015",
+    name="padding-attended",
+    severity=Severity.ERROR,
+    title="Padding changes the loss of the real tokens by {change:.2g}: the mask is {how}",
+    what="What stands at padded positions changes what the model makes of the others.",
+    why="A sample's output hangs on how much padding its batch happens to need.",
+    known_limits="A library's model that is given the mask is left alone.",
+    remedies=(
+        Remedy(
+            "Pass the mask to the model, and use it wherever positions are mixed",
+            recommended=True,
+            before="outputs = model(input_ids)",
+            after="outputs = model(input_ids, attention_mask=attention_mask)",
+        ),
+        Remedy(
+            "Take care which way round the mask is",
+            pros="transformers want 1 for tokens to keep; torch's key_padding_mask wants True for "
+            "those to leave out.",
+            after="mixed, _ = self.attention(x, x, x, key_padding_mask=attention_mask == 0)",
+        ),
+    ),
+    explains=("TD207",),
+)
+INVERTED, NOT_GIVEN, UNUSED = "the wrong way round", "not given", "not used"
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Change what stands at padding."""
+    run = ask(ChangedBatch())
+    padding = run.facts["padding"]
+    if padding is None:
+        return
+    losses = losses_of(run)
+    counts = differs(losses, PLAIN, LABELS_CHANGED, CHANGES)
+    is_one = padding["label"] is not None and not padding["is_inverted"]
+    if counts and is_one and padding["label_share"] >= COUNTED:
+        yield in_loss(run, losses, padding)
+    how = attended_how(ask, losses, padding)
+    if how:
+        yield attended(run, losses, padding, how)
+
+
+def attended_how(ask: Ask, losses: dict[str, float], padding: dict[str, Any]) -> str:
+    """Say what is wrong with the mask; nothing where padding does not matter, or may."""
+    changed = differs(losses, UNLABELLED, TOKENS_CHANGED, CHANGES)
+    if padding["is_inverted"]:
+        return INVERTED if changed is False else ""
+    longer = differs(losses, UNLABELLED, LONGER, CHANGES)
+    if padding["value"] is None or not changed or longer is False:
+        return ""
+    step = ask(OneStep())
+    zeros = (row.attributes.get("padding_idx") for row in step.modules)
+    if longer is None and padding["value"] in zeros:
+        return ""  # a row of zeros may add nothing, where other tokens do
+    model = next((row for row in step.modules if row.path == ""), ModuleRow(path=""))
+    masks = {*KEEPS, *DROPS}
+    is_given = bool(masks & set(model.keywords)) and bool(padding["mask"])
+    if not is_given and masks & set(step.setup.forward_parameters):
+        return NOT_GIVEN
+    return UNUSED if padding["mask"] and model.is_users else ""
+
+
+def in_loss(run: Trace, losses: dict[str, float], padding: dict[str, Any]) -> Finding:
+    """Return the finding of labels at padding that count."""
+    share, label = padding["label_share"], padding["label"]
+    is_token = label == padding["value"]
+    return IN_LOSS.finding(
+        f"{padding['share']:.0%} of the positions of the first batch are padding, and all have "
+        f"the label {label}{', the padding token' if is_token else ''}. With another label "
+        f"there the loss is {figure(losses[LABELS_CHANGED])} in place of {figure(losses[PLAIN])}; "
+        f"of the real tokens alone it is {figure(losses.get(UNLABELLED))}.",
+        mechanism="Only labels equal to the ignore index, -100 unless said otherwise, are left out "
+        "of a cross entropy. A mask that the model gets does not reach the loss.",
+        location=first_location([run.setup.loader_place, run.setup.factory]),
+        evidence=[
+            Evidence("share of the counted labels that stand at padding", share, 0.0),
+            Evidence("loss", losses[PLAIN]),
+            Evidence("loss with other labels at padding", losses[LABELS_CHANGED], losses[PLAIN]),
+            Evidence("loss of the real tokens alone", losses.get(UNLABELLED)),
+            Evidence("label at padding", label, -100),
+        ],
+        share=share,
+    )
+
+
+def attended(run: Trace, losses: dict[str, float], padding: dict[str, Any], how: str) -> Finding:
+    """Return the finding of padding that changes what is made of the tokens."""
+    plain, other = losses[UNLABELLED], losses.get(TOKENS_CHANGED, losses[UNLABELLED])
+    mask, more = padding["mask"], losses.get(LONGER)
+    if how == INVERTED:
+        said = (
+            f"'{mask}' keeps positions that all hold one and the same token, and leaves the others "
+            f"out. Other tokens where it says that none are leave the loss at {figure(plain)}."
+        )
+    else:
+        said = (
+            f"The loss of the real tokens is {figure(plain)}; with other tokens at the padding "
+            f"({padding['share']:.0%} of the positions) it is {figure(other)}, and with more "
+            f"padding {figure(more)}."
+        )
+    return ATTENDED.finding(
+        said,
+        confidence=Confidence.LIKELY if how == UNUSED else Confidence.CERTAIN,
+        mechanism="The model mixes padded positions into the others: by attention, a mean over "
+        "positions, or a state that runs on through them.",
+        location=first_location([run.setup.forward_place, run.setup.factory]),
+        evidence=[
+            Evidence("loss of the real tokens", plain),
+            Evidence("with other tokens at padding", other, plain),
+            Evidence("with more padding", more, plain),
+            Evidence("share of padding", padding["share"]),
+        ],
+        change=abs(other - plain) if how != INVERTED else 0.0,
+        how=how,
+    )
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return (ChangedBatch(),)
+
+
+probe = Probe(
+    name="padding-effect",
+    doc=__doc__,
+    rules=(IN_LOSS, ATTENDED),
+    examine=examine,
+    experiments=experiments,
+)

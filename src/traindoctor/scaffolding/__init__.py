@@ -1,0 +1,1 @@
+"""Beginnings to complete: a factory for a project, a probe for traindoctor."""

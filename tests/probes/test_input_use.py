@@ -1,0 +1,41 @@
+"""Inputs must matter to a loss that labels matter to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.probes.asking import FORWARD, asks
+from tests.probes.changing import changed
+
+from traindoctor.probing import Finding, Severity
+from traindoctor.trace import Trace
+from traindoctor_probes.input_use import NoOptions, examine
+
+INPUTS = ("inputs permuted", "inputs of one sample")
+SAME = {**dict.fromkeys(INPUTS, 2.0), "labels permuted": 2.0, "labels of one sample": 1.5}
+
+
+def found(trace: Trace) -> list[Finding]:
+    return list(examine(asks(changed_batch=trace), NoOptions()))
+
+
+def test_inputs_that_change_nothing_are_an_error_at_the_forward() -> None:
+    (finding,) = found(changed(SAME, same=INPUTS))
+    assert (finding.code, finding.severity) == ("TD108", Severity.ERROR)
+    assert finding.location.line == FORWARD.line
+    assert "for all it is 1.5" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("losses", "same"),
+    [
+        (SAME, INPUTS[:1]),
+        (SAME, ()),  # a head at zero: the loss is the same, its gradients are not
+        ({**SAME, "inputs permuted": 2.1}, INPUTS),
+        ({**SAME, "labels of one sample": 2.0}, INPUTS),  # the labels do not matter either
+        ({}, ()),  # no labels in the batch
+    ],
+)
+def test_inputs_that_matter_are_healthy(losses: Any, same: Any) -> None:
+    assert found(changed(losses, same=same)) == []

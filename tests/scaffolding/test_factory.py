@@ -1,0 +1,142 @@
+"""A factory is begun from source; what it has, `check` can load."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from traindoctor.cli.main import main
+from traindoctor.scaffolding.factory import Factory, write_factory
+from traindoctor.scaffolding.project import find_parts
+from traindoctor.target.reference import load
+from traindoctor.target.setup import as_setup
+
+HEAD = """
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+WIDTH = 4
+
+def data():
+    return TensorDataset(torch.randn(64, WIDTH), torch.randint(0, 2, (64,)))
+
+def train(net, loader, optimizer, epochs):
+    for _ in range(epochs):
+        for x, y in loader:
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+
+"""
+WHOLE = """
+def main(args):
+    test_loader = DataLoader(data(), batch_size=2)
+    loader = DataLoader(data(), batch_size=8)
+    hidden = 2 * WIDTH
+    net = nn.Sequential(nn.Linear(WIDTH, hidden), nn.Linear(hidden, 2))
+    criterion = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD([p for p in net.parameters()], lr={rate})
+    train(net, loader, optimizer, 3)
+"""
+
+
+def written(folder: Path, text: str, name: str = "train.py") -> Factory:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return write_factory(find_parts([file]), [file], folder / "setup.py", folder)
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """Let each test import a `train` of its own."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    sys.modules.pop("train", None)
+
+
+@pytest.mark.parametrize("home", ["train.py", "src/train.py"])
+def test_what_was_found_is_a_setup_that_loads(tmp_path, fresh, home):
+    made = written(tmp_path, HEAD + WHOLE.format(rate=0.1), home)
+    (tmp_path / "setup.py").write_text(made.text)
+
+    setup = as_setup(load(f"{tmp_path / 'setup.py'}:setup", {}))
+
+    assert made.missing == []
+    assert setup.loader.batch_size == 8
+    assert setup.optimizers[0].param_groups[0]["lr"] == 0.1
+    assert type(setup.loss_fn).__name__ == "CrossEntropyLoss"
+
+
+def test_a_statement_brings_those_before_it_and_names_its_line(tmp_path):
+    lines = written(tmp_path, HEAD + WHOLE.format(rate=0.1)).text.splitlines()
+
+    hidden = lines.index("    hidden = 2 * WIDTH")
+    assert lines[hidden + 1].startswith("    net = nn.Sequential(nn.Linear(WIDTH, hidden)")
+    assert lines[hidden + 1].endswith("# train.py:22")
+    assert "from train import WIDTH, data" in lines
+
+
+def test_what_is_not_known_is_left_to_complete(tmp_path):
+    made = written(tmp_path, HEAD + WHOLE.format(rate="args.rate"))
+
+    assert made.missing == ["args"]
+    assert "    args = ...  # a parameter in train.py" in made.text.splitlines()
+
+
+def test_a_loop_is_handed_over_if_its_parameters_can_be_filled(tmp_path):
+    body = WHOLE.format(rate=0.1)
+
+    assert "train_loop" not in written(tmp_path, HEAD + body).text  # it asks for `net`
+    renamed = (HEAD + body).replace("net", "model")
+    assert '"train_loop": train,' in written(tmp_path, renamed).text
+
+
+def test_an_empty_project_gives_two_names_to_complete(tmp_path):
+    assert written(tmp_path, "print('hello')").missing == ["model", "loader"]
+
+
+@pytest.mark.parametrize(
+    ("tail", "runs"),
+    [
+        ("net = nn.Linear(4, 2)\nfor x in []:\n    net(x).backward()\n", ["train.py"]),
+        ("if __name__ == '__main__':\n    net(x).backward()\n", []),
+    ],
+)
+def test_a_file_that_trains_when_imported_is_named(tmp_path, tail, runs):
+    used = "net = Net()\noptimizer = torch.optim.SGD(net.parameters())\n"
+    text = HEAD + "class Net(nn.Module):\n    pass\n" + used + tail
+
+    assert written(tmp_path, text).runs_on_import == runs
+
+
+def test_init_writes_a_file_and_never_writes_over_one(tmp_path, monkeypatch, capsys):
+    (tmp_path / "train.py").write_text(HEAD + WHOLE.format(rate=0.1))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["traindoctor", "init"])
+
+    codes = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main()
+        codes.append(ended.value.code)
+
+    out, err = capsys.readouterr()
+    assert codes == [0, 2]
+    assert "optimizer train.py:24" in out
+    assert "there is a file traindoctor_setup.py already" in err
+    assert (tmp_path / "traindoctor_setup.py").exists()
+
+
+def test_a_trainer_is_handed_over_whole(tmp_path):
+    text = (
+        "from transformers import Trainer\n\ndef main():\n    net = build()\n"
+        "    trainer = Trainer(model=net, train_dataset=data())\n    trainer.train()\n"
+    )
+
+    made = written(tmp_path, text)
+
+    assert made.text.splitlines()[-1] == "    return trainer"
+    assert made.missing == ["build", "data"]

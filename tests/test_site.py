@@ -1,0 +1,63 @@
+"""The site builds without a warning, and says what the command line does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from traindoctor.cli.main import app
+from traindoctor.probing.registry import all_rules
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "NO_MKDOCS_2_WARNING": "1",
+    }
+    ended = subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return folder
+
+
+def test_every_rule_has_a_page_with_its_limits_and_its_ways_out(site):
+    for rule in all_rules().values():
+        page = (site / "rules" / f"{rule.code}.html").read_text(encoding="utf-8")
+        assert rule.name in page
+        assert "When it may be wrong" in page
+        assert "Ways out" in page
+
+
+def test_the_site_fetches_nothing_from_elsewhere(site):
+    page = (site / "index.html").read_text(encoding="utf-8")
+
+    fetched = re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="(https?://[^"]+)"', page)
+    assert fetched == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_names_commands_and_flags_that_there_are(page):
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    text = page.read_text(encoding="utf-8")
+    for name, words in re.findall(r"traindoctor ([a-z-]+)((?: [^\s`|#]+)*)", text):
+        if name not in commands:  # prose
+            assert not words.strip().startswith("--"), f"traindoctor {name}"
+            continue
+        known = {option for item in commands[name].params for option in item.opts}
+        known |= {option for item in commands[name].params for option in item.secondary_opts}
+        used = set() if name == "watch" else set(re.findall(r"(?<= )--[a-z-]+", words))
+        assert used <= known, f"traindoctor {name}"
