@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments import OverfitBatch, ReadSource, ShortRun
+from traindoctor.experiments import OverfitBatch
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -21,13 +21,15 @@ from traindoctor.probing import (
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
 from traindoctor_probes._rates import raising_factor, update_ratio
-from traindoctor_probes._suspects import Suspect, suspects
+from traindoctor_probes._suspects import Suspect
 
 FAR, NEAR = 0.5, 0.25  # of the way to the floor: with the change, and without
 SMALL, LARGE = 1e-3, 0.1  # ratios of update to weights that ask for other rates first
 # Of these, less makes every training slower, and is meant to.
 ORDINARY = {"dropout": 0.8, "clipping": 0.9}
-SUSPICION_OF_RATES = 0.5  # they come after what a short run shows to be strong
+STRONG = 0.5  # what a short run shows to be so is tried before anything else
+# What cannot be to blame alone where a fresh optimizer over all parameters fails as well.
+OF_OPTIMIZER = {"clipping", "weight decay", "leaving parameters out", "the scaler"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +54,27 @@ class Trial:
         return self.run if isinstance(self.run, str) else said(self.run)
 
 
-def trials(ask: Ask, own: Trace, max_seconds: float) -> Iterator[Trial]:
-    """Yield the trials, the likely ones first. The setup's own run is known to fail."""
-    short = ask(ShortRun())
-    found = suspects(short, ask(ReadSource()).source)
-    strong = [suspect for suspect in found if suspect.strength >= SUSPICION_OF_RATES]
-    yield from (_without(ask, own, suspect, max_seconds) for suspect in strong)
+def first_healing(trials: Iterable[Trial], tried: list[Trial]) -> Trial | None:
+    """Return the first trial that heals, having noted all up to it."""
+    for trial in trials:
+        tried.append(trial)
+        if trial.heals:
+            return trial
+    return None
+
+
+def without(ask: Ask, own: Trace, found: Iterable[Suspect], max_seconds: float) -> Iterator[Trial]:
+    """Yield a trial without each of these."""
+    for suspect in found:
+        change = OverfitBatch(without=suspect.change, max_seconds=max_seconds)
+        yield _tried(ask, own, change, f"without {suspect.change}", suspect)
+
+
+def at_other_rates(ask: Ask, own: Trace, short: Trace, max_seconds: float) -> Iterator[Trial]:
+    """Yield trials of the setup's own optimizer at other learning rates, likely ones first."""
     for factor in _factors(update_ratio(short), own.facts["overfit"]["course"]):
         change = OverfitBatch(factor=factor, max_seconds=max_seconds)
         yield _tried(ask, own, change, f"the learning rate times {figure(factor)}", None)
-    for suspect in found:
-        if suspect not in strong:
-            yield _without(ask, own, suspect, max_seconds)
 
 
 def _factors(ratio: float, course: str) -> tuple[float, ...]:
@@ -74,11 +85,6 @@ def _factors(ratio: float, course: str) -> tuple[float, ...]:
         factor = raising_factor(ratio)
         return (factor, factor / 10, factor * 10, 0.1)
     return (10.0, 0.1, 100.0, 0.01)
-
-
-def _without(ask: Ask, own: Trace, suspect: Suspect, max_seconds: float) -> Trial:
-    change = OverfitBatch(without=suspect.change, max_seconds=max_seconds)
-    return _tried(ask, own, change, f"without {suspect.change}", suspect)
 
 
 def _tried(ask: Ask, own: Trace, change: OverfitBatch, name: str, suspect: Suspect | None) -> Trial:

@@ -5,9 +5,9 @@ The loss of one batch that is trained on again and again with the setup's own op
 fails, the same batch is trained on with one thing changed at a time: without dropout, clipping,
 weight decay, freezing, autocast, the scaler, low precision, with the parameters that no optimizer
 holds, at other learning rates. What a short run shows to be strong is tried first, and the first
-change that heals it is the cause. If none does: a fresh AdamW over all trainable parameters at
-three rates, then two samples alone. The floor below which the loss cannot go is read off the loss
-functions that are called.
+change that heals it is the cause. A fresh AdamW over all trainable parameters at three rates tells
+faults of the optimizer from those of model and data; where it fails too, two samples are tried
+alone. The floor below which the loss cannot go is read off the loss functions that are called.
 
 ## Why it matters
 A model that cannot learn two samples by heart will learn nothing from a million. Something
@@ -30,14 +30,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from traindoctor.errors import CannotJudge, ExperimentFailed
-from traindoctor.experiments import Experiment, OverfitBatch
+from traindoctor.experiments import Experiment, OverfitBatch, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
 from traindoctor_probes._reach import is_blind, limiting_line, mechanism
-from traindoctor_probes._trials import Trial, compared, curve, healed, said, trials
+from traindoctor_probes._suspects import suspects
+from traindoctor_probes._trials import (
+    OF_OPTIMIZER,
+    STRONG,
+    Trial,
+    at_other_rates,
+    compared,
+    curve,
+    first_healing,
+    healed,
+    said,
+    without,
+)
 
 CANNOT = Rule(
     code="TD601",
@@ -94,39 +107,65 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
         raise CannotJudge("the loss has no gradient")
     if facts["floor"] is None:
         raise CannotJudge(f"{said(own)}; its floor is not known: {facts['floor_reason']}")
-    half = options.max_seconds / 2
-    tried = []
-    for trial in trials(ask, own, half):
-        tried.append(trial)
-        if not trial.heals:
-            continue
-        if trial.suspect is None:
-            raise CannotJudge(f"{said(own)}, and with {trial.name} it is learned: {trial.said}")
-        yield healed(CANNOT, own, tried)
-        return
+    half, tried = options.max_seconds / 2, list[Trial]()
+    short = ask(ShortRun())
+    found = suspects(short, ask(ReadSource()).source)
+    strong = [suspect for suspect in found if suspect.strength >= STRONG]
+    weak = [suspect for suspect in found if suspect.strength < STRONG]
     others: list[Trace] = []
+    cure = first_healing(without(ask, own, strong, half), tried)
+    if cure is None:
+        others = fresh_runs(ask, own, half)
+        if others[-1].facts["overfit"]["learned"]:
+            rates = at_other_rates(ask, own, short, half)
+            cure = first_healing(chain(rates, without(ask, own, weak, half)), tried)
+        else:
+            rest = [suspect for suspect in weak if suspect.change not in OF_OPTIMIZER]
+            cure = first_healing(without(ask, own, rest, half), tried)
+    if cure is None:
+        yield from uncured(ask, own, others, options, tried)
+    elif cure.suspect is None:
+        raise CannotJudge(f"{said(own)}, and with {cure.name} it is learned: {cure.said}")
+    else:
+        yield healed(CANNOT, own, tried)
+
+
+def fresh_runs(ask: Ask, own: Trace, max_seconds: float) -> list[Trace]:
+    """Return runs of a fresh AdamW at several rates, the last of which alone may have learned."""
+    runs: list[Trace] = []
     for rate in RATES:
-        run = follow_up(ask, own, OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half))
+        change = OverfitBatch(fresh=True, learning_rate=rate, max_seconds=max_seconds)
+        run = follow_up(ask, own, change)
+        if run not in runs:  # the user's own `--lr` makes them one and the same
+            runs.append(run)
         if run.facts["overfit"]["learned"]:
-            raise CannotJudge(
-                f"{said(own)}, and a fresh AdamW over all trainable parameters learns it: "
-                f"{said(run)}"
-            )
-        if run not in others:  # the user's own `--lr` makes them one and the same
-            others.append(run)
+            break
+    return runs
+
+
+def uncured(
+    ask: Ask, own: Trace, others: list[Trace], options: Options, tried: list[Trial]
+) -> Iterator[Finding]:
+    """Judge a batch that no single change heals, by parts of it."""
+    if others[-1].facts["overfit"]["learned"]:
+        raise CannotJudge(
+            f"{said(own)}, and a fresh AdamW over all trainable parameters learns it: "
+            f"{said(others[-1])}"
+        )
     best = max(others, key=lambda run: run.facts["overfit"]["progress"] or -math.inf)
-    rate = best.facts["overfit"]["learning_rate"]
+    rate, half = best.facts["overfit"]["learning_rate"], options.max_seconds / 2
     fresh = OverfitBatch(fresh=True, learning_rate=rate, max_seconds=half)
     few = follow_up(ask, own, replace(fresh, samples=options.num_samples))
     few.require(losses=1)
-    if few.facts["overfit"]["learned"] is not False and not is_blind(few):
-        if agreed := learned(ask, replace(fresh, undisputed=True)):
-            yield contradicting(own, best, agreed)
-            return
+    if few.facts["overfit"]["learned"] is False or is_blind(few):
+        yield finding(own, others, few, options, tried)
+    elif agreed := learned(ask, replace(fresh, undisputed=True)):
+        yield contradicting(own, best, agreed)
+    else:
         raise CannotJudge(
-            f"{said(best)}, but {options.num_samples} of its samples alone: {said(few)}"
+            f"{said(best)}, but {options.num_samples} of its samples alone: {said(few)}; too small "
+            "a model does that, and inputs that hardly tell samples apart"
         )
-    yield finding(own, others, few, options, tried)
 
 
 def follow_up(ask: Ask, own: Trace, change: OverfitBatch) -> Trace:

@@ -88,7 +88,7 @@ FEWER = Rule(
             "    optimizer.zero_grad()",
         ),
     ),
-    explains=("TD103", "TD409", "TD502", "TD6"),
+    explains=("TD103", "TD409", "TD416", "TD502", "TD6"),
 )
 LOST_SHARE = 0.1
 OPTIMIZER_NAMES = {"optimizer", "optimizers", "optim", "opt"}

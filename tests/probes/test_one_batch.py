@@ -107,7 +107,7 @@ SHORT = Trace(
 def test_the_change_that_heals_is_the_cause(
     change: str, place: Place, blamed_on: tuple[str, ...], names: list[str] | None
 ) -> None:
-    (finding,) = found(STUCK, short=SHORT, healing=change)
+    (finding,) = found(STUCK, fresh=LEARNED, short=SHORT, healing=change)
     assert finding.location.line == place.line
     assert finding.blamed_on == blamed_on
     (table,) = finding.tables
@@ -127,7 +127,7 @@ def test_a_frozen_part_may_be_meant() -> None:
 
 def test_another_learning_rate_is_left_to_its_own_rule() -> None:
     with pytest.raises(CannotJudge, match="the learning rate times 10 it is learned"):
-        found(STUCK, short=SHORT, healing=10.0)
+        found(STUCK, fresh=LEARNED, short=SHORT, healing=10.0)
 
 
 def test_a_batch_that_nothing_learns_is_told_with_every_curve() -> None:

@@ -118,7 +118,7 @@ NEAR_MISSES = (
     changing("TD601", "cnn", (FEATURES, "features = F.dropout(x.mean(dim=(2, 3)), 0.5)")),
     changing("TD601", "gru", (STATE, "x = F.dropout(state[-1], 0.5, self.training)")),
     changing("TD601", "mlp", ("nn.Dropout(0.05)", "nn.Dropout(0.6)")),
-    decaying("mlp", "0.1"),
+    decaying("mlp", "0.2"),
     decaying("transformer", "0.3"),
     clipping("mlp", "1.0"),
     changing(
