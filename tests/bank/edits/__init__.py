@@ -14,6 +14,7 @@ from tests.bank.edits import (
     learning,
     loss,
     optimizer,
+    signals,
     tensors,
     trainer,
     weights,
@@ -34,6 +35,7 @@ FAULTS = (
     *trainer.FAULTS,
     *epochs.FAULTS,
     *weights.FAULTS,
+    *signals.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -50,4 +52,5 @@ NEAR_MISSES = (
     *trainer.NEAR_MISSES,
     *epochs.NEAR_MISSES,
     *weights.NEAR_MISSES,
+    *signals.NEAR_MISSES,
 )
