@@ -21,6 +21,7 @@ from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
 from traindoctor.experiments.second_epoch import SecondEpoch
 from traindoctor.experiments.short_run import ShortRun
 from traindoctor.experiments.spread_samples import SpreadSamples
+from traindoctor.experiments.swap_samples import SwapSamples
 from traindoctor.experiments.trace_batch import TraceBatch
 from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
@@ -49,6 +50,7 @@ __all__ = [
     "SecondEpoch",
     "ShortRun",
     "SpreadSamples",
+    "SwapSamples",
     "TraceBatch",
     "TryHooks",
     "WatchGraph",

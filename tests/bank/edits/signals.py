@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import CNN_LOGITS, LISTS, LOGITS, TRANSFORMER_LOGITS
+from tests.bank.lines import (
+    CNN_LOGITS,
+    FEATURES,
+    GRU_CELL,
+    LISTS,
+    LOGITS,
+    MLP_STEM,
+    STATE,
+    TRANSFORMER_LOGITS,
+)
 
 
 def changed(rule: str, program: str, old: str, new: str, *lines: str) -> Edit:
@@ -25,9 +34,29 @@ ON_LOGITS = (
     changed("TD714", "transformer", TRANSFORMER_LOGITS, "logits = self.head(self.norm(x)).relu()"),
 )
 SHARED = tuple(multiplied(program) for program in ("mlp", "cnn", "gru", "transformer"))
+MIXED = (
+    changed("TD207", "mlp", MLP_STEM, "x = F.normalize(F.relu(self.stem(x)), dim=0)"),
+    changed("TD207", "cnn", FEATURES, "features = x.view(channels, len(x), -1).mean(-1).T"),
+    changed("TD207", "gru", STATE, "x = state[-1] - state[-1].mean(0)"),
+    changed(
+        "TD207",
+        "transformer",
+        "(weights @ v).transpose(1, 2).reshape(batch, time, dim)",
+        "(weights @ v).reshape(time, batch, dim).transpose(0, 1)",
+    ),
+)
 
-FAULTS = (*ON_LOGITS, *SHARED)
+FAULTS = (*ON_LOGITS, *SHARED, *MIXED)
 NEAR_MISSES = (
+    changed("TD207", "mlp", MLP_STEM, "x = F.normalize(F.relu(self.stem(x)), dim=1)"),
+    Edit(  # time comes first, in the data as in the layer
+        "TD207",
+        "gru",
+        (
+            ("nn.GRU(dim, dim, batch_first=True)", "nn.GRU(dim, dim)"),
+            (GRU_CELL, GRU_CELL.replace("(x,", "(x.transpose(0, 1),")),
+        ),
+    ),
     changed("TD714", "mlp", LOGITS, "return self.head(F.relu(x))"),
     changed("TD714", "transformer", TRANSFORMER_LOGITS, "logits = self.head(self.norm(x).relu())"),
     changed(
