@@ -37,8 +37,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import location
 from traindoctor.trace import ModuleRow, ParameterRow
-
-CONTAINERS = ("ModuleList", "ModuleDict", "Sequential")
+from traindoctor_probes._ownership import CONTAINERS, is_users
 
 BY_ACCIDENT = Rule(
     code="TD710",
@@ -104,14 +103,6 @@ def places_in_container(
     if len(apart) != 1 or not is_layer or holder is None or holder.class_name not in CONTAINERS:
         return None
     return container, tuple(parts[apart[0]] for parts in names)
-
-
-def is_users(container: str, modules: dict[str, ModuleRow]) -> bool:
-    """Tell a container that a class of the user's holds, or that is the model itself."""
-    path = container
-    while path and modules[path].class_name in CONTAINERS:
-        path = path.rpartition(".")[0]
-    return modules[path].is_users or not path
 
 
 def by_accident(

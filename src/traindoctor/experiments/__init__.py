@@ -26,6 +26,7 @@ from traindoctor.experiments.trace_batch import TraceBatch
 from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
 from traindoctor.experiments.watch_loader import WatchLoader
+from traindoctor.experiments.watch_signals import WatchSignals
 
 __all__ = [
     "AllColumns",
@@ -55,5 +56,6 @@ __all__ = [
     "TryHooks",
     "WatchGraph",
     "WatchLoader",
+    "WatchSignals",
     "WatchWeights",
 ]

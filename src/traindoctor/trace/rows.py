@@ -45,6 +45,7 @@ __all__ = [
     "SchedulerRow",
     "ServedRow",
     "SetupRow",
+    "SignalRow",
     "SourceRow",
     "StepRow",
     "UpdateRow",
@@ -481,6 +482,26 @@ class CriterionRow:
     reduction: str = "mean"
     value: float | None = None
     gradient_sign: int | None = None  # sign of d loss / d value; None where it has no path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRow:
+    """What one layer or activation returned, called for training.
+
+    Layers (`linear`, `conv1d`, …) have the size of what they returned first; activations (`relu`,
+    `sigmoid`, `tanh`) the units that were silent, or saturated, whatever they were given.
+    """
+
+    order: int  # among the layers, or among the activations
+    operation: str = ""
+    module: str = ""
+    place: Place = Place()
+    batch: int = 0
+    num_units: int = 0
+    rms: float = 0.0
+    spread: float = 0.0  # between samples: RMS over the units of their standard deviation
+    num_dead: int = 0
+    num_values: int = 0  # of each unit that were looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ from traindoctor.trace.rows import (
     SchedulerRow,
     ServedRow,
     SetupRow,
+    SignalRow,
     SourceRow,
     StepRow,
     UpdateRow,
@@ -71,6 +72,7 @@ class Trace:
     gradients: tuple[GradientRow, ...] = ()
     updates: tuple[UpdateRow, ...] = ()
     criteria: tuple[CriterionRow, ...] = ()
+    signals: tuple[SignalRow, ...] = ()
     cuts: tuple[CutRow, ...] = ()
     operations: tuple[OperationRow, ...] = ()
     graphs: tuple[GraphRow, ...] = ()

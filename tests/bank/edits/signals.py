@@ -5,13 +5,18 @@ from __future__ import annotations
 from tests.bank.build import Edit
 from tests.bank.lines import (
     CNN_LOGITS,
+    CNN_STEM,
     FEATURES,
     GRU_CELL,
+    GRU_LAYER,
+    GRU_LAYERS,
     LISTS,
     LOGITS,
+    MLP_LAYER,
     MLP_STEM,
     STATE,
     TRANSFORMER_LOGITS,
+    ZERO_BIAS,
 )
 
 
@@ -34,6 +39,38 @@ ON_LOGITS = (
     changed("TD714", "transformer", TRANSFORMER_LOGITS, "logits = self.head(self.norm(x)).relu()"),
 )
 SHARED = tuple(multiplied(program) for program in ("mlp", "cnn", "gru", "transformer"))
+CNN_STEM_LAYER = "self.stem = nn.Conv2d(1, channels, kernel_size=3, stride=2, padding=1)"
+GRU_PLACE_LAYER = "self.place = nn.Linear(1, dim)"
+MLP_STEM_LAYER = "self.stem = nn.Linear(3, hidden)"
+
+
+def biased(program: str, layer: str, value: str, line: str) -> Edit:
+    """Start a layer with biases at which its activation is flat."""
+    name = layer.partition(" =")[0]
+    more = f"{layer}\n        nn.init.constant_({name}.bias, {value})"
+    return changed("TD214", program, layer, more, line)
+
+
+def deepened(program: str, layers: str, layer: str, new: str, init: str = "") -> Edit:
+    """Stack ten layers without anything that keeps the signal's size."""
+    drawn = (
+        f"{ZERO_BIAS}\n        for layer in self.layers:\n            {init}" if init else ZERO_BIAS
+    )
+    replaced = ((layers, layers.replace("2", "10")), (layer, new), (ZERO_BIAS, drawn))
+    return Edit("TD706", program, replaced, lines=(init,) if init else ())
+
+
+DEAD = (
+    biased("mlp", MLP_STEM_LAYER, "-1.5", MLP_STEM),
+    biased("cnn", CNN_STEM_LAYER, "-1.0", CNN_STEM),
+    biased("gru", GRU_PLACE_LAYER, "6.0", "start = torch.tanh(self.place(place))"),
+)
+WIDE_DRAW = "nn.init.normal_(layer.weight, std=0.5)"
+PLAIN = "x = F.relu(layer(x))"
+UNSTABLE = (
+    deepened("mlp", GRU_LAYERS, MLP_LAYER, PLAIN, WIDE_DRAW),
+    deepened("gru", GRU_LAYERS, GRU_LAYER, PLAIN, WIDE_DRAW),
+)
 MIXED = (
     changed("TD207", "mlp", MLP_STEM, "x = F.normalize(F.relu(self.stem(x)), dim=0)"),
     changed("TD207", "cnn", FEATURES, "features = x.view(channels, len(x), -1).mean(-1).T"),
@@ -46,8 +83,11 @@ MIXED = (
     ),
 )
 
-FAULTS = (*ON_LOGITS, *SHARED, *MIXED)
+FAULTS = (*ON_LOGITS, *SHARED, *DEAD, *UNSTABLE, *MIXED)
 NEAR_MISSES = (
+    biased("mlp", MLP_STEM_LAYER, "-0.3", MLP_STEM),
+    biased("gru", GRU_PLACE_LAYER, "1.0", "start = torch.tanh(self.place(place))"),
+    deepened("gru", GRU_LAYERS, GRU_LAYER, GRU_LAYER),
     changed("TD207", "mlp", MLP_STEM, "x = F.normalize(F.relu(self.stem(x)), dim=1)"),
     Edit(  # time comes first, in the data as in the layer
         "TD207",
