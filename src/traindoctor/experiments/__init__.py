@@ -11,6 +11,7 @@ from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
 from traindoctor.experiments.long_run import LongRun
 from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
+from traindoctor.experiments.mix_inputs import MixInputs
 from traindoctor.experiments.one_step import OneStep
 from traindoctor.experiments.other_batches import OtherBatches
 from traindoctor.experiments.overfit_batch import OverfitBatch
@@ -41,6 +42,7 @@ __all__ = [
     "LongRun",
     "LossWithNoise",
     "MeasureStep",
+    "MixInputs",
     "OneStep",
     "OtherBatches",
     "OverfitBatch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bank.build import Edit
 from tests.bank.lines import (
+    BLOCK,
     CNN_LOGITS,
     CNN_STEM,
     FEATURES,
@@ -71,6 +72,27 @@ UNSTABLE = (
     deepened("mlp", GRU_LAYERS, MLP_LAYER, PLAIN, WIDE_DRAW),
     deepened("gru", GRU_LAYERS, GRU_LAYER, PLAIN, WIDE_DRAW),
 )
+MLP_OF_BLOCK = "nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))"
+AFFINE = (
+    Edit(
+        "TD713",
+        "mlp",
+        ((MLP_STEM, "x = self.stem(x)"), (MLP_LAYER, "x = x + self.dropout(layer(x))")),
+        lines=("x = x + self.dropout(layer(x))", "return self.head(x)"),
+    ),
+    Edit(
+        "TD713",
+        "cnn",
+        ((CNN_STEM, "x = self.stem(pixel_values)"), (BLOCK, BLOCK.replace("F.relu", ""))),
+        lines=("return (x + self.norm(self.conv(x)))", CNN_LOGITS),
+    ),
+    changed(
+        "TD713",
+        "transformer",
+        MLP_OF_BLOCK,
+        MLP_OF_BLOCK.replace("nn.GELU(), ", ""),
+    ),
+)
 MIXED = (
     changed("TD207", "mlp", MLP_STEM, "x = F.normalize(F.relu(self.stem(x)), dim=0)"),
     changed("TD207", "cnn", FEATURES, "features = x.view(channels, len(x), -1).mean(-1).T"),
@@ -83,8 +105,15 @@ MIXED = (
     ),
 )
 
-FAULTS = (*ON_LOGITS, *SHARED, *DEAD, *UNSTABLE, *MIXED)
+FAULTS = (*ON_LOGITS, *SHARED, *DEAD, *UNSTABLE, *AFFINE, *MIXED)
 NEAR_MISSES = (
+    changed(  # of low rank
+        "TD713",
+        "mlp",
+        "self.head = nn.Linear(hidden, num_classes)",
+        "self.head = nn.Sequential(nn.Linear(hidden, 2), nn.Linear(2, num_classes))\n"
+        "        self.head.bias = self.head[1].bias",
+    ),
     biased("mlp", MLP_STEM_LAYER, "-0.3", MLP_STEM),
     biased("gru", GRU_PLACE_LAYER, "1.0", "start = torch.tanh(self.place(place))"),
     deepened("gru", GRU_LAYERS, GRU_LAYER, GRU_LAYER),
