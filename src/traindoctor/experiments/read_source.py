@@ -21,8 +21,9 @@ class ReadSource(Experiment):
     cost: ClassVar[int] = 0
 
     def run(self, lab: Lab) -> Trace:
-        """Return source, modules (with those in plain lists), parameters and optimizers."""
+        """Return source, modules (with those in plain lists), parameters, optimizers, transfers."""
         from traindoctor.target.source import reachable_files, user_files
+        from traindoctor.target.transfers import transfer_rows
 
         anatomy, start = lab.anatomy, lab.setup.factory.file
         return Trace(
@@ -30,6 +31,7 @@ class ReadSource(Experiment):
             parameters=anatomy.parameters,
             modules=(*anatomy.modules, *anatomy.unregistered),
             optimizers=anatomy.optimizer_rows,
+            transfers=transfer_rows(lab.setup),
             source=tuple(
                 SourceRow(
                     file=file,

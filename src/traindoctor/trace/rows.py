@@ -48,6 +48,7 @@ __all__ = [
     "SignalRow",
     "SourceRow",
     "StepRow",
+    "TransferRow",
     "UpdateRow",
     "WarningRow",
     "WeightRow",
@@ -930,3 +931,22 @@ class CheckpointRow:
     num_received: int = 0  # states that were given to an optimizer's load_state_dict
     num_wasted: int = 0  # of those, to optimizers that never stepped
     step_place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRow:
+    """One `load_state_dict` on a module of the model, and what is left of it at the handover."""
+
+    place: Place = Place()
+    path: str = ""  # of the module in the model
+    class_name: str = ""
+    num_given: int = 0  # tensors in the state dict
+    num_taken: int = 0  # tensors of the module that it had a value for
+    num_elements: int = 0  # of matrices among these
+    missing: tuple[str, ...] = ()  # tensors of the module that no call had a value for
+    unexpected: tuple[str, ...] = ()  # names in the state dict that the module does not have
+    num_renamed: int = 0  # of both: the same name and shape but for one of these prefixes
+    given_prefix: str = ""
+    own_prefix: str = ""
+    overwritten: tuple[str, ...] = ()  # matrices that it filled, and that hold something else now
+    num_overwritten: int = 0  # their elements

@@ -42,6 +42,7 @@ from traindoctor.trace.rows import (
     SignalRow,
     SourceRow,
     StepRow,
+    TransferRow,
     UpdateRow,
     WarningRow,
     WeightRow,
@@ -96,6 +97,7 @@ class Trace:
     scalers: tuple[ScalerRow, ...] = ()
     checkpoints: tuple[CheckpointRow, ...] = ()
     writes: tuple[WriteRow, ...] = ()
+    transfers: tuple[TransferRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     @property

@@ -15,6 +15,7 @@ from tests.bank.edits import (
     loss,
     optimizer,
     signals,
+    state,
     tensors,
     trainer,
     weights,
@@ -36,6 +37,7 @@ FAULTS = (
     *epochs.FAULTS,
     *weights.FAULTS,
     *signals.FAULTS,
+    *state.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -53,4 +55,5 @@ NEAR_MISSES = (
     *epochs.NEAR_MISSES,
     *weights.NEAR_MISSES,
     *signals.NEAR_MISSES,
+    *state.NEAR_MISSES,
 )

@@ -1,0 +1,32 @@
+"""Faults of what a model's state is, and of what becomes of it (TD715, TD718)."""
+
+from __future__ import annotations
+
+from tests.bank.build import Edit
+from tests.bank.lines import MODELS
+
+CLASSES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "transformer": "Transformer"}
+LOAD = "model.load_state_dict(state, strict=False)"
+
+
+def loaded(rule: str, program: str, names: str, *more: str, line: str = LOAD) -> Edit:
+    """Load the weights of another model under some names, and go on."""
+    state = f"{CLASSES[program]}().state_dict()"
+    lines = (f"state = {{{names}: v for k, v in {state}.items()}}", LOAD, *more)
+    added = MODELS[program] + "".join(f"    {line}\n" for line in lines)
+    return Edit(rule, program, ((MODELS[program], added),), lines=(line,))
+
+
+DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
+
+FAULTS = (
+    loaded("TD715", "mlp", "f'module.{k}'"),
+    loaded("TD715", "cnn", "f'_orig_mod.{k}'"),
+    loaded("TD715", "transformer", "k.upper()"),
+    loaded("TD718", "mlp", "k", DRAW, line=DRAW),
+    loaded("TD718", "gru", "k", DRAW, line=DRAW),
+)
+NEAR_MISSES = (
+    loaded("TD715", "cnn", "k if 'head' not in k else f'old.{k}'"),
+    loaded("TD718", "mlp", "k", "model.head.reset_parameters()"),
+)
