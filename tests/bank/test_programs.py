@@ -77,7 +77,9 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD211": lambda seen: max(seen.norms) > 2 * 0.05,
     "TD212": raises(RuntimeError, text="does not require grad"),
     **dict.fromkeys(("TD216", "TD302", "TD305", "TD702", "TD716", "TD807"), goes_on),
-    **dict.fromkeys(("TD207", "TD214", "TD710", "TD713", "TD714", "TD715", "TD718"), goes_on),
+    **dict.fromkeys(
+        ("TD207", "TD213", "TD214", "TD710", "TD713", "TD714", "TD715", "TD718"), goes_on
+    ),
     "TD806": lambda seen: seen.losses[-1] < seen.losses[0] and seen.weights_are_finite,
     "TD304": lambda seen: seen.error is None and num_moved(seen) == len(seen.gradients),
     "TD401": lambda seen: 0 < num_moved(seen) < len(gradients(seen)),

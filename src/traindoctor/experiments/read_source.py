@@ -21,7 +21,8 @@ class ReadSource(Experiment):
     cost: ClassVar[int] = 0
 
     def run(self, lab: Lab) -> Trace:
-        """Return source, modules (with those in plain lists), parameters, optimizers, transfers."""
+        """Return source, modules (with those in plain lists), parameters, optimizers and loads."""
+        from traindoctor.instruments.ties import ties_apart
         from traindoctor.target.source import reachable_files, user_files
         from traindoctor.target.transfers import transfer_rows
 
@@ -31,6 +32,7 @@ class ReadSource(Experiment):
             parameters=anatomy.parameters,
             modules=(*anatomy.modules, *anatomy.unregistered),
             optimizers=anatomy.optimizer_rows,
+            ties=ties_apart(lab.setup.model),
             transfers=transfer_rows(lab.setup),
             source=tuple(
                 SourceRow(

@@ -48,6 +48,7 @@ __all__ = [
     "SignalRow",
     "SourceRow",
     "StepRow",
+    "TieRow",
     "TransferRow",
     "UpdateRow",
     "WarningRow",
@@ -931,6 +932,19 @@ class CheckpointRow:
     num_received: int = 0  # states that were given to an optimizer's load_state_dict
     num_wasted: int = 0  # of those, to optimizers that never stepped
     step_place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TieRow:
+    """Two parameters that are to be one tensor, and are not."""
+
+    name: str
+    other: str
+    said_by: str = ""  # what says so: a config's setting, an assignment, their memory
+    place: Place = Place()  # of the assignment
+    num_elements: int = 0
+    is_one_memory: bool = False
+    difference: float = 0.0  # largest, between their values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

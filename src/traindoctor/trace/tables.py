@@ -42,6 +42,7 @@ from traindoctor.trace.rows import (
     SignalRow,
     SourceRow,
     StepRow,
+    TieRow,
     TransferRow,
     UpdateRow,
     WarningRow,
@@ -97,6 +98,7 @@ class Trace:
     scalers: tuple[ScalerRow, ...] = ()
     checkpoints: tuple[CheckpointRow, ...] = ()
     writes: tuple[WriteRow, ...] = ()
+    ties: tuple[TieRow, ...] = ()
     transfers: tuple[TransferRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 

@@ -1,4 +1,4 @@
-"""Faults of what a model's state is, and of what becomes of it (TD715, TD718)."""
+"""Faults of what a model's state is, and of what becomes of it (TD213, TD715, TD718)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,26 @@ def loaded(rule: str, program: str, names: str, *more: str, line: str = LOAD) ->
     return Edit(rule, program, ((MODELS[program], added),), lines=(line,))
 
 
+GRU_HEAD = "self.head = nn.Linear(dim, vocab_size)"
+
+
+def tied(program: str, table: str, *lines: str, culprit: str = "") -> Edit:
+    """Tie the head to a table that starts small, by some lines behind the head."""
+    drawn = f"nn.init.normal_(self.{table}.weight, std=0.1)"
+    added = GRU_HEAD + "".join(f"\n        {line}" for line in (*lines, drawn))
+    return Edit("TD213", program, ((GRU_HEAD, added),), lines=(culprit,) if culprit else ())
+
+
+NEW_HEAD = "self.head = nn.Linear(dim, vocab_size, bias=True)"
+DATA = "self.head.weight.data = self.embedding.weight.data"
+
 DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
 
 FAULTS = (
+    tied(
+        "transformer", "tokens", "self.head.weight = self.tokens.weight", NEW_HEAD, culprit=NEW_HEAD
+    ),
+    tied("gru", "embedding", DATA, culprit=DATA),
     loaded("TD715", "mlp", "f'module.{k}'"),
     loaded("TD715", "cnn", "f'_orig_mod.{k}'"),
     loaded("TD715", "transformer", "k.upper()"),
@@ -27,6 +44,8 @@ FAULTS = (
     loaded("TD718", "gru", "k", DRAW, line=DRAW),
 )
 NEAR_MISSES = (
+    tied("transformer", "tokens", "self.head.weight = self.tokens.weight"),
+    tied("gru", "embedding", "self.head.weight = self.embedding.weight"),
     loaded("TD715", "cnn", "k if 'head' not in k else f'old.{k}'"),
     loaded("TD718", "mlp", "k", "model.head.reset_parameters()"),
 )
