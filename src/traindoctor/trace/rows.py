@@ -43,6 +43,7 @@ __all__ = [
     "ReportRow",
     "ScalerRow",
     "SchedulerRow",
+    "SeedRow",
     "ServedRow",
     "SetupRow",
     "SignalRow",
@@ -618,6 +619,20 @@ class AutocastRow:
     num_outside: int = 0  # calls in float32 while no autocast was entered
     outside_place: Place = Place()  # the user's line that called the model in the first of those
     device: str = ""  # of the last call's output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedRow:
+    """One line that seeds one of the global generators while the model trains."""
+
+    generator: str  # torch, numpy or random
+    place: Place = Place()
+    value: str = ""  # that it was first seeded with
+    count: int = 0  # calls
+    num_other: int = 0  # of them with another value
+    # Backward passes behind a seeding at which the generator was where it had been at the one
+    # before, and had been drawn from since.
+    num_same: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

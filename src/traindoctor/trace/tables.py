@@ -37,6 +37,7 @@ from traindoctor.trace.rows import (
     ReportRow,
     ScalerRow,
     SchedulerRow,
+    SeedRow,
     ServedRow,
     SetupRow,
     SignalRow,
@@ -83,6 +84,7 @@ class Trace:
     autocasts: tuple[AutocastRow, ...] = ()
     flips: tuple[FlipRow, ...] = ()
     reports: tuple[ReportRow, ...] = ()
+    seeds: tuple[SeedRow, ...] = ()
     exceptions: tuple[ExceptionRow, ...] = ()
     handled: tuple[HandledRow, ...] = ()
     counts: tuple[CountRow, ...] = ()

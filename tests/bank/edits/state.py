@@ -1,4 +1,4 @@
-"""Faults of what a model's state is, and of what becomes of it (TD213, TD715, TD718)."""
+"""Faults of what a model's state is, and of what becomes of it (TD213, TD707, TD715, TD718)."""
 
 from __future__ import annotations
 
@@ -30,9 +30,21 @@ def tied(program: str, table: str, *lines: str, culprit: str = "") -> Edit:
 NEW_HEAD = "self.head = nn.Linear(dim, vocab_size, bias=True)"
 DATA = "self.head.weight.data = self.embedding.weight.data"
 
+FORWARD = {"mlp": "    loss = loss_fn(model(inputs), targets)\n", "gru": "    outputs = model("}
+
+
+def seeded(program: str, value: str, factory: str) -> Edit:
+    """Seed torch in every step of the user's own."""
+    seed = f"torch.manual_seed({value})"
+    replaced = ((FORWARD[program], f"    {seed}\n{FORWARD[program]}"),)
+    return Edit("TD707", program, replaced, factory=factory, lines=(seed,))
+
+
 DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
 
 FAULTS = (
+    seeded("mlp", "0", "setup_step"),
+    seeded("gru", "42", "setup_loop"),
     tied(
         "transformer", "tokens", "self.head.weight = self.tokens.weight", NEW_HEAD, culprit=NEW_HEAD
     ),
@@ -44,6 +56,7 @@ FAULTS = (
     loaded("TD718", "gru", "k", DRAW, line=DRAW),
 )
 NEAR_MISSES = (
+    seeded("mlp", "int(torch.randint(1_000_000, ()))", "setup_step"),
     tied("transformer", "tokens", "self.head.weight = self.tokens.weight"),
     tied("gru", "embedding", "self.head.weight = self.embedding.weight"),
     loaded("TD715", "cnn", "k if 'head' not in k else f'old.{k}'"),
