@@ -78,7 +78,8 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD212": raises(RuntimeError, text="does not require grad"),
     **dict.fromkeys(("TD216", "TD302", "TD305", "TD702", "TD716", "TD807"), goes_on),
     **dict.fromkeys(
-        ("TD207", "TD213", "TD214", "TD710", "TD713", "TD714", "TD715", "TD718"), goes_on
+        ("TD207", "TD213", "TD214", "TD707", "TD710", "TD711", "TD713", "TD714", "TD715", "TD718"),
+        goes_on,
     ),
     "TD806": lambda seen: seen.losses[-1] < seen.losses[0] and seen.weights_are_finite,
     "TD304": lambda seen: seen.error is None and num_moved(seen) == len(seen.gradients),

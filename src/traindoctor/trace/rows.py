@@ -423,6 +423,7 @@ class OptimizerRow:
     class_name: str
     learning_rates: tuple[float, ...] = ()
     weight_decays: tuple[float, ...] = ()
+    epsilons: tuple[float, ...] = ()  # by group, where it has such
     num_held: int = 0
     num_strangers: int = 0  # parameters it holds that the model does not have
     stranger_elements: int = 0

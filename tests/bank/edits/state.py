@@ -1,4 +1,4 @@
-"""Faults of what a model's state is, and of what becomes of it (TD213, TD707, TD715, TD718)."""
+"""Faults of what a model's state is, and of what becomes of it (TD213, TD707 to TD718)."""
 
 from __future__ import annotations
 
@@ -40,9 +40,28 @@ def seeded(program: str, value: str, factory: str) -> Edit:
     return Edit("TD707", program, replaced, factory=factory, lines=(seed,))
 
 
+CAST = 'with torch.autocast("cpu", torch.{}):'
+
+
+def cast(dtype: str, divided: str = " / 1000") -> Edit:
+    """Compute the loss of the perceptron's own step in half precision."""
+    new = f"    {CAST.format(dtype)}\n    {FORWARD['mlp'].rstrip()}{divided}\n"
+    replaced = ((FORWARD["mlp"], new),)
+    return Edit("TD711", "mlp", replaced, factory="setup_step", lines=(CAST.format(dtype),))
+
+
+HALF = Edit(  # weights and their optimizer in float16
+    "TD711",
+    "mlp",
+    (("return features, arms", "return features.half(), arms"), ("= MLP()", "= MLP().half()")),
+    lines=("optimizer = torch.optim.AdamW",),
+)
+
 DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
 
 FAULTS = (
+    cast("float16"),
+    HALF,
     seeded("mlp", "0", "setup_step"),
     seeded("gru", "42", "setup_loop"),
     tied(
@@ -56,6 +75,7 @@ FAULTS = (
     loaded("TD718", "gru", "k", DRAW, line=DRAW),
 )
 NEAR_MISSES = (
+    cast("bfloat16", ""),
     seeded("mlp", "int(torch.randint(1_000_000, ()))", "setup_step"),
     tied("transformer", "tokens", "self.head.weight = self.tokens.weight"),
     tied("gru", "embedding", "self.head.weight = self.embedding.weight"),
