@@ -76,7 +76,7 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD210": lambda seen: max(seen.norms) < 1e-5,
     "TD211": lambda seen: max(seen.norms) > 2 * 0.05,
     "TD212": raises(RuntimeError, text="does not require grad"),
-    **dict.fromkeys(("TD216", "TD302", "TD305", "TD702", "TD716", "TD807"), goes_on),
+    **dict.fromkeys(("TD216", "TD302", "TD305", "TD702", "TD716", "TD717", "TD807"), goes_on),
     **dict.fromkeys(
         ("TD207", "TD213", "TD214", "TD707", "TD710", "TD711", "TD713", "TD714", "TD715", "TD718"),
         goes_on,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import MODELS
+from tests.bank.lines import CNN_HEAD, MODELS
 
 CLASSES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "transformer": "Transformer"}
 LOAD = "model.load_state_dict(state, strict=False)"
@@ -57,9 +57,20 @@ HALF = Edit(  # weights and their optimizer in float16
     lines=("optimizer = torch.optim.AdamW",),
 )
 
+MLP_HEAD = "self.head = nn.Linear(hidden, num_classes)"
+
+
+def widened(program: str, head: str, width: int) -> Edit:
+    """Give the head another number of classes."""
+    new = head.replace("num_classes", str(width))
+    return Edit("TD717", program, ((head, new),), lines=(new,))
+
+
 DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
 
 FAULTS = (
+    widened("mlp", MLP_HEAD, 500),
+    widened("cnn", CNN_HEAD, 40),
     cast("float16"),
     HALF,
     seeded("mlp", "0", "setup_step"),
@@ -75,6 +86,7 @@ FAULTS = (
     loaded("TD718", "gru", "k", DRAW, line=DRAW),
 )
 NEAR_MISSES = (
+    widened("mlp", MLP_HEAD, 8),
     cast("bfloat16", ""),
     seeded("mlp", "int(torch.randint(1_000_000, ()))", "setup_step"),
     tied("transformer", "tokens", "self.head.weight = self.tokens.weight"),
