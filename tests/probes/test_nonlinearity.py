@@ -92,6 +92,15 @@ def test_anything_that_bends_is_not_affine() -> None:
         assert affine(Net(lambda net, x, bend=bend: net.b(bend(net.a(x)))), 6) == []
 
 
+def test_a_branch_that_starts_at_zero_or_hardly_counts_bends_all_the_same() -> None:
+    for scale in (0.0, 1e-6):
+        model = Net(lambda net, x: x + net.b(F.relu(net.a(x))))
+        nn.init.constant_(model.b.weight, scale)
+        nn.init.zeros_(model.b.bias)
+        assert affine(model, 6) == []
+        assert bool((model.b.weight == scale).all())
+
+
 def test_a_product_of_two_layers_is_not_affine() -> None:
     assert affine(Net(lambda net, x: net.a(x) * net.b(x)), 6) == []
 

@@ -19,6 +19,7 @@ from traindoctor.experiments.part_eigenvalues import PartEigenvalues
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
+from traindoctor.experiments.reload_state import ReloadState
 from traindoctor.experiments.second_epoch import SecondEpoch
 from traindoctor.experiments.short_run import ShortRun
 from traindoctor.experiments.spread_samples import SpreadSamples
@@ -50,6 +51,7 @@ __all__ = [
     "ReadBatches",
     "ReadSource",
     "ReadWeights",
+    "ReloadState",
     "SecondEpoch",
     "ShortRun",
     "SpreadSamples",

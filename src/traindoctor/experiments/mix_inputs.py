@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d")
 SAME = 1e-4  # of the distance between two outputs
+NOISE = 0.3  # at least, on each weight
 PULLED = 1.5  # what a layer's output is multiplied by, to see who is given it
 
 
@@ -80,6 +81,9 @@ class MixInputs(Experiment):
             if any(_is_inside(part.path, other["path"]) for other in found):
                 continue
             error = _error(part)
+            if error is not None and error < SAME:
+                with _other_weights(part.module):  # a branch that starts at zero may bend
+                    error = _error(part)
             if error is not None and error < SAME:
                 found.append({"path": part.path, "error": error, "pairs": _pairs(part)})
         return Trace(setup=setup, modules=lab.anatomy.modules, facts={"affine": tuple(found)})
@@ -150,6 +154,25 @@ def _error(part: _Part) -> float | None:
     if not distance or not torch.equal(one, again):
         return None
     return float((0.25 * one + 0.75 * two - mixed).abs().max()) / distance
+
+
+@contextmanager
+def _other_weights(module: torch.nn.Module) -> Iterator[None]:
+    """Add noise to all weights while inside, so that none is zero or hardly counts."""
+    import torch
+
+    before = [(p, p.detach().clone()) for p in module.parameters() if p.is_floating_point()]
+    try:
+        with torch.no_grad():
+            for p, value in before:
+                generator = torch.Generator(p.device).manual_seed(SEED)
+                noise = torch.randn(p.shape, generator=generator, device=p.device)
+                p.add_(max(float(value.float().square().mean().sqrt()), NOISE) * noise.to(p.dtype))
+        yield
+    finally:
+        with torch.no_grad():
+            for p, value in before:
+                p.copy_(value)
 
 
 def _pairs(part: _Part) -> tuple[tuple[Layer, Layer], ...]:

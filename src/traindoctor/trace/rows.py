@@ -51,6 +51,7 @@ __all__ = [
     "StepRow",
     "TieRow",
     "TransferRow",
+    "UnsavedRow",
     "UpdateRow",
     "WarningRow",
     "WeightRow",
@@ -948,6 +949,17 @@ class CheckpointRow:
     num_received: int = 0  # states that were given to an optimizer's load_state_dict
     num_wasted: int = 0  # of those, to optimizers that never stepped
     step_place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsavedRow:
+    """What a module keeps that its output depends on, and a state dict does not hold."""
+
+    path: str = ""  # of the module
+    name: str = ""  # of the attribute
+    place: Place = Place()  # where the user's code assigns it
+    kind: str = "changed"  # by training; a `number` that is; or `drawn` at random when it is built
+    change: float = 0.0  # of the output without it, as a share of its largest value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

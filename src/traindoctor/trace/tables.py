@@ -45,6 +45,7 @@ from traindoctor.trace.rows import (
     StepRow,
     TieRow,
     TransferRow,
+    UnsavedRow,
     UpdateRow,
     WarningRow,
     WeightRow,
@@ -100,6 +101,7 @@ class Trace:
     scalers: tuple[ScalerRow, ...] = ()
     checkpoints: tuple[CheckpointRow, ...] = ()
     writes: tuple[WriteRow, ...] = ()
+    unsaved: tuple[UnsavedRow, ...] = ()
     ties: tuple[TieRow, ...] = ()
     transfers: tuple[TransferRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import CNN_HEAD, MODELS
+from tests.bank.lines import CNN_HEAD, MLP_STEM, MODELS, STATE
 
 CLASSES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "transformer": "Transformer"}
 LOAD = "model.load_state_dict(state, strict=False)"
@@ -66,9 +66,34 @@ def widened(program: str, head: str, width: int) -> Edit:
     return Edit("TD717", program, ((head, new),), lines=(new,))
 
 
+MLP_STEM_LAYER, GRU_PLACE_LAYER = (
+    "self.stem = nn.Linear(3, hidden)",
+    "self.place = nn.Linear(1, dim)",
+)
+
+
+def keeping(program: str, layer: str, kept: str, old: str, new: str) -> Edit:
+    """Keep something in the constructor, and use it."""
+    replaced = ((layer, f"{layer}\n        {kept}"), (old, new))
+    return Edit("TD708", program, replaced, lines=(kept,))
+
+
+RUNNING = (
+    "x = state[-1]\n        if self.training:\n"
+    "            self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)\n        x = x - self.mean"
+)
+
 DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
 
 FAULTS = (
+    keeping(
+        "mlp",
+        MLP_STEM_LAYER,
+        "self.shift = torch.randn(hidden)",
+        MLP_STEM,
+        "x = F.relu(self.stem(x) + self.shift)",
+    ),
+    keeping("gru", GRU_PLACE_LAYER, "self.mean = torch.zeros(dim)", STATE, RUNNING),
     widened("mlp", MLP_HEAD, 500),
     widened("cnn", CNN_HEAD, 40),
     cast("float16"),
@@ -86,6 +111,16 @@ FAULTS = (
     loaded("TD718", "gru", "k", DRAW, line=DRAW),
 )
 NEAR_MISSES = (
+    keeping(
+        "mlp",
+        MLP_STEM_LAYER,
+        'self.register_buffer("shift", torch.randn(hidden))',
+        MLP_STEM,
+        "x = F.relu(self.stem(x) + self.shift)",
+    ),
+    keeping(
+        "gru", GRU_PLACE_LAYER, 'self.register_buffer("mean", torch.zeros(dim))', STATE, RUNNING
+    ),
     widened("mlp", MLP_HEAD, 8),
     cast("bfloat16", ""),
     seeded("mlp", "int(torch.randint(1_000_000, ()))", "setup_step"),
