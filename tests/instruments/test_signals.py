@@ -79,3 +79,9 @@ def test_units_of_a_layer_over_time_are_its_last_axis() -> None:
 def test_what_is_computed_without_gradients_is_not_looked_at() -> None:
     model = Activated(nn.Linear(4, 8), lambda x: x + F.relu(x.detach()))
     assert [row.operation for row in signals(model, torch.randn(64, 4))] == ["linear"]
+
+
+def test_a_value_that_is_no_number_kills_no_unit() -> None:
+    model = Activated(nn.Linear(4, 8), F.relu)
+    (row,) = [row for row in signals(model, torch.full((64, 4), torch.nan)) if row.num_values]
+    assert row.num_dead == 0

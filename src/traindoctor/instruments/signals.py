@@ -81,7 +81,9 @@ class Signals:
     def _activation(self, key: Key, name: str, output: torch.Tensor) -> None:
         is_last = output.ndim == 3 and tuple(output.shape) not in self.by_channel
         rows = output.movedim(-1 if is_last else 1, 0).flatten(1)  # (units, values)
-        alive = _slope(name, rows.float()).amax(1) >= FLAT
+        alive = (_slope(name, rows.float()) >= FLAT).any(1) | rows.isnan().any(
+            1
+        )  # NaN tells nothing
         seen = self.units.get(key)
         if seen is None:
             self.units[key] = _Units(len(self.units), alive, rows.shape[1])
