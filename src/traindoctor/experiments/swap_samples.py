@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FEWEST_SAMPLES = 3
 MOST_OPERATIONS = 10_000
+ROUNDING = 1e-6  # of a value's size
 SAME = 1e-3  # of what tells two samples apart: rounding, in sums of another order
 
 # The first and the second sample's part of a tensor, by the axis that may count samples.
@@ -43,10 +44,12 @@ class Seen:
 class SwapSamples(Experiment):
     """The model called in eval mode on one batch, and on the same with all but one sample replaced.
 
-    Facts: `batch_size`; `change`, the largest difference in the outputs of the sample that stayed,
-    as a share of what tells it from another sample's; where that is not rounding, also the first
-    `operation` whose result changed, its `place`, and the `module` that was running. No `change`
-    where nothing can be said.
+    Facts: `batch_size`; `apart`, how far the outputs of two samples are from each other, as a share
+    of their size, with the operation behind which no result tells the two apart (`merged_by`, its
+    `merged_place` and `merged_module`); `change`, the largest difference in the outputs of the
+    sample that stayed, as a share of what tells it from another's; where that is not rounding, also
+    the first `operation` whose result changed, its `place`, and the `module` that was running. None
+    of these where nothing can be said.
     """
 
     name: ClassVar[str] = "swap-samples"
@@ -75,6 +78,8 @@ class SwapSamples(Experiment):
             if least > change:
                 change, swapped_seen = least, its
         facts: dict[str, Any] = {"batch_size": number, "change": change}
+        facts |= {"apart": max((_apart(parts) for parts in outputs), default=None)}
+        facts |= _last_apart(seen)
         if change > SAME:
             facts |= _first_mixed(seen, swapped_seen)
         return Trace(setup=setup, modules=lab.anatomy.modules, facts=facts)
@@ -208,6 +213,33 @@ def _share(first: torch.Tensor, second: torch.Tensor, swapped: torch.Tensor) -> 
     apart = float((first - second).abs().max())
     moved = float((first - swapped).abs().max())
     return moved / apart if apart > 0 and math.isfinite(moved / apart) else 0.0
+
+
+def _apart(parts: Parts) -> float:
+    """Return how far two samples are from each other, as a share of their size.
+
+    Of several axes that may count samples, the one on which they are nearest to each other.
+    """
+    shares = [
+        float((first - second).abs().max()) / max(float(first.abs().max()), 1e-12)
+        for first, second in parts.values()
+        if first.numel()
+    ]
+    return min(shares, default=0.0)
+
+
+def _last_apart(seen: list[Seen]) -> dict[str, Any]:
+    """Return the operation behind the last one whose result tells two samples apart."""
+    told = [one for one in seen if one.parts]
+    last = max((i for i, one in enumerate(told) if _apart(one.parts) > ROUNDING), default=-1)
+    if not 0 <= last < len(told) - 1:
+        return {}
+    next_one = told[last + 1]
+    return {
+        "merged_by": next_one.operation,
+        "merged_place": next_one.place,
+        "merged_module": next_one.module,
+    }
 
 
 def _first_mixed(seen: list[Seen], swapped: list[Seen]) -> dict[str, Any]:

@@ -93,6 +93,20 @@ AFFINE = (
         MLP_OF_BLOCK.replace("nn.GELU(), ", ""),
     ),
 )
+
+
+def merged(program: str, old: str, value: str) -> Edit:
+    """Normalise each value by itself, so that all samples become one."""
+    name = old.partition(" = ")[0]
+    line = f"{name} = F.layer_norm({value}[..., None], (1,)).squeeze(-1)"
+    return changed("TD712", program, old, f"{old}\n        {line}", line)
+
+
+COLLAPSED = (
+    merged("mlp", MLP_STEM, "x"),
+    merged("cnn", FEATURES, "features"),
+    merged("gru", STATE, "x"),
+)
 MIXED = (
     changed("TD207", "mlp", MLP_STEM, "x = F.normalize(F.relu(self.stem(x)), dim=0)"),
     changed("TD207", "cnn", FEATURES, "features = x.view(channels, len(x), -1).mean(-1).T"),
@@ -105,8 +119,9 @@ MIXED = (
     ),
 )
 
-FAULTS = (*ON_LOGITS, *SHARED, *DEAD, *UNSTABLE, *AFFINE, *MIXED)
+FAULTS = (*ON_LOGITS, *SHARED, *DEAD, *UNSTABLE, *AFFINE, *COLLAPSED, *MIXED)
 NEAR_MISSES = (
+    changed("TD712", "mlp", ZERO_BIAS, f"{ZERO_BIAS}\n        nn.init.zeros_(self.head.weight)"),
     changed(  # of low rank
         "TD713",
         "mlp",
