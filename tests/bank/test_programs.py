@@ -80,7 +80,7 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     **dict.fromkeys(
         ("TD207", "TD213", "TD214", "TD707", "TD708", "TD710", "TD711", "TD713", "TD714"), goes_on
     ),
-    **dict.fromkeys(("TD712", "TD715", "TD717", "TD718"), goes_on),
+    **dict.fromkeys(("TD712", "TD715", "TD717", "TD718", "TD719"), goes_on),
     "TD806": lambda seen: seen.losses[-1] < seen.losses[0] and seen.weights_are_finite,
     "TD304": lambda seen: seen.error is None and num_moved(seen) == len(seen.gradients),
     "TD401": lambda seen: 0 < num_moved(seen) < len(gradients(seen)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import CNN_HEAD, MLP_STEM, MODELS, STATE
+from tests.bank.lines import CNN_HEAD, MLP_STEM, MODELS, STATE, TRAIN
 
 CLASSES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "transformer": "Transformer"}
 LOAD = "model.load_state_dict(state, strict=False)"
@@ -78,6 +78,19 @@ def keeping(program: str, layer: str, kept: str, old: str, new: str) -> Edit:
     return Edit("TD708", program, replaced, lines=(kept,))
 
 
+NORMED = (
+    (MLP_STEM_LAYER, f"{MLP_STEM_LAYER}\n        self.norm = nn.BatchNorm1d(hidden)"),
+    (MLP_STEM, "x = F.relu(self.norm(self.stem(x)))"),
+)
+
+
+def resting(program: str, what: str, *more: tuple[str, str], after: str = TRAIN) -> Edit:
+    """Keep batch norm in eval mode in the user's own loop."""
+    line = f"{what}.eval()"
+    replaced = (*more, (after, f"{after}    {line}\n"))
+    return Edit("TD719", program, replaced, factory="setup_loop", lines=(line,))
+
+
 RUNNING = (
     "x = state[-1]\n        if self.training:\n"
     "            self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)\n        x = x - self.mean"
@@ -86,6 +99,8 @@ RUNNING = (
 DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
 
 FAULTS = (
+    resting("mlp", "model.norm", *NORMED),
+    resting("cnn", "model.blocks"),
     keeping(
         "mlp",
         MLP_STEM_LAYER,
