@@ -60,10 +60,11 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if not fresh:
         return
     run = ask(ShortRun())
+    learns = {row.parameter.rpartition(".")[0] for row in run.gradients if not row.is_none}
     unset = [
         row
         for row in run.modules
-        if row.path in fresh and row.num_trainable and row.modes and not any(row.modes)
+        if row.path in fresh & learns and row.modes and not any(row.modes)
     ]
     if unset and run.setup.trains_by_hand:
         yield used_unset(unset, run, ask(ReadSource()))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from tests.probes.asking import asks
-from tests.probes.running import line, module, run, source
+from tests.probes.running import gradients, line, module, run, source
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -23,12 +23,11 @@ def findings(
     modes: tuple[bool, ...] = (False,) * 6,
     fresh: tuple[str, ...] = ("norm",),
     text: str = "module.eval()\n",
-    num_trainable: int = 16,
+    rms: float | None = 0.1,
 ) -> list[Finding]:
-    facts: dict[str, Any] = {"modes": modes, "place": BUILT, "num_trainable": num_trainable}
-    rows = (module("norm", class_name="BatchNorm1d", **facts),)
+    rows = (module("norm", class_name="BatchNorm1d", modes=modes, place=BUILT),)
     known = Trace(facts={"fresh_statistics": fresh}, source=source(text))
-    seen = run(modules=rows)
+    seen = run(modules=rows, rows=gradients("norm.weight", rms))
     return list(examine(asks(read_source=known, short_run=seen), NoOptions()))
 
 
@@ -50,7 +49,7 @@ def test_train_mode_and_loaded_statistics_are_healthy() -> None:
 
 
 def test_one_that_is_frozen_altogether_is_switched_off_on_purpose() -> None:
-    assert findings(num_trainable=0) == []
+    assert findings(rms=None) == []
 
 
 def test_a_module_that_is_not_called_for_training_is_healthy() -> None:
