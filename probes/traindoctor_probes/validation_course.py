@@ -11,8 +11,8 @@ step after it makes the model worse for anything new.
 
 ## Known limits
 Validation losses are known by their names in what is printed or logged, the first 64 of each line.
-One that is small or noisy is given the benefit of the doubt: it must have risen by a quarter, and the
-three last reports must all lie above the lowest, by a margin. Mostly of use to `watch`.
+One that is small or noisy is given the benefit of the doubt: it must have risen by a quarter, and
+the three last reports must all lie above the lowest, by a margin. Mostly of use to `watch`.
 
 ## References
 Prechelt, "Early Stopping, but When?", 1998.

@@ -62,7 +62,7 @@ ZERO = Rule(
             after="F.leaky_relu(x)",
         ),
     ),
-    explains=("TD103", "TD405", "TD409", "TD6", "TD712", "TD714"),
+    explains=("TD103", "TD214", "TD405", "TD409", "TD6", "TD712", "TD714"),
 )
 WARM_UP = 2  # steps after which zero-initialised layers have moved
 BLOCKED = {

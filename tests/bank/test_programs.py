@@ -81,6 +81,10 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     ),
     "TD108": lambda seen: goes_on(seen) and seen.losses[-1] > 0.3 * seen.losses[0],
     **dict.fromkeys(("TD216", "TD302", "TD305", "TD702", "TD716", "TD807"), goes_on),
+    **dict.fromkeys(
+        ("TD207", "TD213", "TD214", "TD707", "TD708", "TD710", "TD711", "TD713", "TD714"), goes_on
+    ),
+    **dict.fromkeys(("TD712", "TD715", "TD717", "TD718", "TD719"), goes_on),
     "TD806": lambda seen: seen.losses[-1] < seen.losses[0] and seen.weights_are_finite,
     "TD304": lambda seen: seen.error is None and num_moved(seen) == len(seen.gradients),
     "TD401": lambda seen: 0 < num_moved(seen) < len(gradients(seen)),
@@ -115,6 +119,7 @@ SHOWS: dict[str, Callable[[Seen], bool]] = {
     "TD703": raises(ValueError, text="more than 1 value per channel"),
     "TD704": lambda seen: 0.0 in gradients(seen),
     "TD705": lambda seen: seen.error is None and num_moved(seen) == len(seen.gradients),
+    "TD706": lambda seen: seen.losses[0] > 100,
     "TD801": lambda seen: seen.error is None and seen.num_steps < seen.num_batches,
     "TD802": raises(AttributeError),
     "TD803": lambda seen: seen.error is None and seen.num_steps == seen.num_batches,

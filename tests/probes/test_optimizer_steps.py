@@ -10,7 +10,7 @@ from tests.probes.running import run, source
 
 from traindoctor.errors import CannotJudge
 from traindoctor.probing import NoOptions, Severity
-from traindoctor.trace import BatchRow, Trace
+from traindoctor.trace import BatchRow, OptimizerRow, ParameterRow, Place, PulseRow, Trace
 from traindoctor_probes.optimizer_steps import examine
 
 HEAD = "def train_loop(model, loader, optimizer):\n" + "    pass\n" * 16 + "    loss.backward()\n"
@@ -115,3 +115,32 @@ def test_the_line_that_decides_a_guard_is_named() -> None:
     (finding,) = examine(asks(short_run=trace, read_source=Trace(source=source_rows)), NoOptions())
     assert [place.line for place in finding.also_at] == [17, 20]
     assert finding.remedies[0].after == "ok = finite"
+
+
+def halves(*stepped: int) -> Trace:
+    """Return a watched run with two optimizers, of which these were stepped."""
+    known = run()
+    return replace(
+        known,
+        setup=replace(known.setup, kind="script"),
+        optimizers=tuple(
+            OptimizerRow(index=i, class_name="Adam", num_held=1, place=Place("/x.py", 3 + i))
+            for i in (0, 1)
+        ),
+        parameters=tuple(
+            ParameterRow(name=f"part{index}.weight", group=(index, 0), num_optimizers=1)
+            for index in (0, 1)
+        ),
+        pulses=tuple(PulseRow(optimizer=index, first_step=0, last_step=39) for index in stepped),
+        facts=known.facts | {"ended": True, "moved": tuple(f"part{i}.weight" for i in stepped)},
+    )
+
+
+def test_of_two_optimizers_the_one_that_stays_idle_is_named_where_it_is_built() -> None:
+    assert findings(halves(1)) == [("TD403", 3)]
+
+
+def test_two_optimizers_that_take_turns_are_healthy_and_so_is_a_run_that_goes_on() -> None:
+    going_on = halves(1)
+    assert findings(halves(0, 1)) == []
+    assert findings(replace(going_on, facts={})) == []

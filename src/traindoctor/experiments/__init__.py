@@ -14,6 +14,7 @@ from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
 from traindoctor.experiments.long_run import LongRun
 from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
+from traindoctor.experiments.mix_inputs import MixInputs
 from traindoctor.experiments.one_step import OneStep
 from traindoctor.experiments.other_batches import OtherBatches
 from traindoctor.experiments.overfit_batch import OverfitBatch
@@ -21,13 +22,16 @@ from traindoctor.experiments.part_eigenvalues import PartEigenvalues
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
+from traindoctor.experiments.reload_state import ReloadState
 from traindoctor.experiments.second_epoch import SecondEpoch
 from traindoctor.experiments.short_run import ShortRun
 from traindoctor.experiments.spread_samples import SpreadSamples
+from traindoctor.experiments.swap_samples import SwapSamples
 from traindoctor.experiments.trace_batch import TraceBatch
 from traindoctor.experiments.try_hooks import TryHooks
 from traindoctor.experiments.watch_graph import WatchGraph
 from traindoctor.experiments.watch_loader import WatchLoader
+from traindoctor.experiments.watch_signals import WatchSignals
 
 __all__ = [
     "AccumulatedGradient",
@@ -45,6 +49,7 @@ __all__ = [
     "LongRun",
     "LossWithNoise",
     "MeasureStep",
+    "MixInputs",
     "OneStep",
     "OtherBatches",
     "OverfitBatch",
@@ -52,12 +57,15 @@ __all__ = [
     "ReadBatches",
     "ReadSource",
     "ReadWeights",
+    "ReloadState",
     "SecondEpoch",
     "ShortRun",
     "SpreadSamples",
+    "SwapSamples",
     "TraceBatch",
     "TryHooks",
     "WatchGraph",
     "WatchLoader",
+    "WatchSignals",
     "WatchWeights",
 ]

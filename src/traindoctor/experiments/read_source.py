@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import linecache
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.trace import SourceRow, Trace
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,10 @@ class ReadSource(Experiment):
     cost: ClassVar[int] = 0
 
     def run(self, lab: Lab) -> Trace:
-        """Return source, modules (with those in plain lists), parameters and optimizers."""
+        """Return source, modules (with those in plain lists), parameters, optimizers and loads."""
+        from traindoctor.instruments.ties import ties_apart
         from traindoctor.target.source import reachable_files, user_files
+        from traindoctor.target.transfers import transfer_rows
 
         anatomy, start = lab.anatomy, lab.setup.factory.file
         return Trace(
@@ -30,6 +35,9 @@ class ReadSource(Experiment):
             parameters=anatomy.parameters,
             modules=(*anatomy.modules, *anatomy.unregistered),
             optimizers=anatomy.optimizer_rows,
+            ties=ties_apart(lab.setup.model),
+            facts={"fresh_statistics": _fresh_statistics(lab.setup.model)},
+            transfers=transfer_rows(lab.setup),
             source=tuple(
                 SourceRow(
                     file=file,
@@ -39,3 +47,19 @@ class ReadSource(Experiment):
                 for file in (reachable_files(start) if start else user_files())
             ),
         )
+
+
+def _fresh_statistics(model: torch.nn.Module) -> tuple[str, ...]:
+    """Name the batch norms whose running statistics are the constructor's."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    found = []
+    for path, module in model.named_modules():
+        if not isinstance(module, _BatchNorm) or module.num_batches_tracked is None:
+            continue
+        mean, variance = module.running_mean, module.running_var
+        if mean is None or variance is None or mean.is_meta or int(module.num_batches_tracked):
+            continue
+        if bool((mean == 0).all()) and bool((variance == 1).all()):
+            found.append(path)
+    return tuple(found)

@@ -207,6 +207,7 @@ class Anatomy:
                     class_name=type(optimizer).__name__,
                     learning_rates=_settings(optimizer, "lr"),
                     weight_decays=_settings(optimizer, "weight_decay"),
+                    epsilons=_settings(optimizer, "eps"),
                     num_held=len(held),
                     num_strangers=len(strangers),
                     stranger_elements=sum(p.numel() for p in strangers),

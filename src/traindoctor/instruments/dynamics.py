@@ -21,6 +21,7 @@ from traindoctor.instruments.kept_graphs import KeptGraphs
 from traindoctor.instruments.logged import Logged
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.reported import Reported
+from traindoctor.instruments.seeds import Seeds
 from traindoctor.instruments.served import Served
 
 EVENTS = (
@@ -38,7 +39,7 @@ EVENTS = (
 def dynamics_seen(
     recorder: Recorder, names: Mapping[int, str] = MappingProxyType({})
 ) -> Iterator[Dynamics]:
-    """Fill the tables `graphs`, `kept`, `served`, `autocasts`, `flips`, `reports`, `warnings`.
+    """Fill the tables graphs, kept, served, autocasts, flips, reports, seeds and warnings.
 
     Constant memory, whatever the length of the run; a few microseconds for each backward pass,
     step and call of a model; no value of an accelerator's is read before the rows are written.
@@ -74,6 +75,7 @@ class Dynamics:
             Flips(self.state),
             Reported(self.state, served),
             Logged(self.state),
+            Seeds(self.state),
         ]
 
         self.listeners = {name: self._listening(name) for name in EVENTS}

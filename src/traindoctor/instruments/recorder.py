@@ -33,6 +33,7 @@ from traindoctor.trace import (
     PassRow,
     Place,
     ReportRow,
+    SeedRow,
     ServedRow,
     StepRow,
     Trace,
@@ -74,6 +75,7 @@ class Recorder:
     autocasts: list[AutocastRow] = field(default_factory=list)
     flips: list[FlipRow] = field(default_factory=list)
     reports: list[ReportRow] = field(default_factory=list)
+    seeds: list[SeedRow] = field(default_factory=list)
     exceptions: list[ExceptionRow] = field(default_factory=list)
     handled: list[HandledRow] = field(default_factory=list)
     counts: list[CountRow] = field(default_factory=list)
@@ -160,6 +162,7 @@ class Recorder:
                 "autocasts",
                 "flips",
                 "reports",
+                "seeds",
                 "exceptions",
                 "handled",
                 "counts",

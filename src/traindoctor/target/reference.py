@@ -21,6 +21,7 @@ from traindoctor.target.failures import running_user_code
 from traindoctor.target.history import lines_kept
 from traindoctor.target.patches import Notes
 from traindoctor.target.setup import TrainingSetup, as_setup
+from traindoctor.target.transfers import Transfers, transfers_noted
 from traindoctor.target.usercode import is_user_file
 from traindoctor.target.woven import heard_by, weaving
 from traindoctor.trace import Place
@@ -48,11 +49,12 @@ def load(
     """
     if reference and (model or data):
         raise TargetError("name a TARGET or `--model` and `--data`, not both")
-    caught, checkpoints = Caught(), Checkpoints()
-    noted = checkpoints_noted(checkpoints, Notes())
-    with births() as places, heard_by(caught), lines_kept(until_step=True), noted:
+    caught, checkpoints, transfers = Caught(), Checkpoints(), Transfers()
+    noted = checkpoints_noted(checkpoints, Notes()), transfers_noted(transfers, Notes())
+    with births() as places, heard_by(caught), lines_kept(until_step=True), noted[0], noted[1]:
         setup = _load(reference, arguments, model, data)
-    setup.built_at, setup.handled, setup.checkpoints = places, caught.rows(), checkpoints
+    setup.built_at, setup.handled = places, caught.rows()
+    setup.checkpoints, setup.transfers = checkpoints, transfers
     return setup
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from traindoctor.target.checkpoints import Checkpoints
+    from traindoctor.target.transfers import Transfers
 
 __all__ = ["ALIASES", "NAMES", "TARGET_NAMES", "TrainingSetup", "as_setup"]
 
@@ -48,7 +49,7 @@ class TrainingSetup:
     `only_loss` says that `train_step` computes the loss and leaves backward and step to the
     loop. `built_at` holds the user's line for optimizers and modules, by `id`, where it was seen;
     `handled` what the user's handlers caught while the setup was made, `checkpoints` what was
-    read then.
+    read then, and `transfers` what modules loaded.
     `trainer` is the `transformers.Trainer` that it came as.
     """
 
@@ -72,6 +73,7 @@ class TrainingSetup:
     built_at: Mapping[int, Place] = field(default_factory=dict)
     handled: tuple[HandledRow, ...] = ()
     checkpoints: Checkpoints | None = None
+    transfers: Transfers | None = None
     trainer: Any = None
 
     @property
@@ -96,6 +98,7 @@ NAMES = tuple(
         "built_at",
         "handled",
         "checkpoints",
+        "transfers",
         "trainer",
     )
 )

@@ -43,10 +43,15 @@ __all__ = [
     "ReportRow",
     "ScalerRow",
     "SchedulerRow",
+    "SeedRow",
     "ServedRow",
     "SetupRow",
+    "SignalRow",
     "SourceRow",
     "StepRow",
+    "TieRow",
+    "TransferRow",
+    "UnsavedRow",
     "UpdateRow",
     "WarningRow",
     "WeightRow",
@@ -420,6 +425,7 @@ class OptimizerRow:
     class_name: str
     learning_rates: tuple[float, ...] = ()
     weight_decays: tuple[float, ...] = ()
+    epsilons: tuple[float, ...] = ()  # by group, where it has such
     num_held: int = 0
     num_strangers: int = 0  # parameters it holds that the model does not have
     stranger_elements: int = 0
@@ -485,6 +491,26 @@ class CriterionRow:
     reduction: str = "mean"
     value: float | None = None
     gradient_sign: int | None = None  # sign of d loss / d value; None where it has no path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRow:
+    """What one layer or activation returned, called for training.
+
+    Layers (`linear`, `conv1d`, …) have the size of what they returned first; activations (`relu`,
+    `sigmoid`, `tanh`) the units that were silent, or saturated, whatever they were given.
+    """
+
+    order: int  # among the layers, or among the activations
+    operation: str = ""
+    module: str = ""
+    place: Place = Place()
+    batch: int = 0
+    num_units: int = 0
+    rms: float = 0.0
+    spread: float = 0.0  # between samples: RMS over the units of their standard deviation
+    num_dead: int = 0
+    num_values: int = 0  # of each unit that were looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -599,6 +625,20 @@ class AutocastRow:
     num_outside: int = 0  # calls in float32 while no autocast was entered
     outside_place: Place = Place()  # the user's line that called the model in the first of those
     device: str = ""  # of the last call's output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedRow:
+    """One line that seeds one of the global generators while the model trains."""
+
+    generator: str  # torch, numpy or random
+    place: Place = Place()
+    value: str = ""  # that it was first seeded with
+    count: int = 0  # calls
+    num_other: int = 0  # of them with another value
+    # Backward passes behind a seeding at which the generator was where it had been at the one
+    # before, and had been drawn from since.
+    num_same: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -914,3 +954,46 @@ class CheckpointRow:
     num_received: int = 0  # states that were given to an optimizer's load_state_dict
     num_wasted: int = 0  # of those, to optimizers that never stepped
     step_place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsavedRow:
+    """What a module keeps that its output depends on, and a state dict does not hold."""
+
+    path: str = ""  # of the module
+    name: str = ""  # of the attribute
+    place: Place = Place()  # where the user's code assigns it
+    kind: str = "changed"  # by training; a `number` that is; or `drawn` at random when it is built
+    change: float = 0.0  # of the output without it, as a share of its largest value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TieRow:
+    """Two parameters that are to be one tensor, and are not."""
+
+    name: str
+    other: str
+    said_by: str = ""  # what says so: a config's setting, an assignment, their memory
+    place: Place = Place()  # of the assignment
+    num_elements: int = 0
+    is_one_memory: bool = False
+    difference: float = 0.0  # largest, between their values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRow:
+    """One `load_state_dict` on a module of the model, and what is left of it at the handover."""
+
+    place: Place = Place()
+    path: str = ""  # of the module in the model
+    class_name: str = ""
+    num_given: int = 0  # tensors in the state dict
+    num_taken: int = 0  # tensors of the module that it had a value for
+    num_elements: int = 0  # of matrices among these
+    missing: tuple[str, ...] = ()  # tensors of the module that no call had a value for
+    unexpected: tuple[str, ...] = ()  # names in the state dict that the module does not have
+    num_renamed: int = 0  # of both: the same name and shape but for one of these prefixes
+    given_prefix: str = ""
+    own_prefix: str = ""
+    overwritten: tuple[str, ...] = ()  # matrices that it filled, and that hold something else now
+    num_overwritten: int = 0  # their elements

@@ -37,10 +37,15 @@ from traindoctor.trace.rows import (
     ReportRow,
     ScalerRow,
     SchedulerRow,
+    SeedRow,
     ServedRow,
     SetupRow,
+    SignalRow,
     SourceRow,
     StepRow,
+    TieRow,
+    TransferRow,
+    UnsavedRow,
     UpdateRow,
     WarningRow,
     WeightRow,
@@ -71,6 +76,7 @@ class Trace:
     gradients: tuple[GradientRow, ...] = ()
     updates: tuple[UpdateRow, ...] = ()
     criteria: tuple[CriterionRow, ...] = ()
+    signals: tuple[SignalRow, ...] = ()
     cuts: tuple[CutRow, ...] = ()
     operations: tuple[OperationRow, ...] = ()
     graphs: tuple[GraphRow, ...] = ()
@@ -79,6 +85,7 @@ class Trace:
     autocasts: tuple[AutocastRow, ...] = ()
     flips: tuple[FlipRow, ...] = ()
     reports: tuple[ReportRow, ...] = ()
+    seeds: tuple[SeedRow, ...] = ()
     exceptions: tuple[ExceptionRow, ...] = ()
     handled: tuple[HandledRow, ...] = ()
     counts: tuple[CountRow, ...] = ()
@@ -94,6 +101,9 @@ class Trace:
     scalers: tuple[ScalerRow, ...] = ()
     checkpoints: tuple[CheckpointRow, ...] = ()
     writes: tuple[WriteRow, ...] = ()
+    unsaved: tuple[UnsavedRow, ...] = ()
+    ties: tuple[TieRow, ...] = ()
+    transfers: tuple[TransferRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     @property

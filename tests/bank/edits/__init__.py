@@ -16,6 +16,8 @@ from tests.bank.edits import (
     loss,
     optimizer,
     quiet,
+    signals,
+    state,
     tensors,
     trainer,
     weights,
@@ -38,6 +40,8 @@ FAULTS = (
     *weights.FAULTS,
     *quiet.FAULTS,
     *hyperparameters.FAULTS,
+    *signals.FAULTS,
+    *state.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -56,4 +60,6 @@ NEAR_MISSES = (
     *weights.NEAR_MISSES,
     *quiet.NEAR_MISSES,
     *hyperparameters.NEAR_MISSES,
+    *signals.NEAR_MISSES,
+    *state.NEAR_MISSES,
 )

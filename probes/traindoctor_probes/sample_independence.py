@@ -1,0 +1,120 @@
+"""Is each sample's output its own?
+
+## What it measures
+The model's outputs in eval mode for one sample, while all others of its batch are replaced; and
+where they change, the first operation whose result did.
+
+## Why it matters
+A `view` where a `transpose` was meant, or a layer that takes time for the batch, lets values of one
+sample flow into another. Shapes fit and the loss falls, by what it reads in the neighbours; with
+one sample at a time, or in another order, the model knows nothing.
+
+## Known limits
+Judged where the first axis of all inputs surely counts samples: a `DataLoader` with a batch size,
+whose batch reaches the model as it is. Models that compare samples on purpose are recognised by a
+square of samples, by an output that does not mix, or by batch norm without running statistics;
+others (minibatch discrimination, experts with a capacity for the whole batch) are not. What mixes
+in train mode alone is not seen.
+
+## References
+PyTorch, nn.MultiheadAttention and nn.GRU: `batch_first`. Karpathy, "A Recipe for Training Neural
+Networks": use backprop to chart dependencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from traindoctor.experiments import Experiment, SwapSamples
+from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing.wording import figure, first_location, location
+from traindoctor.trace import ModuleRow, Place, Trace
+
+LEAST_CHANGE = 0.01  # of what tells two samples apart; rounding stays below a thousandth
+RESHAPES = ("view", "reshape", "flatten", "unflatten", "transpose", "permute", "swapaxes")
+
+MIXED = Rule(
+    code="TD207",
+    name="samples-mixed",
+    severity=Severity.ERROR,
+    title="A sample's output depends on the other samples of its batch",
+    what="The model's output for one sample changes when the other samples of the batch do.",
+    why="What is learned holds for batches and not for samples: predictions change with whatever "
+    "else is in the batch.",
+    known_limits="Silent where a batch cannot be told sample by sample, and in train mode. Models "
+    "that compare samples on purpose may be taken for faulty.",
+    remedies=(
+        Remedy(
+            "Say which axis counts samples",
+            recommended=True,
+            pros="Recurrent layers and attention take the first axis for time unless told.",
+            before="nn.TransformerEncoderLayer(dim, num_heads)",
+            after="nn.TransformerEncoderLayer(dim, num_heads, batch_first=True)",
+        ),
+        Remedy(
+            "Reorder axes with `transpose`, and only then reshape",
+            pros="`view` cuts the values anew in the order in which they lie in memory.",
+            before="x = x.view(time, batch, dim)",
+            after="x = x.transpose(0, 1)",
+        ),
+    ),
+    explains=("TD103", "TD108", "TD112", "TD409", "TD6", "TD712"),
+)
+
+
+def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+    """Look whether the sample that stayed has the output that it had."""
+    run = ask(SwapSamples())
+    if run.facts.get("change", 0.0) > LEAST_CHANGE:
+        yield mixed(run)
+
+
+def mixed(run: Trace) -> Finding:
+    """Return the finding, at the operation that mixes."""
+    facts = run.facts
+    operation, path = facts.get("operation", ""), facts.get("module", "")
+    place: Place = facts.get("place", Place())
+    layer = next((row for row in run.modules if row.path == path), ModuleRow(path=""))
+    is_own_layer = bool(path) and not layer.is_users
+    name = f"{path} ({layer.class_name})" if is_own_layer else f"`{operation}`"
+    is_reshape = operation in RESHAPES
+    built = layer.place if is_own_layer else Place()
+    return MIXED.finding(
+        f"With all other samples of a batch of {facts['batch_size']} replaced, the first sample's "
+        f"output changed by {figure(facts['change'])} of what tells it from the second's. The "
+        f"first result to change is that of {name}.",
+        mechanism="A view cuts the values anew in the order in which they lie in memory: rows "
+        "that belonged to one sample come to lie in another's."
+        if is_reshape
+        else "What this operation takes for the time axis, or sums over, is the axis that counts "
+        "samples.",
+        location=first_location([place, built, run.setup.forward_place], module=path or None),
+        also_at=[location(built)] if built and place and built != place else [],
+        evidence=[
+            Evidence("change of the output of a sample that stayed", facts["change"], 0.0),
+            Evidence("samples in the batch", facts["batch_size"]),
+            Evidence("first result that changed", name if operation else "unknown"),
+        ],
+        remedies=_by_reshaping() if is_reshape else None,
+        subject=path,
+    )
+
+
+def _by_reshaping() -> tuple[Remedy, ...]:
+    axis, order = MIXED.remedies
+    return replace(order, recommended=True), replace(axis, recommended=False)
+
+
+def experiments(options: NoOptions) -> tuple[Experiment, ...]:
+    """Return what it asks for."""
+    return (SwapSamples(),)
+
+
+probe = Probe(
+    name="sample-independence",
+    doc=__doc__,
+    rules=(MIXED,),
+    examine=examine,
+    experiments=experiments,
+)

@@ -1,0 +1,120 @@
+"""Samples whose outputs depend on one another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from tests.probes.asking import asks
+from tests.probes.running import line, module
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from traindoctor.experiments import Lab, SwapSamples
+from traindoctor.probing import Finding, NoOptions
+from traindoctor.target.setup import TrainingSetup
+from traindoctor.trace import Trace
+from traindoctor_probes.sample_independence import examine
+
+FACTS = {
+    "batch_size": 8,
+    "change": 0.4,
+    "operation": "multi_head_attention_forward",
+    "place": line(12, "x = self.attention(x, x, x)"),
+    "module": "attention",
+}
+
+
+def findings(**facts: Any) -> list[Finding]:
+    modules = (
+        module(
+            "attention",
+            class_name="MultiheadAttention",
+            place=line(4, "self.attention = nn.MultiheadAttention(8, 2)"),
+        ),
+        module("block", is_users=True),
+    )
+    run = Trace(modules=modules, facts=FACTS | facts)
+    return list(examine(asks(swap_samples=run), NoOptions()))
+
+
+def test_a_layer_that_mixes_is_named_where_it_is_called_and_where_it_is_built() -> None:
+    (finding,) = findings()
+    assert (finding.code, finding.location.line) == ("TD207", 12)
+    assert [place.line for place in finding.also_at] == [4]
+    assert "attention (MultiheadAttention)" in finding.message
+
+
+def test_a_view_that_mixes_is_told_to_be_a_transpose() -> None:
+    (finding,) = findings(operation="view", module="block")
+    assert finding.remedies[0].recommended
+    assert "transpose" in finding.remedies[0].after
+
+
+def test_rounding_is_no_change() -> None:
+    assert findings(change=2e-4) == []
+
+
+def test_a_model_of_which_nothing_can_be_said_is_left_alone() -> None:
+    assert list(examine(asks(swap_samples=Trace()), NoOptions())) == []
+
+
+class Apply(nn.Module):
+    """A linear layer between two functions of a test's."""
+
+    def __init__(self, before: Any = None, after: Any = None) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.before, self.after = before or nn.Identity(), after or nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.after(self.layer(self.before(x)))
+
+
+def change(model: nn.Module, *shape: int, batch_size: int = 8) -> float | None:
+    """Return how far the first sample's output moves with the others."""
+    torch.manual_seed(0)
+    loader = DataLoader(TensorDataset(torch.randn(32, *shape), torch.zeros(32)), batch_size)
+    lab = Lab(TrainingSetup(model=model, loader=loader, loss_fn=lambda out, _: out.sum()))
+    found: float | None = lab.perform(SwapSamples()).facts.get("change")
+    return found
+
+
+def test_the_change_is_what_calling_the_model_on_one_sample_shows() -> None:
+    model = Apply(before=lambda x: x - x.mean(0, keepdim=True))
+    torch.manual_seed(0)
+    x = torch.randn(32, 4)[:8]
+    with torch.no_grad():
+        whole, swapped = (
+            model(x),
+            max((model(x[[0, *[other] * 7]])[0] - model(x)[0]).abs().max() for other in (1, 2)),
+        )
+    expected = float(swapped / (whole[0] - whole[1]).abs().max())
+    found = change(model, 4)
+    assert found is not None
+    assert abs(found - expected) < 1e-5 * expected
+
+
+def test_a_view_in_the_place_of_a_transpose_mixes() -> None:
+    assert (change(Apply(after=lambda x: x.view(6, 8, 4).sum(0)), 6, 4) or 0.0) > 0.1
+
+
+def test_a_model_that_works_with_time_first_inside_does_not_mix() -> None:
+    assert change(Apply(lambda x: x.transpose(0, 1).cumsum(0)), 6, 4) == 0.0
+
+
+def test_a_softmax_over_samples_is_seen_where_every_output_has_passed_it() -> None:
+    assert (change(Apply(after=lambda x: x.softmax(0)), 4) or 0.0) > 0.01
+
+
+def test_scores_of_all_pairs_of_samples_are_no_samples_output() -> None:
+    assert change(Apply(after=lambda x: x @ x.T), 4) == 0.0
+
+
+def test_batch_norm_with_statistics_of_the_batch_is_not_judged() -> None:
+    assert change(Apply(after=nn.BatchNorm1d(4, track_running_stats=False)), 4) is None
+
+
+def test_a_batch_that_the_loader_does_not_count_is_not_judged() -> None:
+    model = Apply(before=lambda x: x - x.mean(0, keepdim=True))
+    assert change(model, 4, batch_size=2) is None
