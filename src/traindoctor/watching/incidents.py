@@ -116,11 +116,11 @@ class Incidents:
         paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
         tracer = Tracer(recorder, paths)
         before, session.watcher = session.watcher, tracer
-        is_inside, session.is_inside = session.is_inside, True
+        is_inside, session.calls.is_inside = session.calls.is_inside, True
         try:
             rows = how(call, tracer)
         finally:
-            session.watcher, session.is_inside, self.call = before, is_inside, None
+            session.watcher, session.calls.is_inside, self.call = before, is_inside, None
         if rows and self.trace is None:
             self.trace = Trace(operations=tuple(rows))
 

@@ -136,7 +136,7 @@ class Record:
                 self._put_source(self.file)
         except (OSError, TypeError, ValueError) as error:
             self.file = None
-            self.session.trouble("writing the trace", error)
+            self.session.troubles.note("writing the trace", error)
 
     def _put_run(self, file: TraceFile, snapshot: Trace) -> None:
         for item in fields(snapshot):

@@ -7,26 +7,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.backward import norms
 from traindoctor.instruments.dynamics import Dynamics, dynamics_seen
-from traindoctor.instruments.handled import HandledWatch
 from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.loaders import Loaders, loaders_seen
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
-from traindoctor.target.batches import describe
 from traindoctor.target.births import births
-from traindoctor.target.usercode import is_ours
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
+from traindoctor.watching.calls import Calls
+from traindoctor.watching.caught import Caught
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.meter import Meter
@@ -34,13 +31,13 @@ from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
 from traindoctor.watching.record import Record
 from traindoctor.watching.scene import Scene
-from traindoctor.watching.script import without_us
+from traindoctor.watching.steps import Steps
 from traindoctor.watching.taps import tap
+from traindoctor.watching.troubles import Troubles
 
 if TYPE_CHECKING:
     from traindoctor.watching.orders import Orders
 
-MOST_TROUBLES = 20
 MOST_LOST = 1000  # batches without a backward pass that are told apart
 
 
@@ -63,21 +60,18 @@ class Session:
         self.watcher: Any = None  # whoever sees the calls of inner modules: the opening, a replay
         self.incidents = Incidents(self)
         self.is_off = False  # in a forked child, or after too much trouble
-        self.is_inside = False  # a module of the script's is running
         self.uncalled: Callable[[], None] = lambda: None  # takes the tap off the modules
-        self.handled, self.hooks = _Handled(self), Hooks(None)
+        self.handled, self.hooks = Caught(self), Hooks(None)
         self.loaders: Loaders | None = None
         self.dynamics: Dynamics | None = None
         self.unregistered: tuple[ModuleRow, ...] = ()
-        self.record = Record(self)
-        self.num_forwards = 0  # calls of modules by the script itself
-        self.troubles: list[str] = []
+        self.calls, self.steps, self.record = Calls(self), Steps(self), Record(self)
+        self.troubles = Troubles(self._give_up)
+        self.safely = self.troubles.safely
         self._stack = ExitStack()
         self._thread = threading.get_ident()
-        self._step_starts: dict[int, tuple[float, int]] = {}
-        self._has_loader = False
-        self._loss: float | None = None
-        self._norm: float | None = None
+        self.has_loader = False
+        self.loss: float | None = None
         self.modes = Modes()
         # The last batch that was differentiated, stepped on, and looked at without gradients.
         self.reached = self.stepped = self.evaluated = -1
@@ -87,7 +81,7 @@ class Session:
         """Start writing, and hear what the script's handlers catch."""
         os.register_at_fork(after_in_child=self._forked)
         self._stack.enter_context(heard_by(self.handled))
-        self._safely(self.record.begin, Path(self.orders.trace))
+        self.safely(self.record.begin, Path(self.orders.trace))
         self._write_before_exit()
 
     def _write_before_exit(self) -> None:
@@ -96,14 +90,14 @@ class Session:
 
         def leave(status: int) -> Any:
             if os.getpid() == self.process:
-                self._safely(self.end, SystemExit(status))
+                self.safely(self.end, SystemExit(status))
             really_exit(status)
 
         os._exit = leave
 
     def torch_imported(self) -> None:
         """Tap torch; what fails of that is not the script's import."""
-        self._safely(self._tap_torch)
+        self.safely(self._tap_torch)
 
     def _tap_torch(self) -> None:
         from traindoctor.probing.announce import environment
@@ -147,12 +141,12 @@ class Session:
             "num_steps": sum(self.meter.num_steps.values()),
             "num_batches": self.recorder.batch + 1,
             "num_passes": self.recorder.num_passes,
-            "num_forwards": self.num_forwards,
+            "num_forwards": self.calls.num_roots,
             "num_epochs": self._num_epochs(),
             "lost_batches": tuple(self.lost),
             "later_modes": self.modes.by_path(),
             "overhead": self.governor.facts(),
-            "troubles": (*self.troubles, *self._switched_off()),
+            "troubles": (*self.troubles.told, *self._switched_off()),
         }
 
     def _num_epochs(self) -> int:
@@ -171,13 +165,13 @@ class Session:
     def end(self, error: BaseException | None = None) -> None:
         """Write what is left. The taps stay: the script's exit handlers may still run."""
         if error is not None and isinstance(error, Exception):
-            self._safely(self._note_exception, error)
-        self._safely(self._close_opening)
+            self.safely(self._note_exception, error)
+        self.safely(self._close_opening)
         if self.loaders is not None:
-            self._safely(self.loaders.finish)
+            self.safely(self.loaders.finish)
         ended = error is None or (isinstance(error, SystemExit) and not error.code)
         self.recorder.facts["ended"] = ended
-        self._safely(self.record.end, "returned" if ended else "exception")
+        self.safely(self.record.end, "returned" if ended else "exception")
 
     def _note_exception(self, error: Exception) -> None:
         row = self.recorder.row_of(error)
@@ -192,82 +186,23 @@ class Session:
 
     # What the taps see
 
-    def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
-        """Take in that the script calls a module."""
-        if not self._is_ours():
-            return
-        start = self.clock()
-        self.num_forwards += 1
-        self._safely(self._root_begins, module, args, kwargs)
-        self.governor.spent(start)
-
-    def _root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
-        import torch
-
-        recorder = self.recorder
-        if not torch.is_grad_enabled():
-            self.evaluated = recorder.batch
-            if self.opening is not None and self.scene.learns(module):
-                recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
-            return
-        has_parameters = self.scene.learns(module)
-        if has_parameters:
-            self.incidents.root_begins(module, args, kwargs)
-            self.modes.called(module)
-        if self.opening is None:
-            return
-        if self.loaders is not None and isinstance(self.scene.loader, tuple):
-            used = self.loaders.in_use()  # whose length, which is its truth, may not be known
-            self.scene.loader = () if used is None else used
-        if not self._has_loader and has_parameters:
-            self._note_batch(kwargs or args)
-        if self.opening is not None:
-            self.opening.root_called(module)
-
-    def _note_batch(self, inputs: Any) -> None:
-        """Take what a model is given for a batch, where no loader gives any."""
-        recorder = self.recorder
-        if recorder.batch in (-1, self.reached) and not recorder.steps:
-            recorder.batch += 1  # nothing else tells one from the next
-            self._boundary()
-        is_known = any(row.index == recorder.batch for row in recorder.batches)
-        if self.opening is not None and not is_known:
-            recorder.batches.append(describe(inputs, recorder.batch))
-
-    def module_begins(self, module: Any, args: Any, kwargs: Any) -> None:
-        """Take in the call of any module, in the opening."""
-        if self.watcher is not None and self._is_ours():
-            self._safely(self.watcher.begins, module, args, kwargs)
-
-    def module_returns(self, module: Any, args: Any, output: Any) -> None:
-        """Take in what it returned."""
-        if self.watcher is not None and self._is_ours():
-            self._safely(self.watcher.returns, module, args, output)
-
-    def root_returned(self, output: Any) -> None:
-        """Take in what a module returned to the script."""
-        if self.incidents.call is not None and self._is_ours():
-            start = self.clock()
-            self._safely(self.incidents.root_returned, output)
-            self.governor.spent(start)
-
     def batch_asked(self) -> None:
         """Take in that the script asks a loader for a batch: what it did with the last is done."""
-        if not self._is_ours():
+        if not self.is_ours():
             return
         start, batch = self.clock(), self.recorder.batch
         is_done = batch in (-1, self.reached, self.evaluated, *self.lost[-1:])
-        if self._has_loader and not is_done and len(self.lost) < MOST_LOST:
+        if self.has_loader and not is_done and len(self.lost) < MOST_LOST:
             self.lost.append(batch)
         if self.opening is not None:
-            self._safely(self._boundary)
+            self.safely(self.boundary)
         self.governor.spent(start)
 
     def batch_given(self, size: int | None, seconds: float, is_evaluation: bool) -> None:
         """Take in what the loader gave."""
-        if not self._is_ours():
+        if not self.is_ours():
             return
-        self._has_loader = True
+        self.has_loader = True
         if is_evaluation:
             self.evaluated = self.recorder.batch
         else:
@@ -275,10 +210,10 @@ class Session:
 
     def backward_begins(self, tensors: Any, kwargs: Any) -> None:
         """Take in that something is differentiated."""
-        if not self._is_ours():
+        if not self.is_ours():
             return
         start = self.clock()
-        self._safely(self._backward_begins, tensors, kwargs)
+        self.safely(self._backward_begins, tensors, kwargs)
         self.governor.spent(start)
 
     def _backward_begins(self, tensors: Any, kwargs: Any) -> None:
@@ -287,78 +222,28 @@ class Session:
             if self.opening.anatomy is None:
                 self.opening.look()
             self.opening.backwards.begins(tensors, kwargs, here())
-            self._loss = self.opening.backwards.facts["loss"]
+            self.loss = self.opening.backwards.facts["loss"]
         else:
             self.recorder.num_passes += 1
-            self._loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
-        if self._loss is not None and self._loss - self._loss != 0:
-            self.incidents.bad_loss(first, self._loss)
+            self.loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
+        if self.loss is not None and self.loss - self.loss != 0:
+            self.incidents.bad_loss(first, self.loss)
         self.incidents.differentiated(first)
 
     def backward_ended(self, seconds: float) -> None:
         """Take in that it is over."""
-        if not self._is_ours():
+        if not self.is_ours():
             return
         start = self.clock()
         if self.opening is not None:
-            self._safely(self.opening.backwards.ends, seconds)
+            self.safely(self.opening.backwards.ends, seconds)
         else:
             for listener in self.recorder.after_backward:
-                self._safely(listener)
+                self.safely(listener)
         self.modes.differentiated()
         self.reached = self.recorder.batch
-        self.meter.backward(self._loss, seconds)
+        self.meter.backward(self.loss, seconds)
         self.governor.spent(start)
-
-    def step_begins(self, optimizer: Any, *_: Any) -> None:
-        """Take in that an optimizer steps; `super().step()` inside a step is no step."""
-        if self.is_off or not self._is_ours():
-            return
-        start, depth = self._step_starts.get(id(optimizer), (0.0, 0))
-        if depth:
-            self._step_starts[id(optimizer)] = (start, depth + 1)
-            return
-        now = self.clock()
-        if self.opening is not None:
-            self._safely(self.opening.step_begins, optimizer)
-        self._safely(self.incidents.step_begins, optimizer, self._loss)
-        self._norm = self._safely(self._gradient_norm, optimizer, now)
-        self.governor.spent(now)
-        self._step_starts[id(optimizer)] = (self.clock(), 1)
-
-    def step_ended(self, optimizer: Any, *_: Any) -> None:
-        """Take in that it is over."""
-        if self.is_off or not self._is_ours():
-            return
-        start, depth = self._step_starts.pop(id(optimizer), (0.0, 0))
-        if depth > 1:
-            self._step_starts[id(optimizer)] = (start, depth - 1)
-            return
-        now = self.clock()
-        self._safely(self._step_ended, optimizer, now - start)
-        self.governor.spent(now)
-
-    def _step_ended(self, optimizer: Any, seconds: float) -> None:
-        recorder = self.recorder
-        self.stepped = recorder.batch
-        if self.opening is not None:
-            num_steps = len(recorder.steps)
-            self.opening.steps.after(optimizer)
-            if len(recorder.steps) > num_steps:
-                self._norm = recorder.steps[-1].gradient_norm
-        else:
-            recorder.step += 1
-        number = recorder.optimizers.of(optimizer)
-        rates = tuple(
-            float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))
-        )
-        now = self.clock()
-        self.meter.step(number, now, rates=rates, norm=self._norm, seconds=seconds)
-        self.governor.stepped()
-        self.record.offer(now)
-        if not self._has_loader and self.opening is not None:
-            self._boundary()
-            recorder.batch += 1
 
     def compiles(self) -> None:
         """Take in that the script compiles: what is traced must be as it was."""
@@ -368,15 +253,8 @@ class Session:
 
     # Within
 
-    def _gradient_norm(self, optimizer: Any, now: float) -> float | None:
-        if self.opening is not None or not self.governor.may("gradient-norm"):
-            return None
-        grads = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
-        found = sum(size * size for size in norms(grads)) ** 0.5 if grads else None
-        self.governor.cost("gradient-norm", self.clock() - now)
-        return found
-
-    def _boundary(self) -> None:
+    def boundary(self) -> None:
+        """Take in that the script is between two batches."""
         if self.opening is not None and not self.opening.boundary():
             self._close_opening()
 
@@ -389,55 +267,14 @@ class Session:
             self.record.opening_closed(opening)
             self.governor.begin()
 
-    def _is_ours(self) -> bool:
+    def is_ours(self) -> bool:
+        """Tell whether what happens is to be seen: it is in the script's own thread."""
         return threading.get_ident() == self._thread and not self.is_off
 
-    def _safely(self, act: Callable[..., Any], *args: Any) -> Any:
-        """Call what is ours; what it raises is noted and is not the script's business."""
-        try:
-            return act(*args)
-        except Exception as error:
-            self.trouble(getattr(act, "__qualname__", "an instrument"), error)
-            return None
-
-    def trouble(self, what: str, error: BaseException) -> None:
-        """Note that an instrument failed; after too many of them everything is switched off."""
-        import traceback
-
-        frames = traceback.extract_tb(error.__traceback__)
-        place = [frame for frame in frames if is_ours(frame.filename)][-1:]
-        where = f" at {os.path.basename(place[0].filename)}:{place[0].lineno}" if place else ""
-        text = f"{what} failed with {type(error).__name__}{where}: {str(error)[:200]}"
-        if text not in self.troubles:
-            self.troubles.append(text)
-        if len(self.troubles) >= MOST_TROUBLES:
-            self.is_off = True
+    def _give_up(self) -> None:
+        self.is_off = True
 
     def _forked(self) -> None:
         """Leave a forked child alone: the trace and its thread are its parent's."""
         self.is_off = True
         self.record.forget()
-
-
-def _is_known(rate: Any) -> bool:
-    """Tell a rate that can be read without waiting for a device."""
-    return isinstance(rate, int | float) or getattr(getattr(rate, "device", None), "type", "") == (
-        "cpu"
-    )
-
-
-class _Handled(HandledWatch):
-    """Takes our own frames out of what a handler of the script's is about to see."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session.recorder)
-        self.session = session
-
-    def where(self) -> tuple[int, bool]:
-        batch, session = self.recorder.batch, self.session
-        return batch, session.reached == batch and session.stepped != batch
-
-    def caught(self, frame: FrameType, error: BaseException) -> None:
-        error.__traceback__ = without_us(error.__traceback__)
-        with suppress(Exception):  # a script's exception may be any object; counting it is ours
-            super().caught(frame, error)

@@ -26,8 +26,8 @@ def tap(session: Session) -> None:
     _modules(session)
     torch.autograd.backward = _backward(session, torch.autograd.backward)
     torch.autograd.grad = _grad(session, torch.autograd.grad)
-    register_optimizer_step_pre_hook(session.step_begins)
-    register_optimizer_step_post_hook(session.step_ended)
+    register_optimizer_step_pre_hook(session.steps.begins)
+    register_optimizer_step_post_hook(session.steps.ended)
     _compilation(session)
 
 
@@ -43,15 +43,15 @@ def _modules(session: Session) -> None:
             return original(module, *args, **kwargs)
         if session.watcher is not None:
             return _closely(session, original, module, args, kwargs)
-        if session.is_inside:
+        if session.calls.is_inside:
             return original(module, *args, **kwargs)
-        session.is_inside, start = True, clock()
+        session.calls.is_inside, start = True, clock()
         try:
-            session.root_begins(module, args, kwargs)
+            session.calls.root_begins(module, args, kwargs)
             output = original(module, *args, **kwargs)
-            session.root_returned(output)
+            session.calls.root_returned(output)
         finally:
-            session.is_inside = False
+            session.calls.is_inside = False
             session.meter.forward_seconds += clock() - start
         return output
 
@@ -63,19 +63,19 @@ def _closely(
     session: Session, original: Callable[..., Any], module: Any, args: Any, kwargs: Any
 ) -> Any:
     """Call a module while its inner modules are seen as well."""
-    is_root, start = not session.is_inside, session.clock()
-    session.is_inside = True
+    is_root, start = not session.calls.is_inside, session.clock()
+    session.calls.is_inside = True
     try:
         if is_root:
-            session.root_begins(module, args, kwargs)
-        session.module_begins(module, args, kwargs)
+            session.calls.root_begins(module, args, kwargs)
+        session.calls.inner_begins(module, args, kwargs)
         output = original(module, *args, **kwargs)
-        session.module_returns(module, args, output)
+        session.calls.inner_returned(module, args, output)
         if is_root:
-            session.root_returned(output)
+            session.calls.root_returned(output)
     finally:
         if is_root:
-            session.is_inside = False
+            session.calls.is_inside = False
             session.meter.forward_seconds += session.clock() - start
     return output
 

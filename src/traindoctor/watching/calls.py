@@ -1,0 +1,87 @@
+"""Takes in the calls of modules: by the script itself, and within these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.target.batches import describe
+
+if TYPE_CHECKING:
+    from traindoctor.watching.session import Session
+
+
+class Calls:
+    """What the tap on `nn.Module.__call__` tells.
+
+    Attributes:
+        is_inside: a module of the script's is running.
+        num_roots: calls of modules by the script itself.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.is_inside = False
+        self.num_roots = 0
+
+    def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
+        """Take in that the script calls a module."""
+        session = self.session
+        if not session.is_ours():
+            return
+        start = session.clock()
+        self.num_roots += 1
+        session.safely(self._root_begins, module, args, kwargs)
+        session.governor.spent(start)
+
+    def root_returned(self, output: Any) -> None:
+        """Take in what a module returned to the script."""
+        session = self.session
+        if session.incidents.call is not None and session.is_ours():
+            start = session.clock()
+            session.safely(session.incidents.root_returned, output)
+            session.governor.spent(start)
+
+    def inner_begins(self, module: Any, args: Any, kwargs: Any) -> None:
+        """Take in the call of any module, in the opening or a replay."""
+        session = self.session
+        if session.watcher is not None and session.is_ours():
+            session.safely(session.watcher.begins, module, args, kwargs)
+
+    def inner_returned(self, module: Any, args: Any, output: Any) -> None:
+        """Take in what it returned."""
+        session = self.session
+        if session.watcher is not None and session.is_ours():
+            session.safely(session.watcher.returns, module, args, output)
+
+    def _root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
+        import torch
+
+        session, recorder, scene = self.session, self.session.recorder, self.session.scene
+        learns = scene.learns(module)
+        if not torch.is_grad_enabled():
+            session.evaluated = recorder.batch
+            if session.opening is not None and learns:
+                recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
+            return
+        if learns:
+            session.incidents.root_begins(module, args, kwargs)
+            session.modes.called(module)
+        if session.opening is None:
+            return
+        if session.loaders is not None and isinstance(scene.loader, tuple):
+            used = session.loaders.in_use()  # whose length, which is its truth, may not be known
+            scene.loader = () if used is None else used
+        if not session.has_loader and learns:
+            self._note_batch(kwargs or args)
+        if session.opening is not None:
+            session.opening.root_called(module)
+
+    def _note_batch(self, inputs: Any) -> None:
+        """Take what a model is given for a batch, where no loader gives any."""
+        session, recorder = self.session, self.session.recorder
+        if recorder.batch in (-1, session.reached) and not recorder.steps:
+            recorder.batch += 1  # nothing else tells one from the next
+            session.boundary()
+        is_known = any(row.index == recorder.batch for row in recorder.batches)
+        if session.opening is not None and not is_known:
+            recorder.batches.append(describe(inputs, recorder.batch))

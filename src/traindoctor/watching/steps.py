@@ -1,0 +1,87 @@
+"""Takes in the steps of a watched script's optimizers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.backward import norms
+
+if TYPE_CHECKING:
+    from traindoctor.watching.session import Session
+
+
+class Steps:
+    """What torch's own hooks on every optimizer's step tell."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._starts: dict[int, tuple[float, int]] = {}
+        self._norm: float | None = None
+
+    def begins(self, optimizer: Any, *_: Any) -> None:
+        """Take in that an optimizer steps; `super().step()` inside a step is no step."""
+        session = self.session
+        if not session.is_ours():
+            return
+        start, depth = self._starts.get(id(optimizer), (0.0, 0))
+        if depth:
+            self._starts[id(optimizer)] = (start, depth + 1)
+            return
+        now = session.clock()
+        if session.opening is not None:
+            session.safely(session.opening.step_begins, optimizer)
+        session.safely(session.incidents.step_begins, optimizer, session.loss)
+        self._norm = session.safely(self._gradient_norm, optimizer, now)
+        session.governor.spent(now)
+        self._starts[id(optimizer)] = (session.clock(), 1)
+
+    def ended(self, optimizer: Any, *_: Any) -> None:
+        """Take in that it is over."""
+        session = self.session
+        if not session.is_ours():
+            return
+        start, depth = self._starts.pop(id(optimizer), (0.0, 0))
+        if depth > 1:
+            self._starts[id(optimizer)] = (start, depth - 1)
+            return
+        now = session.clock()
+        session.safely(self._ended, optimizer, now - start)
+        session.governor.spent(now)
+
+    def _ended(self, optimizer: Any, seconds: float) -> None:
+        session, recorder = self.session, self.session.recorder
+        session.stepped = recorder.batch
+        if session.opening is not None:
+            num_steps = len(recorder.steps)
+            session.opening.steps.after(optimizer)
+            if len(recorder.steps) > num_steps:
+                self._norm = recorder.steps[-1].gradient_norm
+        else:
+            recorder.step += 1
+        number = recorder.optimizers.of(optimizer)
+        rates = tuple(
+            float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))
+        )
+        now = session.clock()
+        session.meter.step(number, now, rates=rates, norm=self._norm, seconds=seconds)
+        session.governor.stepped()
+        session.record.offer(now)
+        if not session.has_loader and session.opening is not None:
+            session.boundary()
+            recorder.batch += 1
+
+    def _gradient_norm(self, optimizer: Any, now: float) -> float | None:
+        session = self.session
+        if session.opening is not None or not session.governor.may("gradient-norm"):
+            return None
+        grads = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+        found = sum(size * size for size in norms(grads)) ** 0.5 if grads else None
+        session.governor.cost("gradient-norm", session.clock() - now)
+        return found
+
+
+def _is_known(rate: Any) -> bool:
+    """Tell a rate that can be read without waiting for a device."""
+    return isinstance(rate, int | float) or getattr(getattr(rate, "device", None), "type", "") == (
+        "cpu"
+    )
