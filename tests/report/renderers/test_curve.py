@@ -72,3 +72,10 @@ def test_anything_can_be_drawn_within_its_frame(values, floor, unicode):
 
     assert len(lines) in (0, 7)
     assert all(len(line) <= 60 for line in lines)
+
+
+def test_steps_that_are_not_in_order_stay_inside_the_picture():
+    lines = draw([0.0, 1e300, 1.0], [1.0, 2.0, 3.0], width=30, height=4)
+
+    assert len(lines) == 5
+    assert max(map(len, lines)) <= 30

@@ -35,7 +35,7 @@ def draw(
     labels = [f"{high:.3g}", f"{low:.3g}"]
     margin = max(map(len, labels)) + 1
     canvas = _Canvas(width - margin - 1, height, unicode)
-    first, last = points[0][0], points[-1][0]
+    first, last = min(a for a, _ in points), max(a for a, _ in points)
     if shows_floor and floor is not None:
         canvas.dash(_share(scale(floor), scale(low), scale(high)))
     canvas.trace(

@@ -78,7 +78,7 @@ def plot(curve: Curve, bounds: Axis | None = None) -> Markup:
         return Markup('<p class="none">no finite value</p>')
     floor = curve.floor if curve.floor is not None and math.isfinite(curve.floor) else None
     axis = bounds or y_axis([*finite, floor] if floor is not None else finite)
-    across = Axis(points[0][0], points[-1][0])
+    across = Axis(min(a for a, _ in points), max(a for a, _ in points))
     parts = [_frame(axis, across)]
     if floor is not None and (floor > 0 or not axis.is_log):
         y = _y(axis, floor)
