@@ -103,8 +103,7 @@ class Watcher:
             return None
         atexit.unregister(self.end)
         session.end(error)
-        session.is_off = True
-        session._stack.close()
+        session.withdraw()
         self._untap()
         try:
             report = self._report()

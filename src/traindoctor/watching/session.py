@@ -173,6 +173,11 @@ class Session:
         self.recorder.facts["ended"] = ended
         self.safely(self.record.end, "returned" if ended else "exception")
 
+    def withdraw(self) -> None:
+        """Take the instruments out again: the process goes on without them."""
+        self.is_off = True
+        self._stack.close()
+
     def _note_exception(self, error: Exception) -> None:
         row = self.recorder.row_of(error)
         if "torch" in sys.modules and not row.operation:
