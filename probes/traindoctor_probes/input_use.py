@@ -49,7 +49,7 @@ IGNORED = Rule(
             "    )",
         ),
     ),
-    explains=("TD103", "TD2", "TD409", "TD6", "TD712"),
+    explains=("TD103", "TD2", "TD409", "TD6"),
 )
 
 

@@ -95,7 +95,9 @@ def has_several_epochs(run: Trace) -> bool:
 
 
 def came_again(run: Trace) -> bool:
-    """Tell whether a loader was seen to give batches in two passes."""
+    """Tell whether a loader of a watched script gave batches in two passes."""
+    if run.setup.kind != "script":  # whose batches an experiment hands on
+        return False
     passes = Counter(row.loader for row in run.passes if row.num_batches and not row.is_evaluation)
     return any(number > 1 for number in passes.values())
 

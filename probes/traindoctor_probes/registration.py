@@ -60,7 +60,18 @@ UNREGISTERED = Rule(
             after="self.teacher = [teacher.requires_grad_(False)]",
         ),
     ),
-    explains=("TD006", "TD103", "TD201", "TD202", "TD212", "TD401", "TD403", "TD409", "TD6"),
+    explains=(
+        "TD006",
+        "TD103",
+        "TD201",
+        "TD202",
+        "TD207",
+        "TD212",
+        "TD401",
+        "TD403",
+        "TD409",
+        "TD6",
+    ),
 )
 CONTAINERS = {"list": "nn.ModuleList", "tuple": "nn.ModuleList", "dict": "nn.ModuleDict"}
 

@@ -19,6 +19,7 @@ from traindoctor_probes.output_variety import examine
 
 FACTS = {
     "apart": 0.0,
+    "merged_by_model": True,
     "merged_by": "layer_norm",
     "merged_place": line(17, "x = F.layer_norm(x[..., None], (1,))"),
     "merged_module": "",

@@ -158,21 +158,23 @@ def _error(part: _Part) -> float | None:
 
 @contextmanager
 def _other_weights(module: torch.nn.Module) -> Iterator[None]:
-    """Add noise to all weights while inside, so that none is zero or hardly counts."""
+    """Have noisy weights stand in for all weights while inside, so that none is zero.
+
+    The weights themselves are not written to: frozen ones may not have been copied.
+    """
     import torch
 
-    before = [(p, p.detach().clone()) for p in module.parameters() if p.is_floating_point()]
+    before = [(p, p.data) for p in module.parameters() if p.is_floating_point()]
     try:
-        with torch.no_grad():
-            for p, value in before:
-                generator = torch.Generator(p.device).manual_seed(SEED)
-                noise = torch.randn(p.shape, generator=generator, device=p.device)
-                p.add_(max(float(value.float().square().mean().sqrt()), NOISE) * noise.to(p.dtype))
+        for p, value in before:
+            generator = torch.Generator(p.device).manual_seed(SEED)
+            noise = torch.randn(p.shape, generator=generator, device=p.device)
+            size = max(float(value.float().square().mean().sqrt()), NOISE)
+            p.data = value + size * noise.to(p.dtype)
         yield
     finally:
-        with torch.no_grad():
-            for p, value in before:
-                p.copy_(value)
+        for p, value in before:
+            p.data = value
 
 
 def _pairs(part: _Part) -> tuple[tuple[Layer, Layer], ...]:

@@ -31,7 +31,8 @@ class ReloadState(Experiment):
     """A few steps; then the model as it was built is given the state dict, and called in eval mode.
 
     What a user's module keeps beside its parameters and buffers is put back one by one, to see
-    whose absence it is that changes the output. Nothing runs where there is no such thing.
+    whose absence it is that changes the output. Nothing runs where there is no such thing. Frozen
+    parameters, which are as they were, are not written to.
     """
 
     num_batches: int = 4
@@ -50,15 +51,16 @@ class ReloadState(Experiment):
         snapshot.restore()
         self._train(lab)
         trained = {key: _copy(value) for key, value in _kept(model) if key in kept}
-        state = {name: _copy(value) for name, value in model.state_dict().items()}
+        frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+        state = {n: _copy(value) for n, value in model.state_dict().items() if n not in frozen}
         before = _outputs(lab, call)
         if not before or _change(before, _outputs(lab, call)) > 0:
             return Trace(setup=setup, unsaved=tuple(rows))
         snapshot.restore()
-        model.load_state_dict(state)
+        model.load_state_dict(state, strict=False)
         change = _change(before, _outputs(lab, call))
         if change > SAME:
-            model.load_state_dict(state)
+            model.load_state_dict(state, strict=False)
             rows += _missed(lab, call, trained, before, change)
         return Trace(setup=setup, unsaved=tuple(rows))
 

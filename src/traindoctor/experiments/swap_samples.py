@@ -38,6 +38,7 @@ class Seen:
     place: Place
     module: str
     parts: Parts
+    is_learned: bool = False  # a parameter had a part in it, or in what came before
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class SwapSamples(Experiment):
 
     Facts: `batch_size`; `apart`, how far the outputs of two samples are from each other, as a share
     of their size, with the operation behind which no result tells the two apart (`merged_by`, its
-    `merged_place` and `merged_module`); `change`, the largest difference in the outputs of the
+    `merged_place` and `merged_module`, and whether a parameter came before it,
+    `merged_by_model`); `change`, the largest difference in the outputs of the
     sample that stayed, as a share of what tells it from another's; where that is not rounding, also
     the first `operation` whose result changed, its `place`, and the `module` that was running. None
     of these where nothing can be said.
@@ -144,18 +146,22 @@ def _called(
 @contextmanager
 def _operations_seen(lab: Lab, number: int) -> Iterator[list[Seen]]:
     """Collect the first two samples' parts of each operation's result."""
+    from torch import nn
     from torch.overrides import TorchFunctionMode
 
     seen: list[Seen] = []
     running: list[str] = [""]
+    learned = False
 
     class Seeing(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):  # type: ignore[no-untyped-def]  # as torch has it
+            nonlocal learned
             output = func(*args, **(kwargs or {}))
+            learned = learned or any(isinstance(arg, nn.Parameter) for arg in args)
             for tensor in tensors_of(output, depth=1) if len(seen) < MOST_OPERATIONS else ():
                 parts = _parts(tensor, number)
                 place = user_place(sys._getframe(1)) if parts else Place()
-                seen.append(Seen(operation_name(func), place, running[-1], parts))
+                seen.append(Seen(operation_name(func), place, running[-1], parts, learned))
             return output
 
     def leave(*_: Any) -> None:
@@ -239,6 +245,7 @@ def _last_apart(seen: list[Seen]) -> dict[str, Any]:
         "merged_by": next_one.operation,
         "merged_place": next_one.place,
         "merged_module": next_one.module,
+        "merged_by_model": next_one.is_learned,
     }
 
 
