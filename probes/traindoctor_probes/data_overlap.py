@@ -67,6 +67,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Count what both have, and what training has twice."""
     run = ask(CompareData())
     facts = run.facts
+    if not facts:  # there is no validation data
+        return
     share = facts["num_shared"] / facts["num_validation_read"]
     repeated = facts["num_repeated"] / facts["num_train_read"]
     is_enough = facts["num_shared"] > 1 and facts["num_validation_read"] >= LEAST_SAMPLES

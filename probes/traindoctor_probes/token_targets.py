@@ -75,6 +75,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         return
     losses_of(run)
     seen = sight["seen_later"]
+    sees_own = (sight["seen_own"] or 0.0) > SEEN
     if offset == 1 and seen > SEEN:
         yield finding(
             run,
@@ -84,7 +85,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
             f"the logits of the first half by {figure(seen)} of their spread.",
             VISIBLE.remedies[0],
         )
-    elif offset == 2 and seen < HIDDEN:
+    elif offset == 2 and seen < HIDDEN and sees_own:
         yield finding(
             run,
             sight,
@@ -92,7 +93,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
             f"{sight['offsets']['2']:.0%} of the targets are the token after the next.",
             TWICE,
         )
-    elif offset == 0 and seen < HIDDEN:
+    elif offset == 0 and seen < HIDDEN and sees_own:
         yield finding(
             run,
             sight,

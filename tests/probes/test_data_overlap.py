@@ -101,7 +101,13 @@ class Broken(Dataset[Any]):
         raise OSError("no such file")
 
 
-@pytest.mark.parametrize("validation", [None, [torch.zeros(2, 3)], DataLoader(Broken())])
+@pytest.mark.parametrize("validation", [[torch.zeros(2, 3)], DataLoader(Broken())])
 def test_data_that_cannot_be_read_is_not_examined(validation: Any) -> None:
     with pytest.raises(ExperimentFailed):
         compared(DataLoader(data()), validation)
+
+
+def test_without_validation_data_there_is_nothing_to_say() -> None:
+    facts = compared(DataLoader(data()), None)
+
+    assert list(examine(asks(compare_data=Trace(facts=facts)), NoOptions())) == []

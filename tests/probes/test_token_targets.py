@@ -14,7 +14,7 @@ from traindoctor_probes.token_targets import NoOptions, examine
 
 def found(offset: int | None, seen: float | None, share: float = 1.0) -> list[Finding]:
     offsets = {str(k): share if k == offset else 0.05 for k in range(3)}
-    sight: Any = {"offsets": offsets, "seen_later": seen, "num_positions": 64}
+    sight: Any = {"offsets": offsets, "seen_later": seen, "seen_own": 0.5, "num_positions": 64}
     return list(examine(asks(changed_batch=changed({}, sight=sight)), NoOptions()))
 
 
@@ -50,5 +50,5 @@ def test_other_objectives_are_healthy(offset: int | None, seen: float | None, sh
 
 def test_a_text_that_repeats_itself_is_not_judged() -> None:
     offsets = {"0": 1.0, "1": 1.0, "2": 1.0}
-    sight = {"offsets": offsets, "seen_later": 0.5, "num_positions": 64}
+    sight = {"offsets": offsets, "seen_later": 0.5, "seen_own": 0.5, "num_positions": 64}
     assert list(examine(asks(changed_batch=changed({}, sight=sight)), NoOptions())) == []

@@ -65,6 +65,8 @@ class Sight:
         `offsets`: by how many positions the targets are ahead of the tokens, and the share of the
         targets for which that is so. `seen_later`: how far the logits before the later tokens
         move when these are changed, relative to their spread; `num_positions`, those compared.
+        `seen_own`: how far the logits at the first changed token move; a model that puts something
+        before its tokens does not see it there.
         """
         tokens, plain, changed = self.tokens, self.seen.get(PLAIN), self.seen.get(LATER_CHANGED)
         if tokens is None or plain is None:
@@ -78,6 +80,7 @@ class Sight:
             return None
         offsets = {str(k): _agreement(tokens, target, counts, k) for k in OFFSETS}
         facts: dict[str, Any] = {"offsets": offsets, "seen_later": None, "num_positions": 0}
+        facts["seen_own"] = None
         one = _logits(plain[0], target)
         other = _logits(changed[0], target) if changed else None
         if one is not None and other is not None and one.shape == other.shape:
@@ -87,6 +90,9 @@ class Sight:
             facts["num_positions"] = int(before.sum())
             if spread > 0 and moved.numel():
                 facts["seen_later"] = float(moved.square().mean().sqrt()) / spread
+            own = (one - other)[:, self.later : self.later + 1]
+            if spread > 0 and own.numel():
+                facts["seen_own"] = float(own.square().mean().sqrt()) / spread
         return facts
 
 
