@@ -81,13 +81,11 @@ class Anatomy:
             aliases.setdefault(id(p), []).append(name)
         found = list(model.named_parameters())
         sizes = norms([p.detach() for _, p in found])
-        held = [id(p) for p in _held(self.optimizers)]
+        apart = _apart(self.optimizers)
+        held = [id(p) for p in _held(apart)]
         holders = (
-            {
-                id(p): sum(id(p) in {id(q) for q in _held([o])} for o in self.optimizers)
-                for _, p in found
-            }
-            if len(self.optimizers) > 1
+            {id(p): sum(id(p) in {id(q) for q in _held([o])} for o in apart) for _, p in found}
+            if len(apart) > 1
             else dict.fromkeys(held, 1)
         )
         groups = {
@@ -274,6 +272,18 @@ def forward_signature(model: torch.nn.Module) -> tuple[tuple[str, ...], bool]:
         return (), True
     named = tuple(p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _apart(optimizers: Sequence[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
+    """Return the optimizers but for those that wrap another: they share its groups."""
+    found: list[torch.optim.Optimizer] = []
+    known: set[int] = set()
+    for optimizer in optimizers:
+        groups = {id(group) for group in optimizer.param_groups}
+        if not groups or not groups <= known:
+            found.append(optimizer)
+        known |= groups
+    return found
 
 
 def _held(optimizers: Sequence[torch.optim.Optimizer]) -> list[torch.nn.Parameter]:

@@ -37,7 +37,7 @@ class Archive:
     ) -> None:
         self.clock = clock
         self.on_progress: Callable[[int, int, str], None] = lambda *_: None
-        self.run = stored.trace(RUN) or Trace()
+        self.run = _with_scaler(stored.trace(RUN) or Trace())
         names = (OPENING, FIRST_STEP, WEIGHTS, SOURCE, POST_MORTEM)
         self._stored = {name: stored.trace(name) for name in names}
         self.opening = self._opening()
@@ -163,6 +163,13 @@ class Archive:
             if not Path(row.file).exists():
                 lines = row.text.splitlines(keepends=True)
                 linecache.cache[row.file] = (len(row.text), None, lines, row.file)
+
+
+def _with_scaler(run: Trace) -> Trace:
+    """Say of a run that scaled losses that it has a scaler: nobody handed it over."""
+    if not run.scalers:
+        return run
+    return replace(run, setup=replace(run.setup, has_scaler=True))
 
 
 def _is_bad(row: BatchRow) -> bool:

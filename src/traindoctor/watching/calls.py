@@ -63,6 +63,8 @@ class Calls:
             if session.opening is not None and learns:
                 recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
             return
+        if learns and _is_lent_weights(module):
+            return
         if learns:
             session.incidents.root_begins(module, args, kwargs)
             session.modes.called(module)
@@ -85,3 +87,10 @@ class Calls:
         is_known = any(row.index == recorder.batch for row in recorder.batches)
         if session.opening is not None and not is_known:
             recorder.batches.append(describe(inputs, recorder.batch))
+
+
+def _is_lent_weights(module: Any) -> bool:
+    """Tell a call by `torch.func.functional_call`, in which other tensors stand for parameters."""
+    from torch import nn
+
+    return not isinstance(next(module.parameters(), None), nn.Parameter)
