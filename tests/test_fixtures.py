@@ -29,7 +29,7 @@ def examined(name: str, file: str) -> traindoctor.Report:
     return traindoctor.check(target, options=expected.get("options"))
 
 
-EVERY = 6  # a whole check takes seconds: one fixture in so many belongs to the short run
+EVERY = 12  # a whole check takes seconds: one fixture in so many belongs to the short run
 
 
 def spread(first: int) -> list[Any]:
