@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 from traindoctor.errors import CannotJudge
+from traindoctor.experiments.changes import AGAIN, PLAIN
 from traindoctor.trace import Trace
-
-PLAIN, AGAIN = "plain", "plain again"
 
 
 def losses_of(run: Trace) -> dict[str, float]:

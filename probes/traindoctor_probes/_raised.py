@@ -187,8 +187,3 @@ def quoted(row: ExceptionRow) -> str:
     """Return an exception as Python prints it, on one line; our own of a missing loss without."""
     said = headline(row.message)
     return said if row.type_name == "NoLoss" else f"{row.type_name}: {said}"
-
-
-def shape_text(shape: tuple[int, ...]) -> str:
-    """Return a shape as `(32, 3)`."""
-    return str(tuple(shape))

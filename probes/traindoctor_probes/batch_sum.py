@@ -26,12 +26,12 @@ import statistics
 from collections.abc import Iterator
 
 from traindoctor.experiments import ChangedBatch, Experiment, ShortRun
+from traindoctor.experiments.changes import DOUBLED, PLAIN
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
-from traindoctor_probes._changed import PLAIN, losses_of
+from traindoctor_probes._changed import losses_of
 
-DOUBLED = "every sample twice"
 PROPORTIONAL = {"SGD", "ASGD"}  # their step grows with the gradient
 SMALL = 0.1  # share of the gradient that clipping leaves
 

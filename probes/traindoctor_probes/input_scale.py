@@ -34,12 +34,12 @@ from traindoctor.probing import (
     Probe,
     Remedy,
     Rule,
-    Series,
     Severity,
 )
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import LeafRow, Trace
 from traindoctor_probes._loaders import TARGET_NAMES
+from traindoctor_probes._trials import curve
 
 LARGE = 50.0  # magnitude
 FAR = 5.0  # deviations from zero
@@ -177,10 +177,7 @@ def finding(read: Trace, keys: list[str], own: Trace, other: Trace, edge: float)
             Evidence("end of the loss", own.facts["overfit"]["end"]),
             Evidence("end of the loss, standardised", other.facts["overfit"]["end"]),
         ],
-        series=[
-            Series(label, tuple(range(len(run.losses))), tuple(r.value for r in run.losses))
-            for label, run in (("as it is", own), ("standardised", other))
-        ],
+        series=[curve(label, run) for label, run in (("as it is", own), ("standardised", other))],
         key=name,
         mean=figure(row.mean),
         std=figure(row.std),

@@ -22,13 +22,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from traindoctor.experiments import ChangedBatch, Experiment
+from traindoctor.experiments.changes import INPUTS_OF_ONE, INPUTS_PERMUTED, LABELS_OF_ONE, PLAIN
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
-from traindoctor_probes._changed import PLAIN, is_ignored, losses_of
-
-PERMUTED, OF_ONE = "inputs permuted", "inputs of one sample"
-OTHER_LABELS = "labels of one sample"
+from traindoctor_probes._changed import is_ignored, losses_of
 
 IGNORED = Rule(
     code="TD108",
@@ -57,15 +55,15 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Compare the loss under other inputs with the plain one, and with one under other labels."""
     run = ask(ChangedBatch())
     losses = losses_of(run)
-    if PERMUTED not in losses or losses.get(OTHER_LABELS) == losses[PLAIN]:
+    if INPUTS_PERMUTED not in losses or losses.get(LABELS_OF_ONE) == losses[PLAIN]:
         return
-    if is_ignored(run, losses, PERMUTED, OF_ONE):
+    if is_ignored(run, losses, INPUTS_PERMUTED, INPUTS_OF_ONE):
         yield finding(run, losses)
 
 
 def finding(run: Trace, losses: dict[str, float]) -> Finding:
     """Return the finding, at the forward."""
-    loss, other = losses[PLAIN], losses[OTHER_LABELS]
+    loss, other = losses[PLAIN], losses[LABELS_OF_ONE]
     return IGNORED.finding(
         f"With the inputs of one batch in another order, and with one sample's inputs for all, the "
         f"loss is {figure(loss, 6)} as before, and no gradient differs in a single bit. With "

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from traindoctor.experiments import ChangedBatch, Experiment
+from traindoctor.experiments.changes import LABELS_OF_ONE, LABELS_PERMUTED, PLAIN
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -36,9 +37,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Place, Trace
-from traindoctor_probes._changed import PLAIN, is_ignored, losses_of
-
-PERMUTED, OF_ONE = "labels permuted", "labels of one sample"
+from traindoctor_probes._changed import is_ignored, losses_of
 
 IGNORED = Rule(
     code="TD113",
@@ -67,7 +66,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     run = ask(ChangedBatch())
     losses = losses_of(run)
     asked = asked_for(run)
-    if PERMUTED in losses and asked and is_ignored(run, losses, PERMUTED, OF_ONE):
+    is_tried = LABELS_PERMUTED in losses and asked
+    if is_tried and is_ignored(run, losses, LABELS_PERMUTED, LABELS_OF_ONE):
         yield finding(run, losses[PLAIN], asked)
 
 

@@ -27,7 +27,7 @@ from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import CriterionRow, Place, Trace
 
 SAME = 1e-6  # of an output's size
-ENOUGH_STEPS = 30
+ENOUGH_STEPS = 60  # fewer do where the loss has come to rest
 
 COLLAPSED = Rule(
     code="TD712",
@@ -62,7 +62,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         return  # what has lost its inputs before any layer came to them ignores them (TD108)
     trained = ask(OverfitBatch(max_seconds=10.0))
     facts = trained.facts.get("overfit", {})
-    is_done = facts.get("steps", 0) >= ENOUGH_STEPS and facts.get("learned") is False
+    is_enough = facts.get("steps", 0) >= ENOUGH_STEPS or facts.get("course") == "stuck"
+    is_done = is_enough and facts.get("learned") is False
     ends = [row for row in trained.criteria if row.input_spread is not None]
     if is_done and ends and all(is_one_answer(row) for row in ends):
         yield collapsed(run, ends[-1], facts["steps"])

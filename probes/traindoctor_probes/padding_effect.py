@@ -25,6 +25,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from traindoctor.experiments import ChangedBatch, Experiment, OneStep
+from traindoctor.experiments.changes import (
+    PAD_CHANGED,
+    PAD_LABELS_CHANGED,
+    PAD_LONGER,
+    PAD_UNLABELLED,
+    PLAIN,
+)
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -38,13 +45,9 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import ModuleRow, Trace
-from traindoctor_probes._changed import PLAIN, differs, losses_of
+from traindoctor_probes._changed import differs, losses_of
 from traindoctor_probes.padding import DROPS, KEEPS
 
-LABELS_CHANGED = "labels at padding changed"
-UNLABELLED = "no labels at padding"
-TOKENS_CHANGED = "no labels at padding, tokens there changed"
-LONGER = "no labels at padding, more of it"
 COUNTED = 0.05  # share of the labels that may stand at padding
 CHANGES = 1e-4  # of the loss: less is rounding
 
@@ -105,7 +108,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if padding is None:
         return
     losses = losses_of(run)
-    counts = differs(losses, PLAIN, LABELS_CHANGED, CHANGES)
+    counts = differs(losses, PLAIN, PAD_LABELS_CHANGED, CHANGES)
     is_one = padding["label"] is not None and not padding["is_inverted"]
     if counts and is_one and padding["label_share"] >= COUNTED:
         yield in_loss(run, losses, padding)
@@ -116,10 +119,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 
 def attended_how(ask: Ask, losses: dict[str, float], padding: dict[str, Any]) -> str:
     """Say what is wrong with the mask; nothing where padding does not matter, or may."""
-    changed = differs(losses, UNLABELLED, TOKENS_CHANGED, CHANGES)
+    changed = differs(losses, PAD_UNLABELLED, PAD_CHANGED, CHANGES)
     if padding["is_inverted"]:
         return INVERTED if changed is False else ""
-    longer = differs(losses, UNLABELLED, LONGER, CHANGES)
+    longer = differs(losses, PAD_UNLABELLED, PAD_LONGER, CHANGES)
     if padding["value"] is None or not changed or longer is False:
         return ""
     step = ask(OneStep())
@@ -138,19 +141,20 @@ def in_loss(run: Trace, losses: dict[str, float], padding: dict[str, Any]) -> Fi
     """Return the finding of labels at padding that count."""
     share, label = padding["label_share"], padding["label"]
     is_token = label == padding["value"]
+    plain, other = losses[PLAIN], losses[PAD_LABELS_CHANGED]
     return IN_LOSS.finding(
         f"{padding['share']:.0%} of the positions of the first batch are padding, and all have "
         f"the label {label}{', the padding token' if is_token else ''}. With another label "
-        f"there the loss is {figure(losses[LABELS_CHANGED])} in place of {figure(losses[PLAIN])}; "
-        f"of the real tokens alone it is {figure(losses.get(UNLABELLED))}.",
+        f"there the loss is {figure(other)} in place of {figure(plain)}; "
+        f"of the real tokens alone it is {figure(losses.get(PAD_UNLABELLED))}.",
         mechanism="Only labels equal to the ignore index, -100 unless said otherwise, are left out "
         "of a cross entropy. A mask that the model gets does not reach the loss.",
         location=first_location([run.setup.loader_place, run.setup.factory]),
         evidence=[
             Evidence("share of the counted labels that stand at padding", share, 0.0),
-            Evidence("loss", losses[PLAIN]),
-            Evidence("loss with other labels at padding", losses[LABELS_CHANGED], losses[PLAIN]),
-            Evidence("loss of the real tokens alone", losses.get(UNLABELLED)),
+            Evidence("loss", plain),
+            Evidence("loss with other labels at padding", other, plain),
+            Evidence("loss of the real tokens alone", losses.get(PAD_UNLABELLED)),
             Evidence("label at padding", label, -100),
         ],
         share=share,
@@ -159,8 +163,8 @@ def in_loss(run: Trace, losses: dict[str, float], padding: dict[str, Any]) -> Fi
 
 def attended(run: Trace, losses: dict[str, float], padding: dict[str, Any], how: str) -> Finding:
     """Return the finding of padding that changes what is made of the tokens."""
-    plain, other = losses[UNLABELLED], losses.get(TOKENS_CHANGED, losses[UNLABELLED])
-    mask, more = padding["mask"], losses.get(LONGER)
+    plain, other = losses[PAD_UNLABELLED], losses.get(PAD_CHANGED, losses[PAD_UNLABELLED])
+    mask, more = padding["mask"], losses.get(PAD_LONGER)
     if how == INVERTED:
         said = (
             f"'{mask}' keeps positions that all hold one and the same token, and leaves the others "

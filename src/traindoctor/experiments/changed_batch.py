@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments.changes import INPUTS_PERMUTED, Changes
+from traindoctor.experiments.changes import AGAIN, INPUTS_PERMUTED, PLAIN, Changes
 from traindoctor.experiments.lab import Experiment, Fetched, Lab, seed_everything
 from traindoctor.experiments.loop import Loop, as_training_begins, instruments
 from traindoctor.experiments.removals import no_dropout
@@ -25,8 +25,6 @@ from traindoctor.trace import EvaluationRow, GradientRow, Place, Trace
 
 if TYPE_CHECKING:
     from traindoctor.target.setup import TrainingSetup
-
-PLAIN, AGAIN = "plain", "plain again"
 
 
 @dataclass(frozen=True)

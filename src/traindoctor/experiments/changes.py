@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NUM_MORE = 8  # positions of padding that are added to each row
 
+PLAIN, AGAIN = "plain", "plain again"
 LABELS_PERMUTED = "labels permuted"
 LABELS_OF_ONE = "labels of one sample"
 INPUTS_PERMUTED = "inputs permuted"

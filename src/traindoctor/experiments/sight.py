@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.experiments.changes import LATER_CHANGED
+from traindoctor.experiments.changes import AGAIN, LATER_CHANGED
 from traindoctor.experiments.padded import IGNORED
 from traindoctor.instruments.criteria import BY_CLASS
 from traindoctor.instruments.recorder import here
@@ -15,7 +15,6 @@ from traindoctor.trace import Place
 if TYPE_CHECKING:
     import torch
 
-PLAIN = "plain again"
 OFFSETS = (0, 1, 2)
 LEAST_POSITIONS = 32
 
@@ -68,7 +67,7 @@ class Sight:
         `seen_own`: how far the logits at the first changed token move; a model that puts something
         before its tokens does not see it there.
         """
-        tokens, plain, changed = self.tokens, self.seen.get(PLAIN), self.seen.get(LATER_CHANGED)
+        tokens, plain, changed = self.tokens, self.seen.get(AGAIN), self.seen.get(LATER_CHANGED)
         if tokens is None or plain is None:
             return None
         size, length = tokens.shape

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from transformers import TrainerCallback
 
-from traindoctor.integrations.watcher import Watcher
+from traindoctor.integrations.watcher import Watching
 from traindoctor.report.record import Report
 
 
-class TrainDoctorCallback(TrainerCallback):  # type: ignore[misc]  # the base class is untyped
+class TrainDoctorCallback(Watching, TrainerCallback):  # type: ignore[misc]  # the base class is untyped
     """Watches a `Trainer`'s run: `Trainer(…, callbacks=[TrainDoctorCallback()])`.
 
     Findings go to the logger `traindoctor`; the report of the whole run is `report` when
     training has ended. If training raises, call `end`.
 
-    Args:
-        select: rules that may report.
-        ignore: rules left out.
-        budget: share of the run's time for watching.
-        stop_on_critical: end training at the first critical finding.
+    The arguments are those of `Watching`.
     """
-
-    def __init__(
-        self,
-        *,
-        select: Iterable[str] = ("ALL",),
-        ignore: Iterable[str] = (),
-        budget: float = 0.02,
-        stop_on_critical: bool = False,
-    ) -> None:
-        self.watcher = Watcher(select=select, ignore=ignore, budget=budget)
-        self.stop_on_critical = stop_on_critical
-        self.report: Report | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Begin to watch."""
@@ -43,8 +26,7 @@ class TrainDoctorCallback(TrainerCallback):  # type: ignore[misc]  # the base cl
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Judge where a look is due."""
-        self.watcher.step()
-        if self.stop_on_critical and self.watcher.critical:
+        if self._must_stop():
             control.should_training_stop = True
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
@@ -53,5 +35,4 @@ class TrainDoctorCallback(TrainerCallback):  # type: ignore[misc]  # the base cl
 
     def end(self) -> Report | None:
         """Stop watching after a run that raised; return the report."""
-        self.report = self.watcher.end() or self.report
-        return self.report
+        return self._end()

@@ -34,6 +34,38 @@ if TYPE_CHECKING:
 logger = logging.getLogger("traindoctor")
 
 
+class Watching:
+    """What the callbacks share: who watches, when to stop, and the report.
+
+    Args:
+        select: rules that may report.
+        ignore: rules left out.
+        budget: share of the run's time for watching.
+        stop_on_critical: end training at the first critical finding.
+    """
+
+    def __init__(
+        self,
+        *,
+        select: Iterable[str] = ("ALL",),
+        ignore: Iterable[str] = (),
+        budget: float = 0.02,
+        stop_on_critical: bool = False,
+    ) -> None:
+        self.watcher = Watcher(select=select, ignore=ignore, budget=budget)
+        self.stop_on_critical = stop_on_critical
+        self.report: Report | None = None
+
+    def _must_stop(self) -> bool:
+        """Judge where a look is due; tell whether training is to end."""
+        self.watcher.step()
+        return self.stop_on_critical and bool(self.watcher.critical)
+
+    def _end(self, error: BaseException | None = None) -> Report | None:
+        self.report = self.watcher.end(error) or self.report
+        return self.report
+
+
 class Watcher:
     """One training run as a callback's hooks tell of it.
 
