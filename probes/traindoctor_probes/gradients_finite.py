@@ -38,7 +38,7 @@ from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy
 from traindoctor.probing.syntax import guards
 from traindoctor.probing.wording import counted, figure, first_location, grouped
 from traindoctor.trace import BackwardRow, OperationRow, Place, Trace
-from traindoctor_probes.optimizer_steps import step_lines
+from traindoctor_probes._never_steps import step_lines
 
 LEAST_PASSES = 3  # of a run without steps
 

@@ -25,11 +25,9 @@ import ast
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from traindoctor.errors import CannotJudge
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import (
     Ask,
-    Confidence,
     Evidence,
     Finding,
     NoOptions,
@@ -38,10 +36,10 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.syntax import Function, Guard, calls, function_at, guards
+from traindoctor.probing.syntax import Guard, function_at, guards
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import BackwardRow, Place, SourceRow, Trace
-from traindoctor_probes._idle_optimizers import idle
+from traindoctor_probes._never_steps import idle, never
 
 NEVER = Rule(
     code="TD403",
@@ -91,8 +89,6 @@ FEWER = Rule(
     explains=("TD103", "TD409", "TD416", "TD502", "TD6"),
 )
 LOST_SHARE = 0.1
-OPTIMIZER_NAMES = {"optimizer", "optimizers", "optim", "opt"}
-NOT_OPTIMIZERS = ("sched", "prof", "scaler", "self", "env", "tracker", "progress", "bar")
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
@@ -104,7 +100,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     source = ask(ReadSource()).source
     if not run.steps:
         if not run.facts.get("moved"):
-            yield never(run, source)
+            yield never(NEVER, run, source)
         return
     yield from idle(NEVER, run)
     lost = lost_passes(run)
@@ -141,52 +137,6 @@ def is_broken(run: Trace, row: BackwardRow) -> bool:
         if after.num_not_finite:
             return True
     return False
-
-
-def never(run: Trace, source: Sequence[SourceRow]) -> Finding:
-    """Return the finding for a loop that never steps.
-
-    Raises:
-        CannotJudge: a step would come later, or from a caller that was not handed over.
-    """
-    backward = run.backwards[0].place
-    function = function_at(source, backward)
-    taken = {item.arg for item in function.args.args} if function else set()
-    steps = step_lines(source, backward)
-    if run.setup.has_scaler and all(row.num_not_finite for row in run.backwards[-1:]):
-        raise CannotJudge(
-            f"{counted(len(run.backwards), 'backward pass')} ended with gradients that are not "
-            "finite, and a gradient scaler skips the step then"
-        )
-    for place in steps:
-        counts = [guard for guard in guards(source, place) if "%" in guard.test]
-        if counts and not run.facts.get("discarded_backwards"):
-            raise CannotJudge(
-                f"{len(run.backwards)} backward passes were observed, and `if {counts[-1].test}` "
-                "let none of them step; it may be accumulation over more batches"
-            )
-    if not run.setup.has_train_loop and not taken & OPTIMIZER_NAMES:
-        raise CannotJudge("train_step leaves the optimizer step to a loop that was not handed over")
-    written = (
-        f"`{steps[0].text}` at line {steps[0].line} was never reached"
-        if steps
-        else "the code that ran has no optimizer.step()"
-    )
-    return NEVER.finding(
-        f"{counted(len(run.backwards), 'backward pass')} over {counted(len(run.batches), 'batch')} "
-        f"filled gradients; {written}, and no parameter moved.",
-        confidence=Confidence.CERTAIN if run.setup.has_train_loop else Confidence.LIKELY,
-        mechanism="backward() computes gradients; only step() applies them. The loss is printed "
-        "and varies with the batches, so the run looks alive.",
-        location=first_location([*steps, backward, run.setup.factory]),
-        evidence=[
-            Evidence("backward passes", len(run.backwards)),
-            Evidence("optimizer steps", 0, len(run.backwards)),
-            Evidence("parameters that moved", 0, len(run.parameters)),
-        ],
-        num_backwards=len(run.backwards),
-        step="optimizer step",
-    )
 
 
 def fewer(
@@ -275,24 +225,6 @@ def _first_term(line: str) -> str:
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.BoolOp):
         return ast.unparse(ast.Assign(node.targets, node.value.values[0], lineno=1))
     return ""
-
-
-def step_lines(source: Sequence[SourceRow], near: Place) -> list[Place]:
-    """Return the lines that seem to step an optimizer: of a line's function, else of its file."""
-    found: list[Place] = []
-    function = function_at(source, near)
-    for place, call in calls(source, "step"):
-        owner = getattr(call.func, "value", None)
-        name = str(getattr(owner, "attr", getattr(owner, "id", ""))).lower()
-        is_scaled = name.startswith("scaler") and bool(call.args)  # scaler.step(optimizer)
-        if place.file == near.file and (is_scaled or not name.startswith(NOT_OPTIMIZERS)):
-            found.append(place)
-    inside = [place for place in found if function and _holds(function, place)]
-    return inside or found
-
-
-def _holds(function: Function, place: Place) -> bool:
-    return function.lineno <= (place.line or 0) <= (function.end_lineno or 0)
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:
