@@ -221,12 +221,18 @@ def last_name(node: ast.expr) -> str:
 
 def no_grad_place(file: str, line: int) -> Place:
     """Return the `with torch.no_grad()` or decorator that encloses a line, if one does."""
-    tree = parse(file)
     found = Place()
+    for first, last, guard in _no_grad_guards(file):  # the innermost comes last
+        if first <= line <= last:
+            found = guard
+    return found
+
+
+@lru_cache(maxsize=512)
+def _no_grad_guards(file: str) -> tuple[tuple[int, int, Place], ...]:
+    """Return the first and last line under each guard, and where the guard is written."""
+    tree, found = parse(file), []
     for node in ast.walk(tree) if tree else ():
-        first, last = getattr(node, "lineno", None), getattr(node, "end_lineno", None)
-        if first is None or last is None or not first <= line <= last:
-            continue
         if isinstance(node, ast.With):
             guards = [item.context_expr for item in node.items]
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -236,5 +242,5 @@ def no_grad_place(file: str, line: int) -> Place:
         for guard in guards:
             call = guard.func if isinstance(guard, ast.Call) else guard
             if last_name(call) in {"no_grad", "inference_mode", "set_grad_enabled"}:
-                found = at(file, guard)
-    return found
+                found.append((node.lineno, node.end_lineno or node.lineno, at(file, guard)))
+    return tuple(found)
