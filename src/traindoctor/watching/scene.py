@@ -28,7 +28,7 @@ class Scene:
         self.trainer: Any = None  # the transformers Trainer that trains
         self.roots: list[weakref.ref[nn.Module]] = []  # called by nobody but the script
         self._modules: dict[int, weakref.ref[Any]] = {}
-        self._learning: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
+        self._learning: dict[int, weakref.ref[nn.Module]] = {}
         self._optimizers: dict[int, weakref.ref[Any]] = {}
 
     def notice(self, built: Any) -> None:
@@ -42,9 +42,13 @@ class Scene:
 
     def learns(self, module: nn.Module) -> bool:
         """Tell whether a module has parameters; one that has will be asked no more."""
-        if module not in self._learning and any(True for _ in module.parameters()):
-            self._learning[module] = True
-        return module in self._learning
+        known = self._learning.get(id(module))
+        if known is not None and known() is module:
+            return True
+        if next(module.parameters(), None) is None:
+            return False
+        self._learning[id(module)] = weakref.ref(module)
+        return True
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Return the optimizers there are, in the order in which they were built."""

@@ -118,7 +118,7 @@ class Session:
         recorder.on_fetch.append(self.batch_asked)
         recorder.after_fetch.append(self.batch_given)
         self._stack.enter_context(handling_seen(recorder, places=self.scene.places))
-        self.dynamics = self._stack.enter_context(dynamics_seen(recorder))
+        self.dynamics = self._stack.enter_context(dynamics_seen(recorder, hears_calls=False))
 
     def bring_up_to_date(self) -> None:
         """Let every instrument put what it has into the recorder."""
