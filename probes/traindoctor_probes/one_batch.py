@@ -7,7 +7,9 @@ weight decay, freezing, autocast, the scaler, low precision, with the parameters
 holds, at other learning rates. What a short run shows to be strong is tried first, and the first
 change that heals it is the cause. A fresh AdamW over all trainable parameters at three rates tells
 faults of the optimizer from those of model and data; where it fails too, two samples are tried
-alone. The floor below which the loss cannot go is read off the loss functions that are called.
+alone, and a small network made of none of the user's code is trained on the same inputs and labels,
+as they are and permuted: what it learns is no fault of the data. The floor below which the loss
+cannot go is read off the loss functions that are called.
 
 ## Why it matters
 A model that cannot learn two samples by heart will learn nothing from a million. Something
@@ -37,6 +39,7 @@ from traindoctor.experiments import Experiment, OverfitBatch, ReadSource, ShortR
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
+from traindoctor_probes._plain import plain_curves, plain_evidence, plain_runs, said_of_plain
 from traindoctor_probes._reach import is_blind, limiting_line, mechanism
 from traindoctor_probes._suspects import suspects
 from traindoctor_probes._trials import (
@@ -158,7 +161,7 @@ def uncured(
     few = follow_up(ask, own, replace(fresh, samples=options.num_samples))
     few.require(losses=1)
     if few.facts["overfit"]["learned"] is False or is_blind(few):
-        yield finding(own, others, few, options, tried)
+        yield finding(own, others, few, options, tried, plain_runs(ask))
     elif agreed := learned(ask, replace(fresh, undisputed=True)):
         yield contradicting(own, best, agreed)
     else:
@@ -207,7 +210,12 @@ def contradicting(own: Trace, best: Trace, agreed: Trace) -> Finding:
 
 
 def finding(
-    own: Trace, others: list[Trace], few: Trace, options: Options, tried: list[Trial]
+    own: Trace,
+    others: list[Trace],
+    few: Trace,
+    options: Options,
+    tried: list[Trial],
+    plain: list[Trace],
 ) -> Finding:
     """Return the finding, with every run as evidence and as a curve."""
     runs = {
@@ -221,7 +229,7 @@ def finding(
     return CANNOT.finding(
         f"With the setup's own optimizer {said(own)}. No other rate does better: "
         + "; ".join(said(run) for run in others)
-        + f". Of {options.num_samples} samples alone {said(few)}.",
+        + f". Of {options.num_samples} samples alone {said(few)}.{said_of_plain(plain)}",
         mechanism=mechanism(few),
         location=first_location([limiting_line(few), own.setup.model_place, own.setup.factory]),
         evidence=[
@@ -230,8 +238,9 @@ def finding(
                 Evidence(f"end of the loss, {name}", run.facts["overfit"]["end"], facts["floor"])
                 for name, run in runs.items()
             ),
+            *plain_evidence(plain),
         ],
-        series=[curve(name, run) for name, run in runs.items()],
+        series=[*(curve(name, run) for name, run in runs.items()), *plain_curves(plain)],
         tables=[compared(own, tried)] if tried else [],
         cause="",
         end=figure(end),

@@ -8,7 +8,7 @@ import pytest
 from tests.probes.asking import FACTORY, FORWARD, LINE, SETUP
 
 from traindoctor.errors import CannotJudge, ExperimentFailed
-from traindoctor.experiments import OverfitBatch, ReadSource, ShortRun
+from traindoctor.experiments import OverfitBatch, PlainNetwork, ReadSource, ShortRun
 from traindoctor.probing import Confidence, Finding, Severity
 from traindoctor.trace import (
     ClipRow,
@@ -60,6 +60,7 @@ def found(
     *,
     short: Trace = PLAIN,
     healing: str | float = "",
+    plain: Trace | None = None,
 ) -> list[Finding]:
     """Examine; `healing` is what has to be taken away, or the factor of the rate that learns."""
 
@@ -68,6 +69,10 @@ def found(
             return short
         if isinstance(experiment, ReadSource):
             return Trace()
+        if isinstance(experiment, PlainNetwork):
+            if plain is None:
+                raise ExperimentFailed("the batch has no one label a sample")
+            return plain
         assert isinstance(experiment, OverfitBatch)
         if experiment.undisputed and healing != "undisputed":
             raise ExperimentFailed("no two samples contradict each other")
@@ -135,6 +140,20 @@ def test_a_batch_that_nothing_learns_is_told_with_every_curve() -> None:
     assert (finding.code, finding.location.line) == ("TD601", FACTORY.line)
     assert finding.title == "One batch cannot be learned: its loss stays at 0.8, its floor is 0"
     assert finding.series[0].name == "your optimizer"
+
+
+@pytest.mark.parametrize(
+    ("learned", "said"),
+    [(True, "The data can be learned: "), (False, "The data may be at fault: ")],
+)
+def test_a_plain_network_tells_sick_data_from_sick_code(learned: bool, said: str) -> None:
+    facts = {"start": 2.0, "end": 0.02, "steps": 26, "width": 64, "learned": learned}
+    (finding,) = found(STUCK, plain=Trace(losses=STUCK.losses, facts={"plain": facts}))
+    assert said in finding.message
+    assert [series.name for series in finding.series[-2:]] == [
+        "a plain network",
+        "a plain network, labels permuted",
+    ]
 
 
 def test_bounded_logits_are_recognised() -> None:

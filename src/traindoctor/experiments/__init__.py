@@ -19,6 +19,7 @@ from traindoctor.experiments.one_step import OneStep
 from traindoctor.experiments.other_batches import OtherBatches
 from traindoctor.experiments.overfit_batch import OverfitBatch
 from traindoctor.experiments.part_eigenvalues import PartEigenvalues
+from traindoctor.experiments.plain_network import PlainNetwork
 from traindoctor.experiments.read_batches import ReadBatches
 from traindoctor.experiments.read_source import ReadSource
 from traindoctor.experiments.read_weights import ReadWeights, WatchWeights
@@ -54,6 +55,7 @@ __all__ = [
     "OtherBatches",
     "OverfitBatch",
     "PartEigenvalues",
+    "PlainNetwork",
     "ReadBatches",
     "ReadSource",
     "ReadWeights",
