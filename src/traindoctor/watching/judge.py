@@ -97,7 +97,7 @@ def with_later(
     for event in events:
         if isinstance(event, ProbeEnded):
             new = [
-                replace(one, finding=replace(one.finding, evidence=(*one.finding.evidence, told)))
+                replace(one, finding=replace(one.finding, evidence=(told, *one.finding.evidence)))
                 for one in made
                 if one.probe == event.name and one.finding.fingerprint not in known
             ]
