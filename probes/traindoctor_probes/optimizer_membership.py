@@ -11,8 +11,8 @@ however good its gradient; what is in the list but no longer in the model moves 
 ## Known limits
 Optimizers are those handed over or seen stepping. A second optimizer that steps later than the
 short run looks is not seen: parameters that get a gradient are then called outside although that
-optimizer would come. Parameters that move without an optimizer (hand-written updates) count
-as held.
+optimizer would come. What a loop of the user's unfreezes later is noticed within some sixteen
+steps. Parameters that move without an optimizer (hand-written updates) count as held.
 
 ## References
 torch.optim documentation, "Constructing it": the parameters are taken when it is constructed.
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traindoctor.experiments import Experiment, ReadSource, ShortRun
+from traindoctor.experiments import Experiment, LongRun, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import counted, first_location, grouped, location
 from traindoctor.trace import OptimizerRow, ParameterRow, Trace
@@ -105,6 +105,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         if not run.facts.get("moved"):  # by hand: there is no optimizer to step
             run.require(steps=1)
         yield from outside(run)
+        if run.setup.has_train_loop:  # who else would unfreeze anything on the way?
+            yield from unfrozen(ask(LongRun()), run)
 
 
 def outside(run: Trace) -> Iterator[Finding]:
@@ -142,6 +144,42 @@ def outside(run: Trace) -> Iterator[Finding]:
         num_outside=len(lost),
         num_trainable=len(trainable),
         subject=grouped(row.name for row in lost),
+    )
+
+
+def unfrozen(long: Trace, run: Trace) -> Iterator[Finding]:
+    """Yield what gets a gradient from some step on, and is held by no optimizer."""
+    looks = long.facts.get("unheld_later") or {}
+    late = [row for row in run.parameters if row.name in looks]
+    if not late:
+        return
+    first = min(looks[row.name][0] for row in late)
+    last = max(looks[row.name][1] for row in late)
+    yield OUTSIDE.finding(
+        f"{grouped(row.name for row in late)} ({sum(row.num_elements for row in late):,} elements) "
+        f"came to be trained before step {first}: they have gradients since then, but stand in no "
+        f"parameter group, and did not move up to step {last}.",
+        mechanism="An optimizer updates the tensors it was built from and no others. What is "
+        "unfrozen later gets gradients and stays as it is, until it is added to a group.",
+        location=first_location([row.place for row in reversed(run.optimizers)]),
+        also_at=[location(row.place, parameter=row.name) for row in late[:8] if row.place],
+        evidence=[
+            Evidence("parameters outside", len(late), 0),
+            Evidence("first step at which they had gradients", first),
+            Evidence("steps in which they moved since", 0, last - first),
+        ],
+        remedies=[
+            Remedy(
+                "Add what is unfrozen to the optimizer",
+                recommended=True,
+                pros="Nothing that was learned is lost, and the group has a rate of its own.",
+                after='optimizer.add_param_group({"params": model.block3.parameters()})',
+            ),
+            *OUTSIDE.remedies[:1],
+        ],
+        num_outside=len(late),
+        num_trainable=len(run.parameters),
+        subject="later",
     )
 
 

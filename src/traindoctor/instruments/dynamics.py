@@ -23,6 +23,7 @@ from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.reported import Reported
 from traindoctor.instruments.seeds import Seeds
 from traindoctor.instruments.served import Served
+from traindoctor.instruments.unheld import Unheld
 
 EVENTS = (
     "backward_begins",
@@ -78,6 +79,7 @@ class Dynamics:
             Reported(self.state, served),
             Logged(self.state),
             Seeds(self.state),
+            Unheld(self.state),
         ]
 
         self.listeners = {name: self._listening(name) for name in EVENTS}

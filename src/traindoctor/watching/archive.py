@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, OneStep
+from traindoctor.instruments.unheld import FACT as UNHELD
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.later import trace_name
@@ -38,11 +40,19 @@ class Archive:
     ) -> None:
         self.clock = clock
         self.on_progress: Callable[[int, int, str], None] = lambda *_: None
-        self.run = _with_scaler(stored.trace(RUN) or Trace())
+        whole = _with_scaler(stored.trace(RUN) or Trace())
+        self.unheld = whole.facts.get(UNHELD) or {}  # in any of its trainings
+        self.run = replace(whole, facts=whole.facts | {UNHELD: self.unheld_between(whole, 0)})
         names = (OPENING, FIRST_STEP, WEIGHTS, SOURCE, POST_MORTEM)
         self.stored = stored
         self._stored = {name: stored.trace(name) for name in names}
         self.opening = self._opening()
+
+    def unheld_between(self, whole: Trace, number: int) -> dict[str, tuple[int, int]]:
+        """Return what came to be trained, and is in no optimizer, in one of the trainings."""
+        begun = (0, *(whole.facts.get("later_trainings") or ()), math.inf)
+        first, end = begun[number], begun[number + 1]
+        return {name: steps for name, steps in self.unheld.items() if first <= steps[0] < end}
 
     def later(self) -> list[LaterTraining]:
         """Return the trainings after the first, of which a step was seen."""
@@ -189,8 +199,12 @@ class LaterTraining:
         self.clock, self.on_progress = archive.clock, archive.on_progress
         self.number, self.step = number, step
         names = (OPENING, FIRST_STEP, WEIGHTS)
-        self._traces = {n: archive.stored.trace(trace_name(number, n)) for n in names}
+        self._traces: dict[str, Trace | None] = {
+            n: archive.stored.trace(trace_name(number, n)) for n in names
+        }
         self._traces[SOURCE] = archive.source(self._traces[OPENING] or Trace())
+        unheld = archive.unheld_between(archive.run, number)
+        self._traces[RUN] = Trace(facts={UNHELD: unheld}) if unheld else None
 
     @property
     def has_stepped(self) -> bool:
