@@ -26,7 +26,8 @@ def init(
 ) -> None:
     """Begin a factory out of a project's own statements.
 
-    The project is read and not run, for where it builds model, loader and optimizer. What cannot be found is left as `...` to complete.
+    The project is read and not run, for where it builds model, loader and optimizer. What cannot
+    be found is left as `...` to complete.
     """
     from traindoctor.cli.reading import source_files
     from traindoctor.scaffolding.factory import write_factory
@@ -63,7 +64,7 @@ def new_probe(
 ) -> None:
     """Begin a probe, with its programs and its test.
 
-    Its file, a sick and a healthy program, and the test are written. Each file says what is to be replaced. The test passes as it stands, on rows of its own.
+    Each file says what is to be replaced. The test passes as it stands, on rows of its own.
     """
     from traindoctor.probing.registry import all_rules
     from traindoctor.scaffolding.probe import begin_probe
