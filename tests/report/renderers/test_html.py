@@ -103,6 +103,22 @@ def test_differential_experiments_share_an_axis_where_each_shows_something(ends,
     assert (len(set(tops)) == 1) == is_common
 
 
+def test_a_curve_that_does_not_move_is_flat_beside_one_that_does():
+    steps = (0.0, 1.0, 2.0)
+    series = (
+        Series("a", steps, (1.52, 1.51, 1.51)),
+        Series("healed", steps, (1.52, 0.8, 0)),
+    )
+
+    (_, flat), (_, falling) = multiples(replace(SWALLOWED, series=series))
+
+    first, _, last = re.findall(r",([\d.]+)", re.search(r'points="([^"]*)"', flat)[1])
+    assert float(last) - float(first) < 2  # of 144
+    assert re.findall(r'class="tick"[^>]*>[^<]*<', flat) == re.findall(
+        r'class="tick"[^>]*>[^<]*<', falling
+    )
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
