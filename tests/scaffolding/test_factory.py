@@ -190,6 +190,25 @@ def test_a_lightning_module_has_its_optimizers_itself(tmp_path):
     assert "optimizer" not in made.text
 
 
+def test_options_of_a_command_line_are_their_defaults(tmp_path, fresh, monkeypatch):
+    text = HEAD.replace("import torch\n", "import argparse\nimport torch\n", 1) + (
+        "def main():\n    parser = argparse.ArgumentParser()\n"
+        "    group = parser.add_argument_group('rates')\n"
+        "    group.add_argument('--rate', type=float, default=0.25)\n"
+        "    args = parser.parse_args()\n"
+        "    net = nn.Linear(WIDTH, 2)\n    loader = DataLoader(data())\n"
+        "    optimizer = torch.optim.SGD(net.parameters(), lr=args.rate)\n"
+    )
+    made = written(tmp_path, text)
+    (tmp_path / "setup.py").write_text(made.text)
+    monkeypatch.setattr(sys, "argv", ["traindoctor", "check", "--rate", "what is not theirs"])
+
+    setup = as_setup(load(f"{tmp_path / 'setup.py'}:setup", {}))
+
+    assert made.missing == []
+    assert setup.optimizers[0].param_groups[0]["lr"] == 0.25
+
+
 def test_the_parts_of_a_module_are_its_own(tmp_path):
     text = (
         "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
+from traindoctor.probing.syntax import last_name
 from traindoctor.scaffolding.project import Part, dotted_name, train_loops, trains_on_import
 from traindoctor.scaffolding.scopes import Scope
 from traindoctor.target.setup import ALIASES
@@ -20,6 +21,7 @@ The statements are those of {source}. Where `...` stands, something is to be com
 """
 '''
 WHOLE = ("model", "loader", "optimizer")
+PARSE = ("parse_args", "parse_known_args")
 
 
 @dataclass
@@ -146,9 +148,22 @@ class _Writer:
         for used in _loaded(node.value):
             if used not in self.known or used in names:  # `net = net.to(device)` has one before it
                 self._define(used, node.lineno, scope)
+        value = self._as_if_nothing_was_typed(node, scope)
         comment = f"  # {where}" if where else ""
         target = ast.unparse(node.targets[0]).removeprefix("(").removesuffix(")")  # of a tuple
-        self.lines.append(f"{target} = {ast.unparse(node.value)}{comment}")
+        self.lines.append(f"{target} = {ast.unparse(value)}{comment}")
+
+    def _as_if_nothing_was_typed(self, node: ast.Assign, scope: Scope) -> ast.expr:
+        """Let a parser know its options and parse nothing: our command line is not theirs."""
+        call = node.value
+        if not isinstance(call, ast.Call) or last_name(call.func) not in PARSE or call.args:
+            return call
+        for option in scope.options:
+            for used in _loaded(option.value):
+                if used not in self.known:
+                    self._define(used, option.lineno, scope)
+            self.lines.append(ast.unparse(option))
+        return ast.Call(call.func, [ast.List([], ast.Load())], call.keywords)
 
     def _define(self, name: str, line: int, scope: Scope) -> None:
         earlier, elsewhere = scope.before(name, line), scope.elsewhere(name)

@@ -25,6 +25,7 @@ class Scope:
         parameters: of the function, with their defaults.
         name: of the function.
         kept: what a method assigns to `self`.
+        options: where a command line's options are declared.
         methods: those of its class, itself among them.
     """
 
@@ -34,6 +35,7 @@ class Scope:
     parameters: Mapping[str, ast.expr | None] = field(default_factory=dict)
     name: str = ""
     kept: frozenset[str] = frozenset()
+    options: tuple[ast.Expr, ...] = ()
     methods: list[Scope] = field(default_factory=list)
 
     def before(self, name: str, line: int) -> ast.Assign | None:
@@ -67,14 +69,16 @@ def parse(file: Path) -> ast.Module:
 def scopes(file: Path) -> Iterator[Scope]:
     """Yield the scopes of a file."""
     tree = parse(file)
-    yield Scope(file, tree, tuple(_assignments(tree.body)))
+    options = tuple(_options(tree.body))
+    yield Scope(file, tree, tuple(_assignments(tree.body)), options=options)
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and _holds(node)]
     for holder in classes:
         yield from _methods(file, tree, holder)
     methods = {id(statement) for holder in classes for statement in holder.body}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and id(node) not in methods:
-            yield Scope(file, tree, tuple(_assignments(node.body)), _parameters(node), node.name)
+            found, options = tuple(_assignments(node.body)), tuple(_options(node.body))
+            yield Scope(file, tree, found, _parameters(node), node.name, options=options)
 
 
 def _holds(node: ast.ClassDef) -> bool:
@@ -146,6 +150,16 @@ def _assignments(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.Assign]]:
             yield from _bound(node)
         for block in ("body", "orelse", "finalbody"):
             yield from _assignments(getattr(node, block, []))
+
+
+def _options(body: Sequence[ast.stmt]) -> Iterator[ast.Expr]:
+    """Yield `parser.add_argument(…)`, within blocks too."""
+    for node in body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            if last_name(node.value.func) == "add_argument":
+                yield node
+        elif isinstance(node, ast.If | ast.With | ast.For):
+            yield from _options(node.body)
 
 
 def _bound(node: ast.Assign) -> Iterator[tuple[str, ast.Assign]]:
