@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-all bank scoreboard goldens lint format bench docs release clean
+.PHONY: help venv demo test test-all bank scoreboard goldens lint format bench docs screenshots release clean
 .DELETE_ON_ERROR:
 
 help:
@@ -66,6 +66,9 @@ format: $(READY)
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+screenshots: $(READY)
+	$(BIN)/python docs/screenshots.py
 
 # Wheel and sdist, and the wheel in an environment of its own; torch is that of .venv.
 release: $(READY)
