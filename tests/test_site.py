@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from traindoctor.cli.main import app
+from traindoctor.config import Config
 from traindoctor.probing.registry import all_rules
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +74,14 @@ def test_the_site_fetches_nothing_from_elsewhere(site):
 
     fetched = re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="(https?://[^"]+)"', page)
     assert fetched == []
+
+
+def test_every_setting_is_on_its_page():
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    table = page.partition("| key | environment | flag |")[2]
+
+    for item in fields(Config):
+        assert f"`{item.name.replace('_', '-')}`" in table, item.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

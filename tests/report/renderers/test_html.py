@@ -49,6 +49,12 @@ def test_modules_without_a_usable_gradient_are_marked():
     assert rows["embed"] == []
 
 
+def test_a_run_without_a_backward_pass_has_no_table_of_gradients():
+    nothing = {"gradient_rms": None, "update_ratio": None, "none": 0, "zero": 0, "not_finite": 0}
+
+    assert flow([row | nothing for row in FLOW]) == []
+
+
 def test_bars_are_logarithmic_and_within_their_track():
     shown = flow(FLOW)
     spans = [row["gradients"] for row in shown if row["gradients"]]

@@ -155,10 +155,13 @@ def curves(measured: dict[str, Any]) -> list[Curve]:
 
 
 def flow(rows: Any) -> list[dict[str, Any]]:
-    """Return the modules in forward order, with the spans of their bars in percent."""
-    if not rows:
+    """Return the modules in forward order, with the spans of their bars in percent.
+
+    None where no gradient was looked at, as before the first backward pass.
+    """
+    shown = folded(rows) if rows else []
+    if not any(line.gradients or line.none or line.not_finite or line.zero for line in shown):
         return []
-    shown = folded(rows)
     gradient = _scale([value for line in shown for value in line.gradients])
     update = _scale([value for line in shown for value in line.updates])
     return [
