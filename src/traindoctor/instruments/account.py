@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 from traindoctor.trace import HandlingRow, Place
 
@@ -20,7 +20,7 @@ class Account:
     """One optimizer as those know it who handle gradients. Values are never read."""
 
     def __init__(self, optimizer: Any) -> None:
-        self.optimizer = weakref.ref(optimizer)
+        self.optimizer = ref(optimizer)
         self.class_name = type(optimizer).__name__
         self.number: int | None = None  # once it has stepped
         self.num_steps = self.num_attempts = self.num_closures = 0
@@ -59,8 +59,8 @@ class Account:
 
     def stamps(self) -> Stamps:
         """Return the samples' gradients as they are now."""
-        gradients = (p.grad for p in self.samples)
-        return tuple((None, -1) if g is None else (weakref.ref(g), g._version) for g in gradients)
+        gradients = [p.grad for p in self.samples]
+        return tuple([(None, -1) if g is None else (ref(g), g._version) for g in gradients])
 
     def are_used(self, now: Stamps) -> bool:
         """Tell whether nothing was written to the gradients since a step used them."""
@@ -100,10 +100,9 @@ class Account:
         self.is_unscaled = self.is_clipped = False
         self.written = after
 
-    def begins_step(self, is_passed_on: bool, place: Place, batch: int) -> None:
+    def begins_step(self, is_passed_on: bool, batch: int) -> None:
         """Take in that a step begins; `is_passed_on` by a scaler."""
         self.choose()
-        self.place = self.place or place
         self.num_scaled += not is_passed_on and self.are_scaled(self.stamps())
         if self.is_unscaled and not is_passed_on:
             self.num_unguarded += 1

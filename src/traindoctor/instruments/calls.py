@@ -24,7 +24,7 @@ def calls_told(dynamics: Dynamics) -> Iterator[None]:
     import torch
     from torch import nn
 
-    tap = _Tap(dynamics)
+    tap = CallTap(dynamics)
     originals = (
         (nn.Module, "__call__", tap.call(nn.Module.__call__)),
         (nn.Module, "compile", tap.compiling(nn.Module.compile)),
@@ -40,7 +40,9 @@ def calls_told(dynamics: Dynamics) -> Iterator[None]:
             setattr(owner, name, original)
 
 
-class _Tap:
+class CallTap:
+    """Tells of calls. Whoever has replaced `nn.Module.__call__` already hands them on to `told`."""
+
     def __init__(self, dynamics: Dynamics) -> None:
         self.dynamics = dynamics
         self.state: State = dynamics.state
@@ -49,6 +51,7 @@ class _Tap:
         self.untap: Any = None
 
     def call(self, original: Any) -> Any:
+        """Return what stands for `nn.Module.__call__`."""
         from torch import nn
 
         state, tap = self.state, self
@@ -92,6 +95,8 @@ class _Tap:
             return False
 
     def compiling(self, original: Any) -> Any:
+        """Return what stands for a function that compiles."""
+
         @functools.wraps(original)
         def compiling(*args: Any, **kwargs: Any) -> Any:
             if self.untap is not None:

@@ -37,7 +37,7 @@ EVENTS = (
 
 @contextmanager
 def dynamics_seen(
-    recorder: Recorder, names: Mapping[int, str] = MappingProxyType({})
+    recorder: Recorder, names: Mapping[int, str] = MappingProxyType({}), hears_calls: bool = True
 ) -> Iterator[Dynamics]:
     """Fill the tables graphs, kept, served, autocasts, flips, reports, seeds and warnings.
 
@@ -48,12 +48,14 @@ def dynamics_seen(
     Args:
         recorder: takes the rows.
         names: of parameters, by `id`, where they are known.
+        hears_calls: False where the caller tells of modules' calls, by a `CallTap` of its own.
     """
     dynamics = Dynamics(recorder, names)
     with ExitStack() as stack:
         stack.enter_context(_passes_told(dynamics))
         stack.enter_context(_steps_told(dynamics))
-        stack.enter_context(calls_told(dynamics))
+        if hears_calls:
+            stack.enter_context(calls_told(dynamics))
         for part in dynamics.parts:
             stack.enter_context(part.installed())
         try:

@@ -64,18 +64,20 @@ class Order:
         for account in self.accounts:
             account.begins_backward()
 
-    def ends_backward(self, tensors: Any, place: Place) -> None:
+    def ends_backward(self, tensors: Any) -> None:
         """Take in that it is over."""
         self.num_backwards += 1
-        made, now = _made(tensors), _operations()
+        now, place = _operations(), here()
+        made = _made(tensors, now)
         scale_place = _scaled_at(tensors) if self.has_scaled else None
         for account in self.accounts:
             account.ends_backward(made, now, scale_place, place)
 
-    def begins_step(self, optimizer: Any, place: Place) -> None:
+    def begins_step(self, optimizer: Any) -> None:
         """Take in that an optimizer begins a step."""
         account = self.account(optimizer)
-        account.begins_step(self.passed_on == id(optimizer), place, self.recorder.batch)
+        account.place = account.place or here()
+        account.begins_step(self.passed_on == id(optimizer), self.recorder.batch)
         for listener in self.listeners:
             listener.begins_step(optimizer, account)
 
@@ -130,7 +132,7 @@ def order_seen(recorder: Recorder, known: Sequence[Any] = ()) -> Iterator[None]:
         def noting(tensors: Any, *args: Any, **kwargs: Any) -> Any:
             notes(order.begins_backward)
             result = original(tensors, *args, **kwargs)
-            notes(lambda: order.ends_backward(tensors, here()))
+            notes(order.ends_backward, tensors)
             return result
 
         return noting
@@ -144,7 +146,7 @@ def order_seen(recorder: Recorder, known: Sequence[Any] = ()) -> Iterator[None]:
 
     def before(optimizer: Any, *_: Any) -> None:
         if notes(is_outermost, optimizer):
-            notes(lambda: order.begins_step(optimizer, here()))
+            notes(order.begins_step, optimizer)
 
     def after(optimizer: Any, *_: Any) -> None:
         if notes(is_outermost, optimizer):
@@ -180,15 +182,15 @@ def _operations() -> int:
     return int(torch._C._autograd._get_sequence_nr())
 
 
-def _made(tensors: Any) -> int:
-    """Return autograd's number of the operation that made a loss.
+def _made(tensors: Any, now: int) -> int:
+    """Return autograd's number of the operation that made a loss, its count being `now`.
 
     What only scales it, or adds to it, on the way to the backward pass is passed over.
     """
-    inputs, made = [_root(tensors)], _operations()
+    inputs, made = [_root(tensors)], now
     for _ in range(MOST_STEPS):
         # The numbers of leaves lie beyond all others.
-        node = min((node for node in inputs if node is not None), key=_number, default=None)
+        node = min(filter(None, inputs), key=_number, default=None)
         if node is None or _number(node) > made:
             break
         made = _number(node)

@@ -61,6 +61,7 @@ class Reported(Part):
         super().__init__(state)
         self.served = served
         self.losses: list[Any] = []  # tensors, until they are read, in one go
+        self.num_read = 0
         self.sizes: list[int | None] = []
         self.reports: dict[tuple[Any, ...], list[_Report]] = {}
         self.replaced: list[tuple[Any, str, Any]] = []
@@ -192,7 +193,9 @@ class Reported(Part):
         """Turn the losses kept as tensors into numbers: one transfer for each device and type."""
         import torch
 
-        waiting = [n for n, loss in enumerate(self.losses) if isinstance(loss, torch.Tensor)]
+        new = range(self.num_read, len(self.losses))
+        waiting = [n for n in new if isinstance(self.losses[n], torch.Tensor)]
+        self.num_read = len(self.losses)
         kinds: dict[Any, list[int]] = {}
         for index in waiting:
             loss = self.losses[index]

@@ -12,6 +12,7 @@ from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
+from traindoctor.watching.later import trace_name
 from traindoctor.watching.record import FIRST_STEP, OPENING, POST_MORTEM, RUN, SOURCE, WEIGHTS
 
 REFUSED = (
@@ -39,8 +40,15 @@ class Archive:
         self.on_progress: Callable[[int, int, str], None] = lambda *_: None
         self.run = _with_scaler(stored.trace(RUN) or Trace())
         names = (OPENING, FIRST_STEP, WEIGHTS, SOURCE, POST_MORTEM)
+        self.stored = stored
         self._stored = {name: stored.trace(name) for name in names}
         self.opening = self._opening()
+
+    def later(self) -> list[LaterTraining]:
+        """Return the trainings after the first, of which a step was seen."""
+        begun = enumerate(self.run.facts.get("later_trainings") or (), start=1)
+        found = [LaterTraining(self, number, step) for number, step in begun]
+        return [training for training in found if training.has_stepped]
 
     @property
     def has_training(self) -> bool:
@@ -87,7 +95,7 @@ class Archive:
         if name == POST_MORTEM:
             return self._stored[name] or Trace()
         if name == "read-source":
-            return self._source()
+            return self.source(self.run)
         return self._stored.get(name)
 
     def _opening(self) -> Trace:
@@ -146,14 +154,15 @@ class Archive:
             facts=facts | {"ended": is_whole},
         )
 
-    def _source(self) -> Trace:
+    def source(self, of: Trace) -> Trace:
+        """Return the user's source, beside what trains."""
         stored = self._stored[SOURCE] or Trace()
         return replace(
             stored,
-            setup=self.run.setup,
-            parameters=self.run.parameters,
-            modules=(*self.run.modules, *stored.modules),
-            optimizers=self.run.optimizers,
+            setup=of.setup,
+            parameters=of.parameters,
+            modules=(*of.modules, *stored.modules),
+            optimizers=of.optimizers,
         )
 
     def lend_source(self) -> None:
@@ -163,6 +172,54 @@ class Archive:
             if not Path(row.file).exists():
                 lines = row.text.splitlines(keepends=True)
                 linecache.cache[row.file] = (len(row.text), None, lines, row.file)
+
+
+class LaterTraining:
+    """Stands where a lab stands, for the first steps of another training of the same run.
+
+    What is recorded all along is judged with the whole run; here is what was seen closely.
+
+    Args:
+        archive: of the run.
+        number: of the training, after the first.
+        step: how many steps the run had taken before it.
+    """
+
+    def __init__(self, archive: Archive, number: int, step: int) -> None:
+        self.clock, self.on_progress = archive.clock, archive.on_progress
+        self.number, self.step = number, step
+        names = (OPENING, FIRST_STEP, WEIGHTS)
+        self._traces = {n: archive.stored.trace(trace_name(number, n)) for n in names}
+        self._traces[SOURCE] = archive.source(self._traces[OPENING] or Trace())
+
+    @property
+    def has_stepped(self) -> bool:
+        """Tell whether an optimizer has stepped in it."""
+        opening = self._traces[OPENING]
+        return opening is not None and bool(opening.steps)
+
+    def adjusted(self, experiment: Experiment) -> Experiment:
+        """Return the experiment as it is."""
+        return experiment
+
+    def refusal(self, experiment: Experiment) -> str | None:
+        """Return why an experiment cannot be had, or None."""
+        return REFUSED if self._answer(experiment) is None else None
+
+    def perform(self, experiment: Experiment) -> Trace:
+        """Return what was recorded.
+
+        Raises:
+            ExperimentFailed: it cannot be had.
+        """
+        answer = self._answer(experiment)
+        if answer is None:
+            raise ExperimentFailed(REFUSED)
+        return answer
+
+    def _answer(self, experiment: Experiment) -> Trace | None:
+        is_another = isinstance(experiment, OneStep) and experiment.batch != 0
+        return None if is_another else self._traces.get(experiment.name)
 
 
 def _with_scaler(run: Trace) -> Trace:

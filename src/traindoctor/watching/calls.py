@@ -69,6 +69,8 @@ class Calls:
             session.incidents.root_begins(module, args, kwargs)
             session.modes.called(module)
         if session.opening is None:
+            if learns:
+                session.later.root_called(module)
             return
         if session.loaders is not None and isinstance(scene.loader, tuple):
             used = session.loaders.in_use()  # whose length, which is its truth, may not be known

@@ -39,6 +39,11 @@ class Governor:
         self.opening_seconds, self.light_began = self.seconds, self.clock()
         self.num_opening_steps = self.num_steps
 
+    def excuse(self, seconds: float) -> None:
+        """Take so many of the seconds that were spent for a part of the opening."""
+        if self.opening_seconds is not None:
+            self.opening_seconds += seconds
+
     def may(self, what: str) -> bool:
         """Tell whether the budget has room for one more of something."""
         if self.light_began is None or self.opening_seconds is None:

@@ -6,11 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from traindoctor.probing.events import Event, ExperimentEnded, ProbeEnded, TargetLoaded
+from traindoctor.probing.events import (
+    Event,
+    ExperimentEnded,
+    FindingMade,
+    ProbeEnded,
+    TargetLoaded,
+)
+from traindoctor.probing.finding import Evidence
 from traindoctor.probing.probe import Probe
+from traindoctor.probing.rule import Severity
 from traindoctor.probing.runner import run_probes
 from traindoctor.trace import Trace
-from traindoctor.watching.archive import Archive
+from traindoctor.watching.archive import Archive, LaterTraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +50,22 @@ class Bench:
             options=self.options,
             silent=self.silent,
         )
+        for training in archive.later():
+            events = with_later(events, self._of_later(training), training.number, training.step)
         return [_as_watched(event, archive.run) for event in events]
+
+    def _of_later(self, training: LaterTraining) -> list[FindingMade]:
+        """Return what is found in the first steps of a training after the first."""
+        events: list[Event] = []
+        run_probes(
+            self.probes,
+            training,
+            rules=self.rules,
+            emit=events.append,
+            options=self.options,
+            silent=self.silent,
+        )
+        return [event for event in events if isinstance(event, FindingMade)]
 
     def required(self, archive: Archive) -> frozenset[str]:
         """Return the core probes that a watched run can be judged by."""
@@ -55,6 +78,35 @@ class Bench:
             )
             if probe.core and not any(archive.refusal(item) for item in asked):
                 yield probe
+
+
+def with_later(
+    events: Sequence[Event], made: Sequence[FindingMade], number: int, step: int
+) -> list[Event]:
+    """Put what was found in a later training beside what its probes have found before.
+
+    Args:
+        events: of the run.
+        made: findings of the training; those that the run has already are left out.
+        number: of the training, after the first.
+        step: of the run, before which it began.
+    """
+    known = {event.finding.fingerprint for event in events if isinstance(event, FindingMade)}
+    told = Evidence("training of the script", f"number {number + 1}, from step {step} on")
+    merged: list[Event] = []
+    for event in events:
+        if isinstance(event, ProbeEnded):
+            new = [
+                replace(one, finding=replace(one.finding, evidence=(*one.finding.evidence, told)))
+                for one in made
+                if one.probe == event.name and one.finding.fingerprint not in known
+            ]
+            merged += new
+            is_bad = any(one.finding.severity.rank >= Severity.WARNING.rank for one in new)
+            merged.append(replace(event, status="failed", reason="") if is_bad else event)
+        else:
+            merged.append(event)
+    return merged
 
 
 def loaded(run: Trace, reference: str) -> TargetLoaded:

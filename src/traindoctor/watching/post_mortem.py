@@ -73,8 +73,8 @@ class Call:
         kind = "cuda" if torch.cuda.is_initialized() else "cpu"  # type: ignore[no-untyped-call]
         return cls(
             module,
-            map_tensors(args, _detached),
-            map_tensors(kwargs, _detached),
+            _kept(args),
+            _kept(kwargs),
             torch.get_rng_state(),
             torch.cuda.get_rng_state() if kind == "cuda" else None,
             (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)),
@@ -237,6 +237,15 @@ def _no_gradients() -> Any:
     import torch
 
     return torch.no_grad()
+
+
+def _kept(given: Any) -> Any:
+    """Return what a call is given, without the graph behind it."""
+    import torch
+
+    values = given.values() if isinstance(given, dict) else given
+    is_plain = all(type(value) is torch.Tensor and not value.requires_grad for value in values)
+    return given if is_plain else map_tensors(given, _detached)
 
 
 def _detached(tensor: torch.Tensor) -> torch.Tensor:

@@ -104,6 +104,7 @@ class Record:
         if opening is not None:
             known = opening.trace()
             self._keep(opening)
+        self.others |= session.later.up_to_date()
         tables: dict[str, Any] = {}
         if known is not None:
             names = ("setup", "parameters", "modules", "optimizers")

@@ -28,28 +28,43 @@ class Scene:
         self.trainer: Any = None  # the transformers Trainer that trains
         self.roots: list[weakref.ref[nn.Module]] = []  # called by nobody but the script
         self._modules: dict[int, weakref.ref[Any]] = {}
-        self._learning: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
+        self._learning: dict[int, weakref.ref[nn.Module]] = {}
         self._optimizers: dict[int, weakref.ref[Any]] = {}
+        self.num_optimizers = 0  # built so far
 
     def notice(self, built: Any) -> None:
         """Take in an object whose constructor begins."""
         import torch
 
         if isinstance(built, torch.optim.Optimizer):
+            self._optimizers.pop(id(built), None)  # of one that is gone
             self._optimizers[id(built)] = weakref.ref(built)
+            self.num_optimizers += 1
         elif isinstance(built, torch.nn.Module):
             self._modules[id(built)] = weakref.ref(built)
 
     def learns(self, module: nn.Module) -> bool:
         """Tell whether a module has parameters; one that has will be asked no more."""
-        if module not in self._learning and any(True for _ in module.parameters()):
-            self._learning[module] = True
-        return module in self._learning
+        known = self._learning.get(id(module))
+        if known is not None and known() is module:
+            return True
+        if next(module.parameters(), None) is None:
+            return False
+        self._learning[id(module)] = weakref.ref(module)
+        return True
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Return the optimizers there are, in the order in which they were built."""
         found = (reference() for reference in self._optimizers.values())
         return tuple(o for o in found if o is not None and hasattr(o, "param_groups"))
+
+    def since(self, number: int) -> Scene:
+        """Return the scene of a training that begins now, with optimizers built after so many."""
+        scene = Scene(self.script)
+        scene.places, scene._modules = self.places, self._modules
+        new = list(self._optimizers.items())[-(self.num_optimizers - number) :]
+        scene._optimizers = dict(new)
+        return scene
 
     def let_go(self) -> None:
         """Keep nothing alive: the opening is over, and what there was to see is seen."""

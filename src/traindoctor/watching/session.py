@@ -26,6 +26,7 @@ from traindoctor.watching.calls import Calls
 from traindoctor.watching.caught import Caught
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
+from traindoctor.watching.later import Later
 from traindoctor.watching.meter import Meter
 from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
@@ -57,7 +58,8 @@ class Session:
         self.scene, self.meter = Scene(script), Meter()
         self.governor = Governor(orders.budget, clock)
         self.opening: Opening | None = None
-        self.watcher: Any = None  # whoever sees the calls of inner modules: the opening, a replay
+        self.later = Later(self)
+        self.watcher: Any = None  # whoever sees the calls of inner modules: an opening, a replay
         self.incidents = Incidents(self)
         self.is_off = False  # in a forked child, or after too much trouble
         self.uncalled: Callable[[], None] = lambda: None  # takes the tap off the modules
@@ -118,7 +120,7 @@ class Session:
         recorder.on_fetch.append(self.batch_asked)
         recorder.after_fetch.append(self.batch_given)
         self._stack.enter_context(handling_seen(recorder, places=self.scene.places))
-        self.dynamics = self._stack.enter_context(dynamics_seen(recorder))
+        self.dynamics = self._stack.enter_context(dynamics_seen(recorder, hears_calls=False))
 
     def bring_up_to_date(self) -> None:
         """Let every instrument put what it has into the recorder."""
@@ -145,6 +147,7 @@ class Session:
             "num_epochs": self._num_epochs(),
             "lost_batches": tuple(self.lost),
             "later_modes": self.modes.by_path(),
+            "later_trainings": tuple(self.later.begun),
             "overhead": self.governor.facts(),
             "troubles": (*self.troubles.told, *self._switched_off()),
         }
@@ -167,6 +170,7 @@ class Session:
         if error is not None and isinstance(error, Exception):
             self.safely(self._note_exception, error)
         self.safely(self._close_opening)
+        self.safely(self.later.close)
         if self.loaders is not None:
             self.safely(self.loaders.finish)
         ended = error is None or (isinstance(error, SystemExit) and not error.code)
@@ -201,6 +205,8 @@ class Session:
             self.lost.append(batch)
         if self.opening is not None:
             self.safely(self.boundary)
+        else:
+            self.safely(self.later.batch_asked)
         self.governor.spent(start)
 
     def batch_given(self, size: int | None, seconds: float, is_evaluation: bool) -> None:
@@ -208,6 +214,7 @@ class Session:
         if not self.is_ours():
             return
         self.has_loader = True
+        self.later.batch_given()
         if is_evaluation:
             self.evaluated = self.recorder.batch
         else:
@@ -231,6 +238,7 @@ class Session:
         else:
             self.recorder.num_passes += 1
             self.loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
+            self.later.backward_begins(tensors, kwargs)
         if self.loss is not None and self.loss - self.loss != 0:
             self.incidents.bad_loss(first, self.loss)
         self.incidents.differentiated(first)
@@ -245,6 +253,7 @@ class Session:
         else:
             for listener in self.recorder.after_backward:
                 self.safely(listener)
+            self.safely(self.later.backward_ended, seconds)
         self.modes.differentiated()
         self.reached = self.recorder.batch
         self.meter.backward(self.loss, seconds)
@@ -270,6 +279,7 @@ class Session:
             self.unregistered = opening.anatomy.unregistered if opening.anatomy else ()
             self.modes.begin(opening.anatomy)
             self.record.opening_closed(opening)
+            self.later.first_is_over()
             self.governor.begin()
 
     def is_ours(self) -> bool:

@@ -30,6 +30,8 @@ class Steps:
         now = session.clock()
         if session.opening is not None:
             session.safely(session.opening.step_begins, optimizer)
+        elif session.later.opening is not None:
+            session.safely(session.later.step_begins, optimizer)
         session.safely(session.incidents.step_begins, optimizer, session.loss)
         self._norm = session.safely(self._gradient_norm, optimizer, now)
         session.governor.spent(now)
@@ -58,6 +60,7 @@ class Steps:
                 self._norm = recorder.steps[-1].gradient_norm
         else:
             recorder.step += 1
+            session.later.step_ended(optimizer)
         number = recorder.optimizers.of(optimizer)
         rates = tuple(
             float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))

@@ -11,7 +11,10 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.instruments.calls import CallTap
+
 if TYPE_CHECKING:
+    from traindoctor.instruments.dynamics import Dynamics
     from traindoctor.watching.session import Session
 
 
@@ -23,7 +26,8 @@ def tap(session: Session) -> None:
         register_optimizer_step_pre_hook,
     )
 
-    _modules(session)
+    if session.dynamics is not None:
+        _modules(session, session.dynamics)
     torch.autograd.backward = _backward(session, torch.autograd.backward)
     torch.autograd.grad = _grad(session, torch.autograd.grad)
     register_optimizer_step_pre_hook(session.steps.begins)
@@ -31,27 +35,30 @@ def tap(session: Session) -> None:
     _compilation(session)
 
 
-def _modules(session: Session) -> None:
+def _modules(session: Session, dynamics: Dynamics) -> None:
     from torch import nn
 
     original: Callable[..., Any] = nn.Module.__call__
-    clock = session.clock
+    clock, calls, inside = session.clock, session.calls, dynamics.state.inside
+    heard = functools.partial(CallTap(dynamics).told, original)
 
     @functools.wraps(original)
     def call(module: Any, *args: Any, **kwargs: Any) -> Any:
+        if calls.is_inside and session.watcher is None and not inside:
+            return original(module, *args, **kwargs)
         if session.is_off:
-            return original(module, *args, **kwargs)
+            return heard(module, args, kwargs)
         if session.watcher is not None:
-            return _closely(session, original, module, args, kwargs)
-        if session.calls.is_inside:
-            return original(module, *args, **kwargs)
-        session.calls.is_inside, start = True, clock()
+            return _closely(session, heard, module, args, kwargs)
+        if calls.is_inside:
+            return heard(module, args, kwargs)
+        calls.is_inside, start = True, clock()
         try:
-            session.calls.root_begins(module, args, kwargs)
-            output = original(module, *args, **kwargs)
-            session.calls.root_returned(output)
+            calls.root_begins(module, args, kwargs)
+            output = heard(module, args, kwargs)
+            calls.root_returned(output)
         finally:
-            session.calls.is_inside = False
+            calls.is_inside = False
             session.meter.forward_seconds += clock() - start
         return output
 
@@ -60,7 +67,7 @@ def _modules(session: Session) -> None:
 
 
 def _closely(
-    session: Session, original: Callable[..., Any], module: Any, args: Any, kwargs: Any
+    session: Session, heard: Callable[..., Any], module: Any, args: Any, kwargs: Any
 ) -> Any:
     """Call a module while its inner modules are seen as well."""
     is_root, start = not session.calls.is_inside, session.clock()
@@ -69,7 +76,7 @@ def _closely(
         if is_root:
             session.calls.root_begins(module, args, kwargs)
         session.calls.inner_begins(module, args, kwargs)
-        output = original(module, *args, **kwargs)
+        output = heard(module, args, kwargs)
         session.calls.inner_returned(module, args, output)
         if is_root:
             session.calls.root_returned(output)

@@ -1,0 +1,135 @@
+"""The first steps of the trainings that follow a script's first one, seen as closely as those."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from traindoctor.instruments.hooks import Hooks
+from traindoctor.instruments.recorder import Recorder, here
+from traindoctor.trace import Trace
+from traindoctor.watching.opening import Opening
+from traindoctor.watching.record import FIRST_STEP, OPENING, WEIGHTS
+
+if TYPE_CHECKING:
+    from traindoctor.watching.session import Session
+
+MOST = 3  # trainings after the first that are seen closely
+
+
+class Later:
+    """Another training begins when a model is called after another optimizer was built.
+
+    What goes on with an optimizer of before is the same training still, and is let go.
+
+    Attributes:
+        opening: of the training that has begun; None when it was seen enough of.
+        begun: for each training seen, the run's steps before it.
+        traces: what was seen, by the name of the trace.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.opening: Opening | None = None
+        self.begun: list[int] = []
+        self.traces: dict[str, Trace] = {}
+        self._known = 0  # optimizers that were built before
+        self._trained: set[int] = set()  # parameters of trainings before, by `id`
+        self._spent = 0.0
+
+    def first_is_over(self) -> None:
+        """Take in that the first training was seen enough of: from here on another may begin."""
+        self._known = self.session.scene.num_optimizers
+        self._trained |= set(self.session.names)
+
+    def root_called(self, module: Any) -> None:
+        """Take in a call by the script itself of a module that learns, with gradients."""
+        scene = self.session.scene
+        if self.opening is None and scene.num_optimizers > self._known and len(self.begun) < MOST:
+            self._begin()
+        if self.opening is not None:
+            self.opening.root_called(module)
+
+    def _begin(self) -> None:
+        session = self.session
+        scene = session.scene.since(self._known)
+        self._known = session.scene.num_optimizers
+        if session.loaders is not None:
+            scene.loader = session.loaders.in_use() or ()
+        self._spent = session.governor.seconds
+        self.begun.append(session.recorder.step)
+        recorder = Recorder(clock=session.clock, phase="train_loop", batch=0)
+        self.opening = session.watcher = Opening(recorder, scene, Hooks(None))
+
+    def backward_begins(self, tensors: Any, kwargs: Any) -> None:
+        """Take in that something is differentiated."""
+        if self.opening is not None:
+            self.opening.backwards.begins(tensors, kwargs, here())
+
+    def backward_ended(self, seconds: float) -> None:
+        """Take in that it is over."""
+        if self.opening is not None:
+            self.opening.backwards.ends(seconds)
+
+    def step_begins(self, optimizer: Any) -> None:
+        """Take in that an optimizer steps."""
+        if self.opening is None:
+            return
+        if all(optimizer is not known for known in self.opening.scene.optimizers()):
+            self._let_go()
+            self.begun.pop()
+        else:
+            self.opening.step_begins(optimizer)
+
+    def step_ended(self, optimizer: Any) -> None:
+        """Take in that it has stepped."""
+        if self.opening is not None:
+            self.opening.steps.after(optimizer)
+            if not self.session.has_loader:
+                self.batch_asked()
+                self.batch_given()
+
+    def batch_asked(self) -> None:
+        """Take in that the script is between two batches."""
+        if self.opening is not None and not self.opening.boundary():
+            self.close()
+
+    def batch_given(self) -> None:
+        """Take in that it has the next."""
+        if self.opening is not None:
+            self.opening.recorder.batch += 1
+
+    def close(self) -> None:
+        """Keep what was seen of the training that has begun."""
+        if self.opening is None:
+            return
+        self._keep(self.opening, is_over=True)
+        self._trained |= set(self.opening.names)
+        self._let_go()
+
+    def up_to_date(self) -> dict[str, Trace]:
+        """Return what was seen by now, by the name of the trace."""
+        if self.opening is not None:
+            self._keep(self.opening)
+        return self.traces
+
+    def _keep(self, opening: Opening, is_over: bool = False) -> None:
+        number = len(self.begun)
+        is_fresh = self._trained.isdisjoint(opening.names)
+        found = {
+            OPENING: opening.trace(is_over),
+            FIRST_STEP: opening.first_step,
+            WEIGHTS: opening.weights if is_fresh else None,  # they are no initial ones
+        }
+        self.traces |= {trace_name(number, n): t for n, t in found.items() if t is not None}
+
+    def _let_go(self) -> None:
+        session, opening = self.session, self.opening
+        self.opening = session.watcher = None
+        if opening is not None:
+            opening.close()
+        session.governor.excuse(session.governor.seconds - self._spent)
+
+
+def trace_name(number: int, name: str) -> str:
+    """Return what a trace of a later training is called; the first of these is 1."""
+    return f"later-{number}/{name}"

@@ -1,0 +1,99 @@
+"""A script's later trainings are seen as closely as its first one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traindoctor.trace.storage import StoredTraces
+from traindoctor.watching.record import RUN
+
+TWO = """
+import torch
+from torch import nn
+from torch.optim import Adam
+
+def fit(model, optimizer):
+    for step in range(20):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 6), torch.randint(0, 3, (64,))
+first, second = (nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)) for _ in range(2))
+fit(first, Adam(first.parameters(), lr=1e-2))
+fit(second, Adam(HELD.parameters(), lr=1e-2))
+"""
+TOGETHER = """
+import torch
+from torch import nn
+from torch.optim import Adam
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 6), torch.randint(0, 3, (64,))
+body, head = nn.Linear(6, 8), nn.Linear(8, 3)
+optimizers = [Adam(body.parameters(), lr=1e-2)]
+for step in range(30):
+    if step == 15:
+        optimizers.append(Adam(head.parameters(), lr=1e-2))
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    nn.functional.cross_entropy(head(body(x).tanh()), y).backward()
+    for optimizer in optimizers:
+        optimizer.step()
+"""
+
+
+def watched(folder: Path, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the report, and the facts of the run's trace."""
+    (folder / "script.py").write_text(text)
+    words = ("watch", "--report", "report.json", "--trace", "kept.trace", "script.py")
+    subprocess.run(
+        [sys.executable, "-m", "traindoctor", *words],
+        cwd=folder,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    report = json.loads((folder / "report.json").read_text())
+    return report, StoredTraces(folder / "kept.trace").facts(RUN)
+
+
+def test_a_second_healthy_training_is_healthy(tmp_path: Path) -> None:
+    report, facts = watched(tmp_path, TWO.replace("HELD", "second"))
+    assert (report["verdict"], report["findings"]) == ("healthy", [])
+    assert facts["later_trainings"] == (20,)
+    assert facts["troubles"] == ()
+
+
+def test_what_is_wrong_with_a_second_training_only_is_named_at_its_line(tmp_path: Path) -> None:
+    report, _ = watched(tmp_path, TWO.replace("HELD", "first"))
+    (finding,) = (f for f in report["findings"] if f["role"] == "root-cause")
+    assert finding["code"] == "TD402"
+    assert (
+        finding["location"]["line"]
+        == TWO.splitlines().index("fit(second, Adam(HELD.parameters(), lr=1e-2))") + 1
+    )
+    told = next(e for e in finding["evidence"] if e["label"] == "training of the script")
+    assert told["value"] == "number 2, from step 20 on"
+
+
+def test_an_optimizer_that_joins_another_begins_no_training(tmp_path: Path) -> None:
+    report, facts = watched(tmp_path, TOGETHER)
+    assert facts["later_trainings"] == ()
+    assert facts["troubles"] == ()
+    assert "TD402" not in {finding["code"] for finding in report["findings"]}
+
+
+@pytest.mark.slow
+def test_folds_without_end_are_seen_for_a_while(tmp_path: Path) -> None:
+    again = "for _ in range(12):\n    fit(second, Adam(second.parameters(), lr=1e-3))\n"
+    _, facts = watched(tmp_path, TWO.replace("HELD", "second") + again)
+    assert facts["later_trainings"] == (20, 40, 60)
