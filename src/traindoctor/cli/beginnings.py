@@ -67,7 +67,7 @@ def new_probe(
     Each file says what is to be replaced. The test passes as it stands, on rows of its own.
     """
     from traindoctor.probing.registry import all_rules
-    from traindoctor.scaffolding.probe import begin_probe
+    from traindoctor.scaffolding.probe import PACKAGE, begin_probe
 
     texts = begin_probe(name, family, all_rules(), folder)
     for path in texts:
@@ -77,4 +77,8 @@ def new_probe(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         typer.echo(str(path))
-    typer.echo("probes/README.md says what a rule must prove before it speaks")
+    if (folder / PACKAGE).is_dir():
+        typer.echo("probes/README.md says what a rule must prove before it speaks")
+    else:
+        entry = '[project.entry-points."traindoctor.probes"] yours = "your_package"'
+        typer.echo(f"traindoctor finds it by your pyproject.toml: {entry}")
