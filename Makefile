@@ -1,5 +1,6 @@
 # Everything runs in .venv, made on first use; python3 and make are all that must be there.
 PYTHON ?= python3
+CONSTRAINTS ?= -c constraints.txt
 BIN := .venv/bin
 READY := .venv/.ready
 CODE := src probes tests examples docs
@@ -8,14 +9,14 @@ export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-all bank scoreboard goldens lint format bench docs clean
+.PHONY: help venv demo test test-all bank scoreboard goldens lint format bench docs screenshots release clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo      check a healthy training program, then the same with one line broken"
 	@echo "make test      the tests that take seconds        make test-all  all of them"
 	@echo "make bank      every planted fault, as a table    make bench     the figures in the README"
-	@echo "make docs      the site, into build/site"
+	@echo "make docs      the site, into build/site          make release   wheel and sdist, tried in a clean environment"
 	@echo "make scoreboard  the bank and the healthy programs, counted in docs/scoreboard.md (hours)"
 	@echo "make goldens   write the golden reports anew      make lint      ruff, mypy, import contracts"
 
@@ -24,7 +25,7 @@ venv: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@echo "Installing traindoctor into .venv (about a minute the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 # The healthy program must leave with 0 and the broken one with 1: any other exit is our own fault.
@@ -65,6 +66,21 @@ format: $(READY)
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+screenshots: $(READY)
+	$(BIN)/python docs/screenshots.py
+
+# Wheel and sdist, and the wheel in an environment of its own; torch is that of .venv.
+release: $(READY)
+	rm -rf dist build/clean
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python -m venv build/clean
+	build/clean/bin/python -m pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$(build/clean/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/rest.pth"
+	build/clean/bin/traindoctor --version
+	build/clean/bin/traindoctor explain TD206 > /dev/null
+	cd examples/quickstart && ../../build/clean/bin/traindoctor check train.py:setup -q
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

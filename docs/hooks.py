@@ -1,12 +1,13 @@
 """Makes pages of the site from what says it already: rules, probes, cases, the changelog.
 
-mkdocs calls `on_files`; nothing is written to the folder `docs`.
+mkdocs calls what begins with `on_`; nothing is written to the folder `docs`.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from traindoctor.probing import Probe, Remedy, Rule
 
 ROOT = Path(__file__).parents[1]
+SECTION = re.compile(r"^<!-- README: (.+) -->$", re.MULTILINE)
 FAULTS, CASES = ROOT / "fixtures" / "faults", ROOT / "fixtures" / "documents"
 
 
@@ -30,6 +32,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, text in pages():
         files.append(File.generated(config, name, content=text))
     return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Put sections of the README where a page asks for them."""
+    return SECTION.sub(lambda asked: readme_section(asked[1]), markdown)
 
 
 def pages() -> Iterator[tuple[str, str]]:
@@ -44,14 +51,13 @@ def pages() -> Iterator[tuple[str, str]]:
     for case in sorted(CASES.glob("*/README.md")):
         yield f"cases/{case.parent.name}.md", case.read_text(encoding="utf-8")
     yield "writing-a-probe.md", (ROOT / "probes" / "README.md").read_text(encoding="utf-8")
-    yield "costs.md", section((ROOT / "README.md").read_text(encoding="utf-8"), "What it costs")
     yield "changes.md", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def section(text: str, heading: str) -> str:
-    """Return a section of a page as a page of its own."""
-    inside = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    return f"# {heading}\n{inside}\n"
+def readme_section(heading: str) -> str:
+    """Return what stands under a heading of the README."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0].strip()
 
 
 def rule_table(owned: list[tuple[Rule, Probe]]) -> str:

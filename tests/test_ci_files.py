@@ -58,6 +58,22 @@ def test_inputs_reach_the_shell_as_variables_and_never_as_text_of_the_script():
         assert "${{" not in step(name)["run"]
 
 
+def test_ci_runs_commands_there_are_on_each_python_that_is_declared():
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    declared = re.findall(
+        r'"Programming Language :: Python :: (3\.\d+)"',
+        (ROOT / "pyproject.toml").read_text("utf-8"),
+    )
+
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    assert {"make docs", "make lint", "make release"} < set(commands)
+    for command in commands:
+        assert re.search(rf"^{command.split()[1]}:", makefile, re.MULTILINE), command
+    assert [row["python"] for row in jobs["test"]["strategy"]["matrix"]["include"]] == declared
+
+
 def test_the_documented_jobs_are_yaml_and_name_the_hook_there_is():
     text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     jobs = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]

@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from traindoctor.cli.main import app
+from traindoctor.config import Config
 from traindoctor.probing.registry import all_rules
 
 ROOT = Path(__file__).parents[1]
@@ -42,11 +44,44 @@ def test_every_rule_has_a_page_with_its_limits_and_its_ways_out(site):
         assert "Ways out" in page
 
 
+@pytest.mark.parametrize(
+    ("page", "says"),
+    [
+        ("index.html", "Five minutes"),
+        ("how-it-works.html", "Ratios of whole processes"),  # of the README
+        ("what-it-cannot-see.html", "What it cannot see</h1>"),
+        ("writing-a-probe.html", "How to write a probe"),
+        ("other-tools.html", "<th>names a line of yours</th>"),
+        ("cases/silent_speech.html", "What happened."),
+        ("cases/audio_adapter.html", "What happened."),
+        ("cases/multimodal_collator.html", "What happened."),
+        ("cases/hooks_on_music_model.html", "What happened."),
+        ("cases/array_signal_trainer.html", "What happened."),
+    ],
+)
+def test_what_a_reader_looks_for_is_a_page(site, page, says):
+    text = re.sub(r'<a class="headerlink".*?</a>', "", (site / page).read_text(encoding="utf-8"))
+
+    assert says in text
+    assert (
+        f'href="{page}"' in (site / "index.html").read_text(encoding="utf-8")
+        or page == "index.html"
+    )
+
+
 def test_the_site_fetches_nothing_from_elsewhere(site):
     page = (site / "index.html").read_text(encoding="utf-8")
 
     fetched = re.findall(r'<(?:script|img|link)[^>]+(?:src|href)="(https?://[^"]+)"', page)
     assert fetched == []
+
+
+def test_every_setting_is_on_its_page():
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    table = page.partition("| key | environment | flag |")[2]
+
+    for item in fields(Config):
+        assert f"`{item.name.replace('_', '-')}`" in table, item.name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

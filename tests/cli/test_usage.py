@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 
 from traindoctor import __version__
-from traindoctor.cli.main import main
+from traindoctor.cli.main import app, main
 
 
 @pytest.fixture
@@ -31,34 +33,37 @@ def test_the_version_is_one_line(run):
     assert run("--version") == (0, f"traindoctor {__version__}\n", "")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        "check",
-        "overfit",
-        "gradflow",
-        "steps",
-        "backward",
-        "batch",
-        "timing",
-        "rules",
-        "explain",
-        "render",
-        "lint",
-        "init",
-        "new-probe",
-        "watch",
-        "report",
-        "compare",
-        "schema",
-    ],
-)
-def test_every_help_has_an_example(run, command):
+COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_help_has_an_example_that_can_be_copied(run, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+
     code, out, _ = run(*command.split(), "--help")
 
     assert code == 0
-    assert f"Example: traindoctor {command}" in out
+    *_, last = out.rstrip().splitlines()  # on one line, and the last one
+    assert last.startswith(f"  Example: traindoctor {command}")
+
+
+@pytest.mark.parametrize("command", ["rules", "explain", "init", "new-probe"])
+def test_the_example_does_what_it_says(run, command):
+    example = run(command, "--help")[1].rstrip().splitlines()[-1]
+
+    code, out, err = run(*shlex.split(example)[2:])
+
+    assert (code, err) == (0, "")
+    assert out
+
+
+def test_the_list_of_commands_cuts_no_sentence_off(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    listed = run("--help")[1].partition("Commands:")[2].partition("Example:")[0]
+
+    assert sorted(line.split()[0] for line in listed.splitlines() if line.strip()) == COMMANDS
+    assert "..." not in listed
 
 
 def test_the_schema_is_printed_as_json(run):

@@ -94,6 +94,166 @@ def test_a_loop_is_handed_over_if_its_parameters_can_be_filled(tmp_path):
     assert '"train_loop": train,' in written(tmp_path, renamed).text
 
 
+HOLDER = """
+class Fitter:
+    def __init__(self, rate=None):
+        self.width: int = 2 * WIDTH
+        self.net = nn.Sequential(nn.Linear(WIDTH, self.width), nn.Linear(self.width, 2))
+        self.loader, self.test_loader = self.loaders()
+        self.net = self.net.to("cpu")
+        self.criterion = nn.CrossEntropyLoss()
+        self.rate = {rate}
+        self.configure()
+
+    def loaders(self):
+        return DataLoader(data(), batch_size=8), DataLoader(data(), batch_size=2)
+
+    def configure(self):
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=self.rate)
+"""
+
+
+def test_what_a_class_keeps_is_followed_from_method_to_method(tmp_path):
+    made = written(tmp_path, HEAD + HOLDER.format(rate=0.1))
+
+    assert made.missing == ["loaders"]
+    assert [
+        line.split("  #")[0].strip()
+        for line in made.text.split("def setup():")[1].splitlines()
+        if " = " in line
+    ] == [
+        "width = 2 * WIDTH",
+        "net = nn.Sequential(nn.Linear(WIDTH, width), nn.Linear(width, 2))",
+        "net = net.to('cpu')",
+        "loaders = ...",
+        "loader, test_loader = loaders()",
+        "rate = 0.1",
+        "optimizer = torch.optim.SGD(net.parameters(), lr=rate)",
+        "criterion = nn.CrossEntropyLoss()",
+    ]
+    assert "    loaders = ...  # a method in train.py" in made.text.splitlines()
+
+
+def test_a_class_with_its_loader_is_a_setup_that_loads(tmp_path, fresh):
+    whole = HOLDER.replace("self.loaders()", "DataLoader(data(), batch_size=8), None")
+    made = written(tmp_path, HEAD + whole.format(rate=0.1))
+    (tmp_path / "setup.py").write_text(made.text)
+
+    setup = as_setup(load(f"{tmp_path / 'setup.py'}:setup", {}))
+
+    assert made.missing == []
+    assert setup.loader.batch_size == 8
+    assert len(setup.optimizers[0].param_groups[0]["params"]) == 4
+
+
+def test_what_a_class_is_given_is_looked_for_where_it_is_built(tmp_path):
+    text = (
+        "class Fitter:\n    def __init__(self, model, rate):\n"
+        "        self.model = model\n        self.rate = rate\n"
+        "        self.opt = torch.optim.SGD(self.model.parameters(), lr=self.rate)\n\n"
+        "def main():\n    model = nn.Linear(WIDTH, 2)\n    Fitter(model, 0.1)\n"
+    )
+
+    made = written(tmp_path, HEAD + text)
+
+    assert made.missing == ["rate", "loader"]
+    assert "    model = nn.Linear(WIDTH, 2)  # train.py:" in made.text
+
+
+def test_a_parameter_is_its_default_and_one_without_is_left_to_complete_once(tmp_path):
+    text = (
+        "def train(model, rate=0.1, *, steps=None, momentum=-0.5):\n"
+        "    optimizer = torch.optim.SGD(model.parameters(), rate, momentum, steps)\n"
+    )
+
+    made = written(tmp_path, HEAD + text)
+    lines = made.text.splitlines()
+
+    assert sorted(made.missing) == ["loader", "model", "steps"]
+    assert "    rate = 0.1  # its default in train.py" in lines
+    assert "    momentum = -0.5  # its default in train.py" in lines
+    built = next(n for n, line in enumerate(lines) if line.startswith("    optimizer = "))
+    assert lines.index("    model = ...  # a parameter in train.py") < built
+
+
+def test_a_lightning_module_has_its_optimizers_itself(tmp_path):
+    text = (
+        "class Net(lightning.LightningModule):\n    def configure_optimizers(self):\n"
+        "        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)\n"
+        "        return optimizer\n\ndef main():\n    model = Net()\n"
+        "    loader = DataLoader(data())\n"
+    )
+
+    made = written(tmp_path, HEAD + text)
+
+    assert made.missing == []
+    assert "optimizer" not in made.text
+
+
+def test_options_of_a_command_line_are_their_defaults(tmp_path, fresh, monkeypatch):
+    text = HEAD.replace("import torch\n", "import argparse\nimport torch\n", 1) + (
+        "def main():\n    parser = argparse.ArgumentParser()\n"
+        "    group = parser.add_argument_group('rates')\n"
+        "    group.add_argument('--rate', type=float, default=0.25)\n"
+        "    args = parser.parse_args()\n"
+        "    net = nn.Linear(WIDTH, 2)\n    loader = DataLoader(data())\n"
+        "    optimizer = torch.optim.SGD(net.parameters(), lr=args.rate)\n"
+    )
+    made = written(tmp_path, text)
+    (tmp_path / "setup.py").write_text(made.text)
+    monkeypatch.setattr(sys, "argv", ["traindoctor", "check", "--rate", "what is not theirs"])
+
+    setup = as_setup(load(f"{tmp_path / 'setup.py'}:setup", {}))
+
+    assert made.missing == []
+    assert setup.optimizers[0].param_groups[0]["lr"] == 0.25
+
+
+def test_the_parts_of_a_module_are_its_own(tmp_path):
+    text = (
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.criterion = nn.CrossEntropyLoss()\n"
+        "net = Net()\noptimizer = torch.optim.SGD(net.parameters())\n"
+    )
+
+    assert "criterion" not in written(tmp_path, HEAD + text).text
+
+
+def test_a_name_that_is_built_in_steps_brings_them_all(tmp_path):
+    text = (
+        "def main():\n    net = nn.Linear(WIDTH, 2)\n    net = net.double()\n"
+        "    optimizer = torch.optim.SGD(net.parameters())\n"
+    )
+
+    lines = written(tmp_path, HEAD + text).text.splitlines()
+
+    first = lines.index("    net = nn.Linear(WIDTH, 2)")
+    assert lines[first + 1].startswith("    net = net.double()")
+
+
+def test_a_part_that_another_file_builds_is_imported_from_its_package(tmp_path, monkeypatch):
+    package = tmp_path / "src" / "pack"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text(
+        HEAD + "def loaders():\n    return DataLoader(data()), None\n"
+    )
+    text = (
+        "import torch\nfrom torch import nn\nfrom .parts import loaders as made\n\n"
+        "def main():\n    train_loader, _ = made()\n    model = nn.Linear(4, 2)\n"
+        "    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n"
+    )
+    made = written(tmp_path, text, "src/pack/train.py")
+    (tmp_path / "setup.py").write_text(made.text)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    setup = as_setup(load(f"{tmp_path / 'setup.py'}:setup", {}))
+
+    assert made.missing == []
+    assert "from pack.parts import loaders as made" in made.text.splitlines()
+    assert len(setup.loader) == 64
+
+
 def test_an_empty_project_gives_two_names_to_complete(tmp_path):
     assert written(tmp_path, "print('hello')").missing == ["model", "loader"]
 

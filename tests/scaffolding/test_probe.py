@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from traindoctor.cli.main import main
 from traindoctor.errors import UsageError
 from traindoctor.probing import Probe
 from traindoctor.probing.registry import all_rules
@@ -84,3 +85,19 @@ def test_in_a_checkout_it_goes_to_the_built_in_probes(tmp_path):
 def test_a_name_or_family_that_cannot_be_is_told(tmp_path, name, family, says):
     with pytest.raises(UsageError, match=says):
         begin_probe(name, family, all_rules(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("is_checkout", "says"), [(True, "probes/README.md says"), (False, 'yours = "your_package"')]
+)
+def test_what_comes_next_is_said(tmp_path, monkeypatch, capsys, is_checkout, says):
+    if is_checkout:
+        (tmp_path / "probes" / "traindoctor_probes").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["traindoctor", "new-probe", "odd-steps", "--family", "data"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert not ended.value.code
+    assert says in capsys.readouterr().out.splitlines()[-1]

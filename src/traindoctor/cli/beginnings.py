@@ -12,10 +12,10 @@ from traindoctor.errors import UsageError
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: traindoctor init src -o traindoctor_setup.py")(init)
-    app.command("new-probe", epilog="Example: traindoctor new-probe dead-units --family gradients")(
-        new_probe
-    )
+    app.command(epilog="Example: traindoctor init . -o traindoctor_setup.py")(init)
+    app.command(
+        "new-probe", epilog="Example: traindoctor new-probe swapped-channels --family data"
+    )(new_probe)
 
 
 def init(
@@ -24,9 +24,10 @@ def init(
         Path, typer.Option("--output", "-o", metavar="FILE", help="The factory.")
     ] = Path("traindoctor_setup.py"),
 ) -> None:
-    """Begin a factory: find where a project builds model, loader and optimizer.
+    """Begin a factory out of a project's own statements.
 
-    The project is read and not run. What cannot be found is left as `...` to complete.
+    The project is read and not run, for where it builds model, loader and optimizer. What cannot
+    be found is left as `...` to complete.
     """
     from traindoctor.cli.reading import source_files
     from traindoctor.scaffolding.factory import write_factory
@@ -51,20 +52,22 @@ def init(
 
 
 def new_probe(
-    name: Annotated[str, typer.Argument(help="Of the rule: the illness, such as dead-units.")],
+    name: Annotated[
+        str, typer.Argument(help="Of the rule: the illness, such as swapped-channels.")
+    ],
     family: Annotated[
-        str, typer.Option("--family", metavar="FAMILY", help="As a report names it: gradients …")
+        str, typer.Option("--family", metavar="FAMILY", help="As a report names it: data …")
     ],
     folder: Annotated[
         Path, typer.Option("--folder", metavar="FOLDER", help="A checkout, or a package of yours.")
     ] = Path(),
 ) -> None:
-    """Begin a probe: its file, a sick and a healthy program, and its test.
+    """Begin a probe, with its programs and its test.
 
     Each file says what is to be replaced. The test passes as it stands, on rows of its own.
     """
     from traindoctor.probing.registry import all_rules
-    from traindoctor.scaffolding.probe import begin_probe
+    from traindoctor.scaffolding.probe import PACKAGE, begin_probe
 
     texts = begin_probe(name, family, all_rules(), folder)
     for path in texts:
@@ -74,4 +77,8 @@ def new_probe(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         typer.echo(str(path))
-    typer.echo("probes/README.md says what a rule must prove before it speaks")
+    if (folder / PACKAGE).is_dir():
+        typer.echo("probes/README.md says what a rule must prove before it speaks")
+    else:
+        entry = '[project.entry-points."traindoctor.probes"] yours = "your_package"'
+        typer.echo(f"traindoctor finds it by your pyproject.toml: {entry}")

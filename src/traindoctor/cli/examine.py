@@ -16,9 +16,9 @@ BATCH_RULES = "TD0"  # the family of the contract between batch and model
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(
-        epilog="Example: traindoctor check train.py:setup --arg layers=2 --report report.json"
-    )(with_flags(check))
+    app.command(epilog="Example: traindoctor check train.py:setup --report report.html")(
+        with_flags(check)
+    )
     app.command(epilog="Example: traindoctor overfit train.py:setup --steps 200 --lr 3e-4")(
         with_flags(overfit)
     )
@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: traindoctor steps train.py:setup --batches 12")(with_flags(steps))
     app.command(epilog="Example: traindoctor backward train.py:setup")(with_flags(backward))
     app.command(epilog="Example: traindoctor batch train.py:setup")(with_flags(batch))
-    app.command(
-        epilog="Example: traindoctor timing train.py:setup --samples 42139 --epochs 5 --seconds 60"
-    )(with_flags(timing))
+    app.command(epilog="Example: traindoctor timing train.py:setup --samples 42139 --seconds 60")(
+        with_flags(timing)
+    )
 
 
 def check(flags: Flags) -> None:

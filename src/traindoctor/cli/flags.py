@@ -24,7 +24,7 @@ class Flags:
 
     target: Annotated[
         Optional[str],  # noqa: UP045  typer reads these at run time, on 3.10 too
-        typer.Argument(help="path/to/file.py:factory or package.module:factory"),
+        typer.Argument(metavar="TARGET", help="path/to/file.py:factory or package.module:factory"),
     ] = None
     arg: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -98,27 +98,32 @@ def with_flags(command: Callable[..., None], without: Sequence[str] = ()) -> Cal
         command: takes a `Flags`, then keyword-only parameters of its own.
         without: flags that mean nothing to it.
     """
+    shared = [parameter for parameter in _shared() if parameter.name not in without]
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+
+    @functools.wraps(command)
+    def flat(**values: Any) -> None:
+        flags = Flags(**{parameter.name: values.pop(parameter.name) for parameter in shared})
+        command(flags, **values)
+
+    target = [p for p in shared if p.name == "target"]
+    parameters = [*target, *own, *(p for p in shared if p.name != "target")]
+    flat.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {}  # the signature has them all
+    return flat
+
+
+@functools.cache
+def _shared() -> tuple[inspect.Parameter, ...]:
+    """Return the flags as parameters: read once, for `--help` is to come at once."""
     hints = get_type_hints(Flags, include_extras=True)
-    taken = [item for item in fields(Flags) if item.name not in without]
-    shared = [
+    return tuple(
         inspect.Parameter(
             item.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=item.default,
             annotation=hints[item.name],
         )
-        for item in taken
-    ]
-    signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
-
-    @functools.wraps(command)
-    def flat(**values: Any) -> None:
-        flags = Flags(**{item.name: values.pop(item.name) for item in taken})
-        command(flags, **values)
-
-    target = [p for p in shared if p.name == "target"]
-    parameters = [*target, *own, *(p for p in shared if p.name != "target")]
-    flat.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    flat.__annotations__ = {p.name: p.annotation for p in parameters}
-    return flat
+        for item in fields(Flags)
+    )

@@ -9,7 +9,7 @@ import typer
 
 from traindoctor.cli.flags import Flags, with_flags
 
-NO_RUN = ("target", "arg", "model", "data", "timeout", "restore")
+NO_RUN = ("target", "arg", "model", "data", "timeout", "budget", "restore")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def lint(
     *,
     paths: Annotated[
         Optional[list[Path]],  # noqa: UP045  typer reads these at run time, on 3.10 too
-        typer.Argument(metavar="[PATH]...", help="Files and folders [default: .]."),
+        typer.Argument(metavar="PATH", help="Files and folders [default: .]."),
     ] = None,
 ) -> None:
     """Read source files: the faults that show before anything runs.

@@ -70,7 +70,7 @@ def compare(
         str, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 1 if this or worse is new.")
     ] = "error",
 ) -> None:
-    """Say what is new, what is fixed, what is still there, and which figures moved.
+    """Say what is new, fixed and still there, and what moved.
 
     Findings are the same if their rule and place are; values and line numbers may differ.
     """

@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from traindoctor.probing.syntax import last_name
-from traindoctor.scaffolding.project import Part, Scope, train_loops
+from traindoctor.scaffolding.project import Part, dotted_name, train_loops, trains_on_import
+from traindoctor.scaffolding.scopes import Scope
 from traindoctor.target.setup import ALIASES
 
 HEAD = '''"""What traindoctor examines: `traindoctor check {name}:setup`.
@@ -19,6 +21,7 @@ The statements are those of {source}. Where `...` stands, something is to be com
 """
 '''
 WHOLE = ("model", "loader", "optimizer")
+PARSE = ("parse_args", "parse_known_args")
 
 
 @dataclass
@@ -71,7 +74,7 @@ def _returned(parts: Mapping[str, Part], files: Sequence[Path], made: _Writer) -
     if "trainer" in parts:
         return [f"return {parts['trainer'].name}"]
     for key in WHOLE[:2]:
-        if key not in parts:
+        if key not in parts and key not in made.known:
             made.placeholder(key)
     entries = {key: parts[key].name if key in parts else key for key in (*WHOLE[:2], *parts)}
     for file, loop in train_loops(files):
@@ -103,11 +106,12 @@ class _Writer:
         self.missing: list[str] = []
         self.runs_on_import: list[str] = []
         self.known = set(dir(builtins))
+        self.written: set[ast.Assign] = set()
 
     def build(self, part: Part, where: str) -> None:
         """Write the statement of a part, after what it uses."""
         if part.name not in self.known:
-            self._write(part.name, part.node, part.scope, where)
+            self._write(part.node, part.scope, where)
 
     def placeholder(self, name: str, why: str = "to be completed") -> None:
         """Leave a name to the user."""
@@ -128,37 +132,68 @@ class _Writer:
 
     def import_from(self, file: Path, name: str) -> None:
         """Import a name from a file of the project."""
-        module, home = _module(file)
-        if home != self.folder:
-            self.homes.add(os.path.relpath(home, self.folder))
+        module, home = dotted_name(file)
+        self._put_on_path(home)
         self.taken.setdefault(module, set()).add(name)
         self.known.add(name)
-        if _trains_on_import(file):
+        if trains_on_import(file):
             self.runs_on_import.append(file.name)
 
-    def _write(self, name: str, node: ast.Assign, scope: Scope, where: str = "") -> None:
-        self.known.add(name)
+    def _write(self, node: ast.Assign, scope: Scope, where: str = "") -> None:
+        if node in self.written:
+            return
+        self.written.add(node)
+        names = {n.id for n in ast.walk(node.targets[0]) if isinstance(n, ast.Name)}
+        self.known |= names
         for used in _loaded(node.value):
-            if used not in self.known:
+            if used not in self.known or used in names:  # `net = net.to(device)` has one before it
                 self._define(used, node.lineno, scope)
+        value = self._as_if_nothing_was_typed(node, scope)
         comment = f"  # {where}" if where else ""
-        self.lines.append(f"{name} = {ast.unparse(node.value)}{comment}")
+        target = ast.unparse(node.targets[0]).removeprefix("(").removesuffix(")")  # of a tuple
+        self.lines.append(f"{target} = {ast.unparse(value)}{comment}")
+
+    def _as_if_nothing_was_typed(self, node: ast.Assign, scope: Scope) -> ast.expr:
+        """Let a parser know its options and parse nothing: our command line is not theirs."""
+        call = node.value
+        if not isinstance(call, ast.Call) or last_name(call.func) not in PARSE or call.args:
+            return call
+        for option in scope.options:
+            for used in _loaded(option.value):
+                if used not in self.known:
+                    self._define(used, option.lineno, scope)
+            self.lines.append(ast.unparse(option))
+        return ast.Call(call.func, [ast.List([], ast.Load())], call.keywords)
 
     def _define(self, name: str, line: int, scope: Scope) -> None:
-        earlier = scope.before(name, line)
+        earlier, elsewhere = scope.before(name, line), scope.elsewhere(name)
         if earlier is not None:
-            self._write(name, earlier, scope)
-        elif name in scope.parameters:
-            self.placeholder(name, f"a parameter in {scope.file.name}")
+            self._write(earlier, scope)
+        elif elsewhere is not None and name not in scope.parameters:
+            self._write(*elsewhere)
+        elif (function := scope.given(name)) is not None:
+            self._fill(name, function)
+        elif any(method.name == name for method in scope.methods):
+            self.placeholder(name, f"a method in {scope.file.name}")
         else:
             self._find(name, scope)
+
+    def _fill(self, name: str, function: Scope) -> None:
+        """Give a parameter its default, where that is a plain value."""
+        default = function.parameters[name]
+        if _is_value(default):
+            self.known.add(name)
+            said = f"its default in {function.file.name}"
+            self.lines.append(f"{name} = {ast.unparse(default)}  # {said}")
+        else:
+            self.placeholder(name, f"a parameter in {function.file.name}")
 
     def _find(self, name: str, scope: Scope) -> None:
         for node in scope.tree.body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for alias in node.names:
                     if name == (alias.asname or alias.name.partition(".")[0]):
-                        self.imports.add(_import(node, alias))
+                        self._import(node, alias, scope.file)
                         self.known.add(name)
                         return
             if name in _defined(node):
@@ -166,11 +201,28 @@ class _Writer:
                 return
         self.placeholder(name, f"not found in {scope.file.name}")
 
+    def _import(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, file: Path) -> None:
+        if isinstance(node, ast.Import):
+            self.imports.add(ast.unparse(ast.Import([alias])))
+        elif not node.level:
+            self.imports.add(ast.unparse(ast.ImportFrom(node.module, [alias], 0)))
+        else:  # the factory stands outside the package
+            own, home = dotted_name(file)
+            self._put_on_path(home)
+            parts = [*own.split(".")[: -node.level], *([node.module] if node.module else [])]
+            self.taken.setdefault(".".join(parts), set()).add(ast.unparse(alias))
 
-def _import(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> str:
-    if isinstance(node, ast.Import):
-        return ast.unparse(ast.Import([alias]))
-    return ast.unparse(ast.ImportFrom(node.module, [alias], node.level))
+    def _put_on_path(self, home: Path) -> None:
+        if home != self.folder:
+            self.homes.add(os.path.relpath(home, self.folder))
+
+
+def _is_value(default: ast.expr | None) -> TypeGuard[ast.expr]:
+    """Tell whether a default says what a name is to be; None says nothing."""
+    try:
+        return default is not None and ast.literal_eval(default) is not None
+    except ValueError:
+        return False
 
 
 def _defined(node: ast.stmt) -> set[str]:
@@ -188,28 +240,3 @@ def _loaded(value: ast.expr) -> Iterable[str]:
     bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
     names = (n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
     return dict.fromkeys(name for name in names if name not in bound)
-
-
-def _module(file: Path) -> tuple[str, Path]:
-    """Return a file's dotted name, and the folder from which it is imported."""
-    parts, folder = [file.stem], file.parent
-    while (folder / "__init__.py").exists():
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return ".".join(parts), folder
-
-
-def _trains_on_import(file: Path) -> bool:
-    """Tell whether a module differentiates something outside functions and the main guard."""
-    tree = ast.parse(file.read_text(encoding="utf-8", errors="replace"))
-    waiting: list[ast.AST] = [*tree.body]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            continue
-        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
-            continue
-        if isinstance(node, ast.Call) and last_name(node.func) in ("backward", "fit", "train"):
-            return True
-        waiting += ast.iter_child_nodes(node)
-    return False

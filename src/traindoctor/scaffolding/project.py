@@ -8,30 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from traindoctor.probing.syntax import last_name
+from traindoctor.scaffolding.scopes import Scope, parse, scopes
+from traindoctor.target.setup import ALIASES
 
+LIGHTNINGS_OWN = "configure_optimizers"  # which a Lightning module is asked for its optimizers by
 PARAMETERS = ("parameters", "named_parameters")
-
-
-@dataclass(frozen=True)
-class Scope:
-    """A function's statements, or a module's outside functions.
-
-    Attributes:
-        file: where it is.
-        tree: the whole module.
-        assignments: `name = value`, in order of lines.
-        parameters: of the function.
-    """
-
-    file: Path
-    tree: ast.Module
-    assignments: tuple[tuple[str, ast.Assign], ...]
-    parameters: frozenset[str]
-
-    def before(self, name: str, line: int) -> ast.Assign | None:
-        """Return the last assignment to a name above a line."""
-        found = [n for target, n in self.assignments if target == name and n.lineno < line]
-        return found[-1] if found else None
 
 
 @dataclass(frozen=True)
@@ -51,59 +32,102 @@ def find_parts(files: Iterable[Path]) -> dict[str, Part]:
     The optimizer comes first: the model is what it takes the parameters of, and the others are
     taken from its function, or its file, where they are there.
     """
-    scopes = [scope for file in files for scope in _scopes(file)]
-    trainer = _calls("trainer", _is_trainer, scopes)
+    known = [scope for file in files for scope in scopes(file) if scope.name != LIGHTNINGS_OWN]
+    trainer = _calls("trainer", _is_trainer, known)
     if trainer:
         return {"trainer": trainer[0]}
     found: dict[str, Part] = {}
     for key, is_it in (("optimizer", _is_optimizer), ("loader", _is_loader), ("loss_fn", _is_loss)):
-        candidates = _calls(key, is_it, scopes)
+        candidates = _calls(key, is_it, known) or _named(key, known)
         if candidates:
             found[key] = min(candidates, key=lambda part: _distance(part, found.get("optimizer")))
-    model = _model(found.get("optimizer"), scopes)
+    model = _model(found.get("optimizer"), known)
     return ({"model": model} if model else {}) | found
 
 
 def train_loops(files: Iterable[Path]) -> Iterator[tuple[Path, ast.FunctionDef]]:
     """Yield functions at a module's top that differentiate something in a loop."""
     for file in files:
-        for node in _parse(file).body:
+        for node in parse(file).body:
             loops = (inner for inner in ast.walk(node) if isinstance(inner, ast.For))
             if isinstance(node, ast.FunctionDef) and any(map(_differentiates, loops)):
                 yield file, node
 
 
-def _calls(key: str, is_it: Callable[[ast.Call], bool], scopes: Sequence[Scope]) -> list[Part]:
+def dotted_name(file: Path) -> tuple[str, Path]:
+    """Return a file's dotted name, and the folder from which it is imported."""
+    parts, folder = [file.stem], file.parent
+    while (folder / "__init__.py").exists():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(parts), folder
+
+
+def trains_on_import(file: Path) -> bool:
+    """Tell whether a module differentiates something outside functions and the main guard."""
+    waiting: list[ast.AST] = [*parse(file).body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Call) and last_name(node.func) in ("backward", "fit", "train"):
+            return True
+        waiting += ast.iter_child_nodes(node)
+    return False
+
+
+def _calls(key: str, is_it: Callable[[ast.Call], bool], known: Sequence[Scope]) -> list[Part]:
     return [
         Part(key, name, node, scope)
-        for scope in scopes
+        for scope in known
         for name, node in scope.assignments
         if isinstance(node.value, ast.Call) and is_it(node.value)
     ]
 
 
-def _model(optimizer: Part | None, scopes: Sequence[Scope]) -> Part | None:
+def _named(key: str, known: Sequence[Scope]) -> list[Part]:
+    """Return what is called so, and built by a call of which the class is not seen."""
+    return [
+        Part(key, name, node, scope)
+        for scope in known
+        for name, node in scope.assignments
+        if ALIASES.get(name, name) == key and isinstance(node.value, ast.Call)
+    ]
+
+
+def _model(optimizer: Part | None, known: Sequence[Scope]) -> Part | None:
     name = _parameters_of(optimizer.node.value) if optimizer else "model"
     if optimizer:
         node = optimizer.scope.before(name, optimizer.node.lineno)
         if node is not None:
             return Part("model", name, node, optimizer.scope)
+        kept = optimizer.scope.elsewhere(name)
+        if kept is not None and isinstance(kept[0].value, ast.Call):
+            return Part("model", name, *kept)
     candidates = [
         Part("model", target, node, scope)
-        for scope in scopes
+        for scope in known
         for target, node in scope.assignments
         if target in (name, "model") and isinstance(node.value, ast.Call)
     ]
     return min(candidates, key=lambda part: _distance(part, optimizer), default=None)
 
 
-def _distance(part: Part, optimizer: Part | None) -> tuple[bool, bool, bool]:
+def _distance(part: Part, optimizer: Part | None) -> tuple[bool, ...]:
     """Order candidates: named for training, and near the optimizer, first."""
     is_other = "val" in part.name or "test" in part.name
     if optimizer is None:
-        return is_other, False, False
-    same_file = part.scope.file == optimizer.scope.file
-    return is_other, not same_file, part.scope is not optimizer.scope
+        return (is_other,)
+    scope, there = part.scope, optimizer.scope
+    is_same = scope is there
+    return (
+        is_other,
+        scope.file != there.file,
+        not is_same and scope not in there.methods,
+        not is_same,
+    )
 
 
 def _parameters_of(value: ast.expr) -> str:
@@ -141,30 +165,3 @@ def _is_loss(call: ast.Call) -> bool:
 
 def _differentiates(loop: ast.For) -> bool:
     return any(isinstance(n, ast.Attribute) and n.attr == "backward" for n in ast.walk(loop))
-
-
-def _scopes(file: Path) -> Iterator[Scope]:
-    tree = _parse(file)
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-    yield Scope(file, tree, tuple(_assignments(tree.body)), frozenset())
-    for function in functions:
-        names = frozenset(a.arg for a in (*function.args.args, *function.args.kwonlyargs))
-        yield Scope(file, tree, tuple(_assignments(function.body)), names)
-
-
-def _assignments(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.Assign]]:
-    """Yield assignments to a name, within `if`, `with` and the like but not in functions."""
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield node.targets[0].id, node
-        for block in ("body", "orelse", "finalbody"):
-            yield from _assignments(getattr(node, block, []))
-
-
-def _parse(file: Path) -> ast.Module:
-    try:
-        return ast.parse(file.read_text(encoding="utf-8", errors="replace"))
-    except SyntaxError:
-        return ast.Module([], [])

@@ -49,6 +49,12 @@ def test_modules_without_a_usable_gradient_are_marked():
     assert rows["embed"] == []
 
 
+def test_a_run_without_a_backward_pass_has_no_table_of_gradients():
+    nothing = {"gradient_rms": None, "update_ratio": None, "none": 0, "zero": 0, "not_finite": 0}
+
+    assert flow([row | nothing for row in FLOW]) == []
+
+
 def test_bars_are_logarithmic_and_within_their_track():
     shown = flow(FLOW)
     spans = [row["gradients"] for row in shown if row["gradients"]]
@@ -101,6 +107,22 @@ def test_differential_experiments_share_an_axis_where_each_shows_something(ends,
 
     tops = [re.findall(r'class="tick"[^>]*>([^<]*)<', picture)[2] for _, picture in drawn]
     assert (len(set(tops)) == 1) == is_common
+
+
+def test_a_curve_that_does_not_move_is_flat_beside_one_that_does():
+    steps = (0.0, 1.0, 2.0)
+    series = (
+        Series("a", steps, (1.52, 1.51, 1.51)),
+        Series("healed", steps, (1.52, 0.8, 0)),
+    )
+
+    (_, flat), (_, falling) = multiples(replace(SWALLOWED, series=series))
+
+    first, _, last = re.findall(r",([\d.]+)", re.search(r'points="([^"]*)"', flat)[1])
+    assert float(last) - float(first) < 2  # of 144
+    assert re.findall(r'class="tick"[^>]*>[^<]*<', flat) == re.findall(
+        r'class="tick"[^>]*>[^<]*<', falling
+    )
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,16 @@ def test_a_spike_survives_thinning():
     assert min(y for _, y in drawn) == TOP
 
 
+def test_ticks_have_the_digits_that_tell_them_apart():
+    labels = [
+        e.text
+        for e in elements(Curve("loss", [0, 1], [1.5152, 1.5148]), "text")
+        if e.get("text-anchor") == "end"
+    ]
+
+    assert labels[:3] == ["1.5148", "1.515", "1.5152"]
+
+
 def test_a_curve_without_a_finite_value_says_so():
     assert "no finite value" in plot(Curve("loss", [0.0], [math.inf]))
 

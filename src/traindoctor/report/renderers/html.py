@@ -112,16 +112,22 @@ def lines(finding: ReportedFinding) -> list[tuple[int, str, bool]]:
 def multiples(finding: ReportedFinding) -> list[tuple[str, Markup]]:
     """Return a finding's curves, side by side on one axis where they measure one thing."""
     found = [Curve(s.name, s.x, s.y) for s in finding.series if s.x and s.y]
-    finite = [y for curve in found for y in curve.y if y is not None and math.isfinite(y)]
-    bounds = y_axis(finite) if finite else None
-    if bounds and any(_is_flat(curve, bounds) for curve in found):
-        bounds = None  # on a common scale some would show nothing
+    finite = [values for curve in found if (values := _finite(curve))]
+    bounds = y_axis([y for values in finite for y in values]) if finite else None
+    if bounds and any(_is_hidden(values, bounds) for values in finite):
+        bounds = None
     return [(curve.name, plot(curve, bounds)) for curve in found]
 
 
-def _is_flat(curve: Curve, bounds: Axis) -> bool:
-    shares = [bounds.share(y) for y in curve.y if y is not None and math.isfinite(y)]
-    return len(shares) > 1 and max(shares) - min(shares) < 0.02
+def _finite(curve: Curve) -> list[float]:
+    return [y for y in curve.y if y is not None and math.isfinite(y)]
+
+
+def _is_hidden(values: Sequence[float], bounds: Axis) -> bool:
+    """Tell whether values that move look flat on an axis. What does not move is rightly flat."""
+    low, high = min(values), max(values)
+    moves = high / 2 - low / 2 > 0.025 * max(abs(low), abs(high))  # halves do not overflow
+    return moves and bounds.share(high) - bounds.share(low) < 0.02
 
 
 def curves(measured: dict[str, Any]) -> list[Curve]:
@@ -149,10 +155,13 @@ def curves(measured: dict[str, Any]) -> list[Curve]:
 
 
 def flow(rows: Any) -> list[dict[str, Any]]:
-    """Return the modules in forward order, with the spans of their bars in percent."""
-    if not rows:
+    """Return the modules in forward order, with the spans of their bars in percent.
+
+    None where no gradient was looked at, as before the first backward pass.
+    """
+    shown = folded(rows) if rows else []
+    if not any(line.gradients or line.none or line.not_finite or line.zero for line in shown):
         return []
-    shown = folded(rows)
     gradient = _scale([value for line in shown for value in line.gradients])
     update = _scale([value for line in shown for value in line.updates])
     return [

@@ -99,10 +99,11 @@ def plot(curve: Curve, bounds: Axis | None = None) -> Markup:
 def _frame(axis: Axis, across: Axis) -> str:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     ticks = dict.fromkeys((axis.low, axis.middle, axis.high))
+    labels = _told_apart(list(ticks))
     lines = [
         f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{_y(axis, v)}" y2="{_y(axis, v)}"/>'
-        f'<text class="tick" text-anchor="end" x="{LEFT - 6}" y="{_y(axis, v) + 4}">{v:.3g}</text>'
-        for v in ticks
+        f'<text class="tick" text-anchor="end" x="{LEFT - 6}" y="{_y(axis, v) + 4}">{label}</text>'
+        for v, label in zip(ticks, labels, strict=True)
     ]
     scale = " (log)" if axis.is_log else ""
     lines.append(f'<text class="tick" x="{LEFT}" y="{bottom + 16}">{across.low:g}{scale}</text>')
@@ -110,6 +111,15 @@ def _frame(axis: Axis, across: Axis) -> str:
         f'<text class="tick" text-anchor="end" x="{right}" y="{bottom + 16}">{across.high:g}</text>'
     )
     return "".join(lines)
+
+
+def _told_apart(values: Sequence[float]) -> list[str]:
+    """Write values with as many digits as tell them apart, from three up to seven."""
+    for digits in range(3, 7):
+        labels = [f"{value:.{digits}g}" for value in values]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [f"{value:.7g}" for value in values]
 
 
 def _x(across: Axis, value: float) -> float:
