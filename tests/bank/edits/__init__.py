@@ -15,6 +15,7 @@ from tests.bank.edits import (
     learning,
     loss,
     optimizer,
+    parts,
     quiet,
     signals,
     state,
@@ -42,6 +43,7 @@ FAULTS = (
     *hyperparameters.FAULTS,
     *signals.FAULTS,
     *state.FAULTS,
+    *parts.FAULTS,
 )
 NEAR_MISSES = (
     *batch.NEAR_MISSES,
@@ -62,4 +64,5 @@ NEAR_MISSES = (
     *hyperparameters.NEAR_MISSES,
     *signals.NEAR_MISSES,
     *state.NEAR_MISSES,
+    *parts.NEAR_MISSES,
 )
