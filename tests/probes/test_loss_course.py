@@ -54,12 +54,19 @@ def ran(losses: Sequence[float], rate: float = 0.1, **facts: Any) -> Trace:
 
 
 def found(
-    run: Trace, lower: dict[float, Trace] | None = None, source: str = "train()\n"
+    run: Trace,
+    lower: dict[float, Trace] | None = None,
+    source: str = "train()\n",
+    undecayed: Trace | None = None,
 ) -> list[Finding]:
     def ask(experiment: Any) -> Trace:
         if isinstance(experiment, ReadSource):
             return Trace(source=(SourceRow(file="/user/train.py", text=source),))
         assert isinstance(experiment, LongRun)
+        if experiment.without:
+            assert (experiment.without, experiment.factor) == ("weight decay", 1.0)
+            assert undecayed is not None, "not asked for: no weight is turned around"
+            return undecayed
         if experiment.factor == 1.0:
             return run
         if lower is None:
@@ -76,6 +83,24 @@ def test_a_climb_that_a_tenth_of_the_rate_heals_is_certain_where_the_optimizer_i
     assert finding.title == "The loss rises from 1 to 851 in 60 steps"
     assert "With the learning rate times 0.1 the same run goes from 0.833" in finding.message
     assert len(finding.series) == 2
+
+
+def decayed(decay: float) -> Trace:
+    row = OptimizerRow(index=0, class_name="SGD", learning_rates=(0.1,), weight_decays=(decay,))
+    return ran(CLIMB, optimizers=(row,))
+
+
+def test_what_heals_without_weight_decay_is_blamed_on_that_alone() -> None:
+    (finding,) = found(decayed(25.0), {0.1: ran(FALL, 0.01)}, undecayed=ran(FALL))
+    assert finding.blamed_on == ("TD412",)
+    assert "Without weight decay the same run goes from" in finding.message
+
+
+@pytest.mark.parametrize(("decay", "undecayed"), [(25.0, ran(CLIMB)), (0.1, None)])
+def test_where_decay_is_not_it_the_rate_is_asked(decay: float, undecayed: Trace | None) -> None:
+    (finding,) = found(decayed(decay), {0.1: ran(FALL, 0.01)}, undecayed=undecayed)
+    assert finding.blamed_on is None
+    assert "With the learning rate times 0.1" in finding.message
 
 
 def test_a_rate_that_rises_is_named_at_its_schedule() -> None:
