@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import CNN_HEAD, MLP_STEM, MODELS, STATE, TRAIN
+from tests.bank.lines import CNN_HEAD, MLP_STEM, MODELS, STATE, TRAIN, TRANSFORMER_TOKENS
 
 CLASSES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "transformer": "Transformer"}
 LOAD = "model.load_state_dict(state, strict=False)"
@@ -17,6 +17,7 @@ def loaded(rule: str, program: str, names: str, *more: str, line: str = LOAD) ->
     return Edit(rule, program, ((MODELS[program], added),), lines=(line,))
 
 
+TOKENS = "self.tokens = nn.Embedding(vocab_size, dim)"
 GRU_HEAD = "self.head = nn.Linear(dim, vocab_size)"
 
 
@@ -30,7 +31,13 @@ def tied(program: str, table: str, *lines: str, culprit: str = "") -> Edit:
 NEW_HEAD = "self.head = nn.Linear(dim, vocab_size, bias=True)"
 DATA = "self.head.weight.data = self.embedding.weight.data"
 
-FORWARD = {"mlp": "    loss = loss_fn(model(inputs), targets)\n", "gru": "    outputs = model("}
+FORWARD = {
+    "mlp": "    loss = loss_fn(model(inputs), targets)\n",
+    "cnn": '    outputs = model(batch["pixel_values"])\n    loss = loss_fn(outputs, batch)\n',
+    "gru": '    outputs = model(batch["input_ids"], batch["place"])\n'
+    '    loss = loss_fn(outputs, batch["labels"])\n',
+    "transformer": '    loss = model(**batch)["loss"]\n',
+}
 
 
 def seeded(program: str, value: str, factory: str) -> Edit:
@@ -43,11 +50,12 @@ def seeded(program: str, value: str, factory: str) -> Edit:
 CAST = 'with torch.autocast("cpu", torch.{}):'
 
 
-def cast(dtype: str, divided: str = " / 1000") -> Edit:
-    """Compute the loss of the perceptron's own step in half precision."""
-    new = f"    {CAST.format(dtype)}\n    {FORWARD['mlp'].rstrip()}{divided}\n"
-    replaced = ((FORWARD["mlp"], new),)
-    return Edit("TD711", "mlp", replaced, factory="setup_step", lines=(CAST.format(dtype),))
+def cast(program: str, dtype: str, divided: str = " / 1000") -> Edit:
+    """Compute the loss of a program's own step in half precision."""
+    inside = FORWARD[program].rstrip().replace("\n", "\n    ")
+    new = f"    {CAST.format(dtype)}\n    {inside}{divided}\n"
+    replaced = ((FORWARD[program], new),)
+    return Edit("TD711", program, replaced, factory="setup_step", lines=(CAST.format(dtype),))
 
 
 HALF = Edit(  # weights and their optimizer in float16
@@ -101,6 +109,12 @@ DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_paramete
 FAULTS = (
     resting("mlp", "model.norm", *NORMED),
     resting("cnn", "model.blocks"),
+    resting(
+        "gru",
+        "model.norm",
+        (GRU_PLACE_LAYER, f"{GRU_PLACE_LAYER}\n        self.norm = nn.BatchNorm1d(dim)"),
+        (STATE, "x = self.norm(state[-1])"),
+    ),
     keeping(
         "mlp",
         MLP_STEM_LAYER,
@@ -109,11 +123,19 @@ FAULTS = (
         "x = F.relu(self.stem(x) + self.shift)",
     ),
     keeping("gru", GRU_PLACE_LAYER, "self.mean = torch.zeros(dim)", STATE, RUNNING),
+    keeping(
+        "transformer",
+        TOKENS,
+        "self.shift = torch.randn(dim)",
+        TRANSFORMER_TOKENS,
+        f"{TRANSFORMER_TOKENS} + self.shift",
+    ),
     widened("mlp", MLP_HEAD, 500),
     widened("cnn", CNN_HEAD, 40),
-    cast("float16"),
+    *(cast(program, "float16") for program in FORWARD),
     HALF,
     seeded("mlp", "0", "setup_step"),
+    seeded("transformer", "1", "setup_loop"),
     seeded("gru", "42", "setup_loop"),
     tied(
         "transformer", "tokens", "self.head.weight = self.tokens.weight", NEW_HEAD, culprit=NEW_HEAD
@@ -124,6 +146,8 @@ FAULTS = (
     loaded("TD715", "transformer", "k.upper()"),
     loaded("TD718", "mlp", "k", DRAW, line=DRAW),
     loaded("TD718", "gru", "k", DRAW, line=DRAW),
+    loaded("TD718", "cnn", "k", DRAW, line=DRAW),
+    loaded("TD718", "transformer", "k", DRAW, line=DRAW),
 )
 NEAR_MISSES = (
     keeping(
@@ -137,7 +161,7 @@ NEAR_MISSES = (
         "gru", GRU_PLACE_LAYER, 'self.register_buffer("mean", torch.zeros(dim))', STATE, RUNNING
     ),
     widened("mlp", MLP_HEAD, 8),
-    cast("bfloat16", ""),
+    *(cast(program, "bfloat16", "") for program in FORWARD),
     seeded("mlp", "int(torch.randint(1_000_000, ()))", "setup_step"),
     tied("transformer", "tokens", "self.head.weight = self.tokens.weight"),
     tied("gru", "embedding", "self.head.weight = self.embedding.weight"),
