@@ -13,6 +13,7 @@ from traindoctor.probing import Ask
 from traindoctor.trace import Trace
 from traindoctor_probes._courses import Course, only_course
 
+RAISED = 2.0  # times the first learning rate
 Changed = Callable[[], Course | None]
 
 
@@ -43,6 +44,7 @@ def trials(ask: Ask, run: Trace, window: int) -> Iterator[CourseTrial]:
     """
     changes: tuple[tuple[str, Changed, tuple[str, ...] | None], ...] = (
         ("without weight decay", partial(_undecayed, ask, run), ("TD412",)),
+        ("without the schedule", partial(_unscheduled, ask, run), None),
         ("with the learning rate times 0.1", partial(_lower, ask, run, 0.1), None),
         ("with the learning rate times 0.01", partial(_lower, ask, run, 0.01), None),
     )
@@ -69,10 +71,21 @@ def _undecayed(ask: Ask, run: Trace) -> Course | None:
         for row in run.optimizers
         for rate, decay in zip(row.learning_rates, row.weight_decays, strict=False)
     )
-    if max(factors, default=0.0) <= 1:
-        return None
+    return _without("weight decay", ask) if max(factors, default=0.0) > 1 else None
+
+
+def _unscheduled(ask: Ask, run: Trace) -> Course | None:
+    """Return the course at the rate that the run begins with, if it is another in the end."""
+    first, last = (
+        max(rates, default=0.0)
+        for rates in (run.pulses[0].first_learning_rates, run.pulses[-1].last_learning_rates)
+    )
+    return _without("the schedule", ask) if last > RAISED * first else None
+
+
+def _without(change: str, ask: Ask) -> Course | None:
     try:
-        return only_course(ask(LongRun(without="weight decay")))
+        return only_course(ask(LongRun(without=change)))
     except ExperimentFailed:
         return None
 

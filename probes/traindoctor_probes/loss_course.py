@@ -3,8 +3,8 @@
 ## What it measures
 The losses of a longer run, as they were differentiated, in order: their level at the start, at the
 end, and how that end came about. Where it can be had, the same run at a tenth and a hundredth of
-the learning rate; before that, without weight decay, where a step would take more than all of the
-weights away.
+the learning rate; before that, without weight decay where a step would take more than all of the
+weights away, and without the schedule where that raises the rate.
 
 ## Why it matters
 What is learned in the first steps is lost again. The run ends far above where it began, or in NaN,
@@ -43,7 +43,7 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import at, last_name, subtrees
 from traindoctor.probing.wording import counted, figure, first_location
 from traindoctor.trace import Place, SourceRow, Trace
-from traindoctor_probes._course_trials import CourseTrial, trials
+from traindoctor_probes._course_trials import RAISED, CourseTrial, trials
 from traindoctor_probes._courses import Course, only_course
 
 DIVERGES = Rule(
@@ -148,7 +148,7 @@ def diverging(
         )
         evidence.append(Evidence(f"loss at the end {healed.change}", ended))
         series.append(healed.course.series(f"loss {healed.change}"))
-    is_raised = last_rate > 2 * rate
+    is_raised = last_rate > RAISED * rate
     rising = f" as the rate rose from {figure(rate)} to {figure(last_rate)}" if is_raised else ""
     schedules = schedule_lines(source) if is_raised else []
     built = [row.place for row in run.optimizers]

@@ -58,11 +58,14 @@ def found(
     lower: dict[float, Trace] | None = None,
     source: str = "train()\n",
     undecayed: Trace | None = None,
+    unscheduled: Trace | None = None,
 ) -> list[Finding]:
     def ask(experiment: Any) -> Trace:
         if isinstance(experiment, ReadSource):
             return Trace(source=(SourceRow(file="/user/train.py", text=source),))
         assert isinstance(experiment, LongRun)
+        if experiment.without == "the schedule":
+            return unscheduled or ran(CLIMB)
         if experiment.without:
             assert (experiment.without, experiment.factor) == ("weight decay", 1.0)
             assert undecayed is not None, "not asked for: no weight is turned around"
@@ -108,6 +111,12 @@ def test_a_rate_that_rises_is_named_at_its_schedule() -> None:
     (finding,) = found(run, lower, SCHEDULE)
     assert finding.location.line == 2
     assert "as the rate rose from 0.1 to 27.7" in finding.message
+
+
+def test_a_rate_that_rises_too_far_for_any_lower_one_is_tried_without_its_schedule() -> None:
+    (finding,) = found(ran(CLIMB, growth=1.3), {}, SCHEDULE, unscheduled=ran(FALL))
+    assert (finding.location.line, finding.confidence) == (2, Confidence.CERTAIN)
+    assert "Without the schedule the same run goes from" in finding.message
 
 
 def test_a_climb_into_nan_is_one() -> None:

@@ -73,6 +73,10 @@ def cast(program: str, old: str, new: str, line: str) -> Edit:
     return Edit("TD716", program, ((old, new),), "setup_step", lines=(line,) if line else ())
 
 
+GRU_CALL = (
+    '    outputs = model(batch["input_ids"], batch["place"])\n'
+    '    loss = loss_fn(outputs, batch["labels"])\n'
+)
 AUTOCAST = "    with torch.autocast('cpu', dtype=torch.bfloat16):\n"
 MLP_CALL = "    loss = loss_fn(model(inputs), targets)\n"
 CNN_CALL = '    outputs = model(batch["pixel_values"])\n    loss = loss_fn(outputs, batch)\n'
@@ -95,6 +99,12 @@ FAULTS = (
          "        loss = loss_fn(outputs, targets)\n", "outputs = model(inputs)"),
     cast("cnn", CNN_CALL, CNN_CALL.replace("    loss", f"{AUTOCAST}        loss"),
          'outputs = model(batch["pixel_values"])'),
+    cast("gru", GRU_CALL, GRU_CALL.replace("    loss", f"{AUTOCAST}        loss"),
+         'outputs = model(batch["input_ids"], batch["place"])'),
+    looped("TD216", "cnn", "model.blocks.requires_grad_(False)",
+           (REPORT, f"model.blocks.requires_grad_(False)\n        {REPORT}")),
+    looped("TD216", "gru", "model.gru.requires_grad_(False)",
+           (REPORT, f"model.gru.requires_grad_(False)\n        {REPORT}")),
     looped("TD216", "mlp", "model.stem.requires_grad_(False)",
            (REPORT, f"model.stem.requires_grad_(False)\n        {REPORT}")),
     looped("TD216", "transformer", "p.requires_grad = False",
