@@ -1,4 +1,4 @@
-"""Faults of how the data comes: twice, late, or mostly as padding (TD509, TD510, TD512)."""
+"""Faults of how data comes: too fast, twice, late, mostly as padding (TD501, TD509 to TD512)."""
 
 from __future__ import annotations
 
@@ -79,6 +79,9 @@ def padded(length: str) -> Edit:
     return Edit("TD512", "transformer", replaced, lines=("loader = DataLoader(",))
 
 
+TABLE = "nn.Embedding(vocab_size, dim)"
+
+
 def padded_windows(length: str) -> Edit:
     """Give the recurrent network's windows fewer letters, behind zeros."""
     letters = GRU_IDS.removeprefix("[[").partition("] for")[0].replace("[i :", "[cut :")
@@ -86,12 +89,18 @@ def padded_windows(length: str) -> Edit:
     return Edit(
         "TD512",
         "gru",
-        ((GRU_IDS, f"[{row} for i in starts]"),),
+        ((GRU_IDS, f"[{row} for i in starts]"), (TABLE, TABLE[:-1] + ", padding_idx=0)")),
         lines=("loader = DataLoader(",),
     )
 
 
+def told(program: str, samples: int, seconds: float) -> Edit:
+    """Take the program as it is, with a log of another run of it."""
+    return Edit("TD501", program, (), lines=("def setup():",), claimed=(samples, 5, seconds))
+
+
 FAULTS = (
+    *(told(program, 20_000_000, 1.0) for program in LOADERS),
     *(streamed(program, "return self.items()") for program in LOADERS),
     slow("cnn", "0.006"),
     slow("transformer", "0.01"),
@@ -100,6 +109,7 @@ FAULTS = (
     padded_windows("(2 + i % 6)"),
 )
 NEAR_MISSES = (
+    *(told(program, 200, 600.0) for program in LOADERS),
     *(streamed(program, SHARED) for program in ("mlp", "gru", "transformer")),
     slow("cnn", "0.2 * (index == 7)"),  # one that is slow
     padded("24 + index % 8"),
