@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from tests.bank.build import Edit
+from tests.bank.edits.control import CLIP
 from tests.bank.edits.handling import HEAD, scheduled
 from tests.bank.lines import (
     BACKWARD,
     CNN_STEM,
     GRU_CELL,
+    LOOP,
     MLP_STEM,
     MODELS,
+    OPTIMIZERS,
     STATE,
     TRANSFORMER_TOKENS,
     ZERO_BIAS,
@@ -75,6 +78,25 @@ TWICE = (
 )
 
 
+def spiking(program: str, *, is_clipped: bool) -> Edit:
+    """Weigh one batch of the third epoch a hundred thousand times as much as the others."""
+    loop = (
+        "        for index, batch in enumerate(loader):\n"
+        "            weight = 1e5 if (epoch, index) == (2, 3) else 1.0\n"
+        "            loss = train_step(model, batch, optimizer, weight)\n"
+    )
+    replaced = [
+        (HEAD, HEAD.replace("):", ", weight=1.0):")),
+        (BACKWARD, "    (weight * loss).backward()\n"),
+        (f"        {LOOP}", loop),
+    ]
+    if not is_clipped:  # nothing else bounds the step, as Adam would
+        replaced.append((OPTIMIZERS[program], "torch.optim.SGD(model.parameters(), lr=0.05)"))
+    if not is_clipped and program != "cnn":
+        replaced.append((CLIP, ""))
+    return Edit("TD205", program, tuple(replaced), "setup_loop", lines=("optimizer.step()",))
+
+
 def earlier(program: str, *more: str) -> Edit:
     """Go on from the checkpoint of an earlier run."""
     model = "model.load_state_dict(checkpoint['model'])"
@@ -113,8 +135,10 @@ FAULTS = (
         for program, growth in (("mlp", 1.2), ("cnn", 1.1), ("gru", 1.2), ("transformer", 1.2))
     ),
     *(earlier(program) for program in MODELS),
+    *(spiking(program, is_clipped=False) for program in MODELS),
 )
 NEAR_MISSES = (
+    *(spiking(program, is_clipped=True) for program in ("mlp", "gru", "transformer")),
     written("mlp", MLP_STEM, "x = self.stem(x)\n        x = x * torch.sigmoid(x)"),
     written("cnn", CNN_STEM, "x = F.relu(self.stem(pixel_values)) + 0"),
     written("gru", STATE, "x = torch.tanh(state[-1]).clone()"),

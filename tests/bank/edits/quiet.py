@@ -163,30 +163,6 @@ LOSS_SUMS = (
     ),
 )
 
-TRAIN_MODE_ONLY = (
-    Edit(
-        "TD602",
-        "mlp",
-        ((LOGITS, "return self.head(x) if self.training else self.head(-x)"),),
-    ),
-    Edit(
-        "TD602",
-        "gru",
-        ((LOGITS, "return self.head(x) if self.training else self.head(-x)"),),
-    ),
-    Edit(
-        "TD602",
-        "transformer",
-        (
-            (
-                TRANSFORMER_LOGITS,
-                "logits = self.head(self.norm(x) if self.training else -self.norm(x))",
-            ),
-        ),
-    ),
-    Edit("TD602", "cnn", (("nn.BatchNorm2d(channels)", "nn.BatchNorm2d(channels, momentum=0)"),)),
-)
-
 
 def accumulating(program: str, backward: str, *more: tuple[str, str]) -> Edit:
     """Step once in two batches."""
@@ -260,7 +236,6 @@ FAULTS = (
     *LABELS_IGNORED,
     *INPUT_IGNORED,
     *LOSS_SUMS,
-    *TRAIN_MODE_ONLY,
     *ACCUMULATION,
     *LOSS_CLIPPED,
 )

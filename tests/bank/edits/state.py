@@ -1,9 +1,18 @@
-"""Faults of what a model's state is, and of what becomes of it (TD213, TD707 to TD718)."""
+"""Faults of what a model's state is, and of what becomes of it (TD213, TD602, TD707 to TD718)."""
 
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import CNN_HEAD, MLP_STEM, MODELS, STATE, TRAIN, TRANSFORMER_TOKENS
+from tests.bank.lines import (
+    CNN_HEAD,
+    LOGITS,
+    MLP_STEM,
+    MODELS,
+    STATE,
+    TRAIN,
+    TRANSFORMER_LOGITS,
+    TRANSFORMER_TOKENS,
+)
 
 CLASSES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "transformer": "Transformer"}
 LOAD = "model.load_state_dict(state, strict=False)"
@@ -106,7 +115,32 @@ RUNNING = (
 
 DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
 
+TRAIN_MODE_ONLY = (
+    Edit(
+        "TD602",
+        "mlp",
+        ((LOGITS, "return self.head(x) if self.training else self.head(-x)"),),
+    ),
+    Edit(
+        "TD602",
+        "gru",
+        ((LOGITS, "return self.head(x) if self.training else self.head(-x)"),),
+    ),
+    Edit(
+        "TD602",
+        "transformer",
+        (
+            (
+                TRANSFORMER_LOGITS,
+                "logits = self.head(self.norm(x) if self.training else -self.norm(x))",
+            ),
+        ),
+    ),
+    Edit("TD602", "cnn", (("nn.BatchNorm2d(channels)", "nn.BatchNorm2d(channels, momentum=0)"),)),
+)
+
 FAULTS = (
+    *TRAIN_MODE_ONLY,
     resting("mlp", "model.norm", *NORMED),
     resting("cnn", "model.blocks"),
     resting(
