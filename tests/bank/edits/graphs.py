@@ -132,7 +132,7 @@ FAULTS = (
     *TWICE,
     *(
         scheduled("TD105", program, f"ExponentialLR(optimizer, {growth})", each_batch=True)
-        for program, growth in (("mlp", 1.2), ("cnn", 1.1), ("gru", 1.2), ("transformer", 1.2))
+        for program, growth in (("mlp", 1.2), ("cnn", 1.2), ("gru", 1.2), ("transformer", 1.2))
     ),
     *(earlier(program) for program in MODELS),
     *(spiking(program, is_clipped=False) for program in MODELS),
