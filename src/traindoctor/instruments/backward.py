@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.recorder import BATCH, Recorder
+from traindoctor.instruments.terms import terms_of
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import BackwardRow, Place
 
@@ -89,6 +90,7 @@ class BackwardWatch:
             "num_present_before": len(before),
             "retain_graph": bool(kwargs.get("retain_graph")),
             "num_nodes": len(nodes),
+            "num_terms": len(terms_of(recorder.last_loss.grad_fn)) if nodes else 1,
             "through": tuple(sorted({n.metadata[BATCH] for n in nodes if BATCH in n.metadata})),
             "place": place,
         }

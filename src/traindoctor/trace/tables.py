@@ -43,6 +43,7 @@ from traindoctor.trace.rows import (
     SignalRow,
     SourceRow,
     StepRow,
+    TermRow,
     TieRow,
     TransferRow,
     UnsavedRow,
@@ -77,6 +78,7 @@ class Trace:
     updates: tuple[UpdateRow, ...] = ()
     criteria: tuple[CriterionRow, ...] = ()
     signals: tuple[SignalRow, ...] = ()
+    terms: tuple[TermRow, ...] = ()
     cuts: tuple[CutRow, ...] = ()
     operations: tuple[OperationRow, ...] = ()
     graphs: tuple[GraphRow, ...] = ()

@@ -33,6 +33,7 @@ class BackwardRow:
     num_not_finite: int = 0  # of these, parameters whose gradient holds NaN or infinity
     retain_graph: bool = False
     num_nodes: int = 0  # operations in the graph; 0 where they were not counted
+    num_terms: int = 1  # that the loss is a sum of
     through: tuple[int, ...] = ()  # the batches whose module outputs are in that graph
     seconds: float = 0.0
     place: Place = Place()
