@@ -11,6 +11,7 @@ from traindoctor.instruments.backward import BackwardWatch, graph_nodes
 from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.hooks import Hooks
+from traindoctor.instruments.inplace import InPlace
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.optimizer import StepWatch
 from traindoctor.instruments.recorder import Recorder
@@ -136,6 +137,8 @@ class Opening:
             return
         flow, self.flow = self.flow, None
         recorder, loss = self.recorder, self.recorder.last_loss
+        if recorder.exceptions:
+            recorder.operations += flow.writes.rows
         nodes = graph_nodes(getattr(loss, "grad_fn", None))
         reached = {id(v) for n in nodes if (v := getattr(n, "variable", None)) is not None}
         anatomy = self.anatomy
@@ -172,6 +175,8 @@ class Opening:
         """Return what `ShortRun` would give; what moved is found out once it is over."""
         if is_over and self.anatomy is None:
             self.look()
+        if is_over and self.flow is not None:
+            self._end_first_step()
         anatomy, recorder = self.anatomy, self.recorder
         tables: dict[str, Any] = {"losses": tuple(losses(recorder))}
         if anatomy is not None:
@@ -192,8 +197,6 @@ class Opening:
 
     def close(self) -> None:
         """Let go of everything but the rows."""
-        if self.flow is not None:
-            self._end_first_step()
         self._before, self.hooks, self.calls = {}, {}, None
         self.recorder.on_backward.clear()
         self.recorder.running.clear()
@@ -217,8 +220,9 @@ class FirstStep:
     """The function mode of the first step, put on torch's stack and taken off again."""
 
     def __init__(self, opening: Opening) -> None:
-        self.criteria = Criteria(opening.recorder)
-        self.flow = Flow(opening.recorder, opening.names, opening.trainable, [self.criteria])
+        self.criteria, self.writes = Criteria(opening.recorder), InPlace(opening.recorder)
+        recorder, names, trainable = opening.recorder, opening.names, opening.trainable
+        self.flow = Flow(recorder, names, trainable, [self.criteria, self.writes])
         self._watching = self.flow.watching()
 
     @classmethod
