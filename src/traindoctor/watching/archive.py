@@ -9,10 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments import Experiment, OneStep
+from traindoctor.experiments import Experiment, OneStep, WatchWeights
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
-from traindoctor.watching.record import FIRST_STEP, OPENING, POST_MORTEM, RUN, SOURCE, WEIGHTS
+from traindoctor.watching.record import (
+    FIRST_STEP,
+    MATRICES,
+    OPENING,
+    POST_MORTEM,
+    RUN,
+    SOURCE,
+    WEIGHTS,
+)
 
 REFUSED = (
     "a run is watched and not experimented with; hand over a factory, and "
@@ -38,7 +46,7 @@ class Archive:
         self.clock = clock
         self.on_progress: Callable[[int, int, str], None] = lambda *_: None
         self.run = _with_scaler(stored.trace(RUN) or Trace())
-        names = (OPENING, FIRST_STEP, WEIGHTS, SOURCE, POST_MORTEM)
+        names = (OPENING, FIRST_STEP, WEIGHTS, MATRICES, SOURCE, POST_MORTEM)
         self._stored = {name: stored.trace(name) for name in names}
         self.opening = self._opening()
 
@@ -84,6 +92,8 @@ class Archive:
         if name == "read-batches":
             is_there = bool(self.run.batches or self.run.facts.get("loop_places"))
             return self._batches() if is_there else None
+        if isinstance(experiment, WatchWeights):
+            return self._matrices(experiment.parameters)
         if name == POST_MORTEM:
             return self._stored[name] or Trace()
         if name == "read-source":
@@ -116,6 +126,12 @@ class Archive:
         if found is not None:
             return found
         return self.run if self.run.exceptions and len(self.run.backwards) <= 1 else None
+
+    def _matrices(self, parameters: tuple[str, ...]) -> Trace | None:
+        """Return what became of some matrices, if it is known of each."""
+        found = self._stored[MATRICES] or Trace()
+        rows = tuple(row for row in found.weights if row.name in parameters)
+        return replace(found, weights=rows) if len(rows) == len(parameters) else None
 
     def _step(self, batch: int) -> Trace | None:
         """Return what was seen of one later batch, if it came to a loss or an exception."""

@@ -18,6 +18,7 @@ from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.unregistered import places_among
 from traindoctor.instruments.weights import describe_matrix, matrices
 from traindoctor.trace import Trace
+from traindoctor.watching.matrices import watched
 from traindoctor.watching.scene import Scene
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Opening:
         self.flow: FirstStep | None = None
         self.first_step: Trace | None = None  # what `OneStep` would give
         self.weights: Trace | None = None  # what `ReadWeights` would give
+        self.matrices: Trace | None = None  # what `WatchWeights` would give
         self.is_compiled = False
         self.depth = 0
         self._before: dict[str, torch.Tensor] = {}
@@ -193,7 +195,12 @@ class Opening:
         }
         if is_over:
             facts["moved"] = self._moved()
-        return dataclasses.replace(recorder.trace(**tables), facts=facts)
+        found = dataclasses.replace(recorder.trace(**tables), facts=facts)
+        if is_over and anatomy is not None and self.weights is not None:
+            parameters = dict(anatomy.setup.model.named_parameters())
+            rows = watched(self.weights.weights, parameters, self._before, recorder.gradients)
+            self.matrices = dataclasses.replace(found, weights=rows)
+        return found
 
     def close(self) -> None:
         """Let go of everything but the rows."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 0.5
 # What traces are called: as the experiments whose place they take.
 RUN, OPENING, FIRST_STEP = "long-run", "short-run", "one-step"
-WEIGHTS, SOURCE = "read-weights", "read-source"
+WEIGHTS, MATRICES, SOURCE = "read-weights", "watch-weights", "read-source"
 POST_MORTEM = "locate-non-finite"
 # Tables that only grow: what was written of them stays.
 GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions")
@@ -91,7 +91,12 @@ class Record:
         self.file, self._lock, self._is_over = None, threading.Lock(), True
 
     def _keep(self, opening: Opening) -> None:
-        for name, trace in ((FIRST_STEP, opening.first_step), (WEIGHTS, opening.weights)):
+        kept = {
+            FIRST_STEP: opening.first_step,
+            WEIGHTS: opening.weights,
+            MATRICES: opening.matrices,
+        }
+        for name, trace in kept.items():
             if trace is not None:
                 self.others[name] = trace
 
