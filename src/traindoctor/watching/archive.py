@@ -115,6 +115,7 @@ class Archive:
                 replace(row, modes=(*row.modes, *modes[row.path])) if row.path in modes else row
                 for row in opening.modules
             ),
+            counts=opening.counts,
             batches=(*opening.batches, *filter(_is_bad, run.batches[len(opening.batches) :])),
             facts=run.facts | {k: v for k, v in opening.facts.items() if k in CLOSE},
         )

@@ -143,11 +143,17 @@ class Session:
             "num_passes": self.recorder.num_passes,
             "num_forwards": self.calls.num_roots,
             "num_epochs": self._num_epochs(),
-            "lost_batches": tuple(self.lost),
+            "lost_batches": self._lost_batches(),
             "later_modes": self.modes.by_path(),
             "overhead": self.governor.facts(),
             "troubles": (*self.troubles.told, *self._switched_off()),
         }
+
+    def _lost_batches(self) -> tuple[int, ...]:
+        """Return the batches that were left; the last one, too, where none was differentiated."""
+        last = self.recorder.batch
+        is_left = self.has_loader and self.reached == -1 and last not in (-1, self.evaluated)
+        return tuple(dict.fromkeys((*self.lost, *([last] if is_left else []))))
 
     def _num_epochs(self) -> int:
         """Return how often the loader that is trained from most was gone through."""
