@@ -143,6 +143,12 @@ def graph_nodes(root: Any) -> list[Any]:
     return list(found)
 
 
+def graph_leaves(root: Any) -> set[int]:
+    """Return the `id` of each parameter that a tensor descends from."""
+    nodes = graph_nodes(getattr(root, "grad_fn", None))
+    return {id(leaf) for node in nodes if (leaf := getattr(node, "variable", None)) is not None}
+
+
 def present(parameters: Sequence[torch.nn.Parameter]) -> frozenset[int]:
     """Return the `id` of each parameter whose gradient is there and not all zero."""
     return frozenset(key for key, size in gradient_norms(parameters).items() if size != 0)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.anatomy import Anatomy
-from traindoctor.instruments.backward import BackwardWatch, graph_nodes
+from traindoctor.instruments.backward import BackwardWatch, graph_leaves, graph_nodes
 from traindoctor.instruments.criteria import Criteria
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.hooks import Hooks
@@ -97,6 +97,14 @@ class Opening:
         self.weights = _weights(anatomy)
         self.users_hooks.name(setup)
 
+    def traced(self, loss: torch.Tensor) -> None:
+        """Take in the first loss of compiled modules: its graph says which, and what they hide."""
+        if self.anatomy is None:
+            self.scene.enter_behind(loss)
+            self.look()
+            found = places_among(self.anatomy.lost, graph_leaves(loss)) if self.anatomy else ()
+            self.recorder.facts["unregistered_in_graph"] = found
+
     def begins(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Take in the call of a module."""
         hooks = self.hooks.get(id(module))
@@ -142,7 +150,7 @@ class Opening:
         if recorder.exceptions:
             recorder.operations += flow.writes.rows
         nodes = graph_nodes(getattr(loss, "grad_fn", None))
-        reached = {id(v) for n in nodes if (v := getattr(n, "variable", None)) is not None}
+        reached = graph_leaves(loss)
         anatomy = self.anatomy
         facts = {
             "loss_type": type(loss).__name__ if loss is not None else None,

@@ -230,6 +230,8 @@ class Session:
     def _backward_begins(self, tensors: Any, kwargs: Any) -> None:
         first = tensors[0] if isinstance(tensors, list | tuple) else tensors
         if self.opening is not None:
+            if self.opening.is_compiled:
+                self.safely(self.opening.traced, first)
             if self.opening.anatomy is None:
                 self.opening.look()
             self.opening.backwards.begins(tensors, kwargs, here())
