@@ -65,11 +65,18 @@ class BackwardWatch:
     Args:
         recorder: takes the rows.
         parameters: their gradients are counted; without any, neither they nor the graph's nodes.
+        is_by_hand: tells whether nothing but the script itself could move them.
     """
 
-    def __init__(self, recorder: Recorder, parameters: Sequence[torch.nn.Parameter]) -> None:
-        self.recorder, self.parameters = recorder, parameters
+    def __init__(
+        self,
+        recorder: Recorder,
+        parameters: Sequence[torch.nn.Parameter],
+        is_by_hand: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.recorder, self.parameters, self.is_by_hand = recorder, parameters, is_by_hand
         self.facts: dict[str, Any] = {}
+        self._sizes: dict[int, float] = {}  # of the parameters at the last pass
 
     def begins(self, tensors: Any, kwargs: Mapping[str, Any], place: Place) -> None:
         """Take in what is to be differentiated, with the keywords of the call and its line."""
@@ -87,11 +94,18 @@ class BackwardWatch:
             "batch": recorder.batch,
             "loss": loss,
             "num_present_before": len(before),
+            "num_moved_before": self._num_moved() if self.is_by_hand() else 0,
             "retain_graph": bool(kwargs.get("retain_graph")),
             "num_nodes": len(nodes),
             "through": tuple(sorted({n.metadata[BATCH] for n in nodes if BATCH in n.metadata})),
             "place": place,
         }
+
+    def _num_moved(self) -> int:
+        sizes = norms(self.parameters)
+        now = {id(p): size for p, size in zip(self.parameters, sizes, strict=True)}
+        before, self._sizes = self._sizes, now
+        return sum(key in before and before[key] != size for key, size in now.items())
 
     def ends(self, seconds: float) -> None:
         """Take in that it is over, and how long it took."""

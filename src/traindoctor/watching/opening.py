@@ -47,7 +47,9 @@ class Opening:
         self.orphans: list[torch.nn.Parameter] = []
         self.known: list[torch.optim.Optimizer] = []
         self.steps = StepWatch(recorder, self.names, self.orphans, True, self.known)
-        self.backwards = BackwardWatch(recorder, self.trainable)
+        self.backwards = BackwardWatch(
+            recorder, self.trainable, is_by_hand=lambda: not scene.optimizers()
+        )
         self.calls: ModuleCalls | None = None
         self.hooks: dict[int, tuple[Any, Any]] = {}
         self.flow: FirstStep | None = None

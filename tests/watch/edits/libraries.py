@@ -320,6 +320,7 @@ DDP_GLOO = (
         ("sampler = DistributedSampler(", "loader = DataLoader(", "for x, y in loader:"),
         "nothing; each epoch has the same order",
         learns=True,
+        is_information=True,
     ),
     Breakage(
         "TD208",
