@@ -159,7 +159,7 @@ class Archive:
             parameters=run.parameters,
             # Later ones stand there because something was wrong with them.
             batches=(*run.batches[:NUM_READ], *(r for r in run.batches[NUM_READ:] if _is_bad(r))),
-            exceptions=tuple(row for row in run.exceptions if row.phase == "fetch"),
+            exceptions=run.exceptions if not run.batches else (),
             facts=facts | {"ended": is_whole},
         )
 

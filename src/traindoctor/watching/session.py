@@ -24,6 +24,7 @@ from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
 from traindoctor.watching.calls import Calls
 from traindoctor.watching.caught import Caught
+from traindoctor.watching.columns import columns_on
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.meter import Meter
@@ -194,6 +195,7 @@ class Session:
             row = replace(row, **module_left(error.__traceback__, paths))
             self.recorder.facts["num_trainable_at_end"] = self.scene.num_trainable()
         self.recorder.exceptions.append(row)
+        self.recorder.facts |= columns_on(error.__traceback__)
 
     # What the taps see
 

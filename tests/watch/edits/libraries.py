@@ -164,7 +164,7 @@ ACCELERATE_TAGGER = (
         status=1,
     ),
     Breakage(
-        "TD014",
+        "TD003",
         "accelerate_tagger",
         (('batch["tags"].flatten())', 'batch["tags"][:, 1:].flatten())'),),
         ("loss = nn.functional.cross_entropy(",),
