@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments import Experiment, OneStep, WatchWeights
+from traindoctor.experiments import Experiment, LocateZeroGradient, OneStep, WatchWeights
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.record import (
@@ -20,6 +20,7 @@ from traindoctor.watching.record import (
     RUN,
     SOURCE,
     WEIGHTS,
+    ZEROS,
 )
 
 REFUSED = (
@@ -46,7 +47,7 @@ class Archive:
         self.clock = clock
         self.on_progress: Callable[[int, int, str], None] = lambda *_: None
         self.run = _with_scaler(stored.trace(RUN) or Trace())
-        names = (OPENING, FIRST_STEP, WEIGHTS, MATRICES, SOURCE, POST_MORTEM)
+        names = (OPENING, FIRST_STEP, WEIGHTS, MATRICES, SOURCE, POST_MORTEM, ZEROS)
         self._stored = {name: stored.trace(name) for name in names}
         self.opening = self._opening()
 
@@ -94,6 +95,8 @@ class Archive:
             return self._batches() if is_there else None
         if isinstance(experiment, WatchWeights):
             return self._matrices(experiment.parameters)
+        if isinstance(experiment, LocateZeroGradient):
+            return self._zeros(experiment.parameters)
         if name == POST_MORTEM:
             return self._stored[name] or Trace()
         if name == "read-source":
@@ -133,6 +136,12 @@ class Archive:
         found = self._stored[MATRICES] or Trace()
         rows = tuple(row for row in found.weights if row.name in parameters)
         return replace(found, weights=rows) if len(rows) == len(parameters) else None
+
+    def _zeros(self, parameters: tuple[str, ...]) -> Trace | None:
+        """Return what made some gradients zero, if it was looked for."""
+        found = self._stored[ZEROS]
+        known = () if found is None else found.facts["parameters"]
+        return found if set(parameters) <= set(known) else None
 
     def _step(self, batch: int) -> Trace | None:
         """Return what was seen of one later batch, if it came to a loss or an exception."""

@@ -20,6 +20,7 @@ from traindoctor.instruments.weights import describe_matrix, matrices
 from traindoctor.trace import Trace
 from traindoctor.watching.matrices import watched
 from traindoctor.watching.scene import Scene
+from traindoctor.watching.zeros import ZeroGradients
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ class Opening:
         self.backwards = BackwardWatch(
             recorder, self.trainable, is_by_hand=lambda: not scene.optimizers()
         )
+        self.zeros = ZeroGradients(self)
         self.calls: ModuleCalls | None = None
         self.hooks: dict[int, tuple[Any, Any]] = {}
         self.flow: FirstStep | None = None
@@ -214,6 +216,7 @@ class Opening:
 
     def close(self) -> None:
         """Let go of everything but the rows."""
+        self.zeros.close()
         self._before, self.hooks, self.calls = {}, {}, None
         self.recorder.on_backward.clear()
         self.recorder.running.clear()

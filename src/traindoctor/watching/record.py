@@ -24,7 +24,7 @@ FLUSH_SECONDS = 0.5
 # What traces are called: as the experiments whose place they take.
 RUN, OPENING, FIRST_STEP = "long-run", "short-run", "one-step"
 WEIGHTS, MATRICES, SOURCE = "read-weights", "watch-weights", "read-source"
-POST_MORTEM = "locate-non-finite"
+POST_MORTEM, ZEROS = "locate-non-finite", "locate-zero-gradient"
 # Tables that only grow: what was written of them stays.
 GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions")
 MOST_SOURCE = 2_000_000  # characters of the user's files
@@ -95,6 +95,7 @@ class Record:
             FIRST_STEP: opening.first_step,
             WEIGHTS: opening.weights,
             MATRICES: opening.matrices,
+            ZEROS: opening.zeros.trace,
         }
         for name, trace in kept.items():
             if trace is not None:

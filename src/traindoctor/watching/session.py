@@ -238,6 +238,7 @@ class Session:
                 self.opening.look()
             self.opening.backwards.begins(tensors, kwargs, here())
             self.loss = self.opening.backwards.facts["loss"]
+            self.safely(self.opening.zeros.before_backward, first)
         else:
             self.recorder.num_passes += 1
             self.loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
