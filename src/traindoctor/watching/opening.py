@@ -67,8 +67,9 @@ class Opening:
 
     def root_called(self, root: nn.Module) -> None:
         """Take in a call by the script itself, in which gradients are enabled."""
-        if self.recorder.backwards or self.recorder.steps or self.recorder.num_passes:
-            return  # what is called first after a backward pass came late to be in the rows
+        is_by_hand = not self.scene.optimizers()
+        if self.recorder.steps or (is_by_hand and self.recorder.num_passes):
+            return  # what is called first after a step came late to be in the rows
         if any(True for _ in root.parameters()) and self.scene.enter(root):
             self.scene.find_trainer()
             self.look()
