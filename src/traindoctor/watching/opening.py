@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.anatomy import Anatomy
 from traindoctor.instruments.backward import BackwardWatch, graph_leaves, graph_nodes
 from traindoctor.instruments.criteria import Criteria
+from traindoctor.instruments.finite import FirstNonFinite
 from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.inplace import InPlace
@@ -241,9 +242,11 @@ class FirstStep:
     """The function mode of the first step, put on torch's stack and taken off again."""
 
     def __init__(self, opening: Opening) -> None:
-        self.criteria, self.writes = Criteria(opening.recorder), InPlace(opening.recorder)
         recorder, names, trainable = opening.recorder, opening.names, opening.trainable
-        self.flow = Flow(recorder, names, trainable, [self.criteria, self.writes])
+        self.criteria, self.writes = Criteria(recorder), InPlace(recorder)
+        self.non_finite = FirstNonFinite(recorder)
+        listeners = (self.criteria, self.writes, _cautious(self.non_finite))
+        self.flow = Flow(recorder, names, trainable, listeners)
         self._watching = self.flow.watching()
 
     @classmethod
@@ -264,6 +267,20 @@ class FirstStep:
             return False
         self._watching.__exit__(None, None, None)
         return True
+
+
+def _cautious(listener: Callable[..., None]) -> Callable[..., None]:
+    """Return a listener that is silent once it has failed: values under `vmap` cannot be read."""
+    failed: list[Exception] = []
+
+    def hear(*operation: Any) -> None:
+        try:
+            if not failed:
+                listener(*operation)
+        except Exception as error:  # a tensor may be of any kind
+            failed.append(error)
+
+    return hear
 
 
 def losses(recorder: Recorder) -> list[Any]:

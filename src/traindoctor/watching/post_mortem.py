@@ -116,7 +116,7 @@ class Tracer:
 
 
 def examine_loss(
-    call: Call, tracer: Tracer, loss: torch.Tensor, place: Place
+    call: Call, tracer: Tracer, loss: torch.Tensor, place: Place, seen: FirstNonFinite | None
 ) -> list[OperationRow]:
     """Return the operation that made a loss NaN or infinite, if it can be found.
 
@@ -125,7 +125,10 @@ def examine_loss(
         tracer: knows the modules' names.
         loss: before it is differentiated.
         place: where that happens.
+        seen: what was seen of the whole step, if it is the first one.
     """
+    if seen is not None and (seen.origin or seen.last_infinite):
+        return [row for row in (seen.origin or seen.last_infinite,) if row]
     with _as_it_was(call):
         first = FirstNonFinite(tracer.recorder)
         flow = Flow(tracer.recorder, {}, (), [first])
