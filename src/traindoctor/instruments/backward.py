@@ -76,11 +76,12 @@ class BackwardWatch:
     ) -> None:
         self.recorder, self.parameters, self.is_by_hand = recorder, parameters, is_by_hand
         self.facts: dict[str, Any] = {}
+        self.is_inside = False  # a pass is under way, in which checkpointed modules run again
         self._sizes: dict[int, float] = {}  # of the parameters at the last pass
 
     def begins(self, tensors: Any, kwargs: Mapping[str, Any], place: Place) -> None:
         """Take in what is to be differentiated, with the keywords of the call and its line."""
-        recorder = self.recorder
+        recorder, self.is_inside = self.recorder, True
         before = present(self.parameters)
         recorder.ledger.backward_begins(before)
         for listener in recorder.on_backward:
@@ -109,7 +110,7 @@ class BackwardWatch:
 
     def ends(self, seconds: float) -> None:
         """Take in that it is over, and how long it took."""
-        recorder = self.recorder
+        recorder, self.is_inside = self.recorder, False
         sizes = gradient_norms(self.parameters)
         after = frozenset(key for key, size in sizes.items() if size != 0)
         recorder.ledger.backward_ends(after)

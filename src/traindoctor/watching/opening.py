@@ -71,6 +71,8 @@ class Opening:
         is_by_hand = not self.scene.optimizers()
         if self.recorder.steps or (is_by_hand and self.recorder.num_passes):
             return  # what is called first after a step came late to be in the rows
+        if self.backwards.is_inside:
+            return
         if any(True for _ in root.parameters()) and self.scene.enter(root):
             self.scene.find_trainer()
             self.look()
@@ -270,13 +272,20 @@ class FirstStep:
 
 
 def _cautious(listener: Callable[..., None]) -> Callable[..., None]:
-    """Return a listener that is silent once it has failed: values under `vmap` cannot be read."""
+    """Return a listener that leaves no graph, and is silent once it has failed.
+
+    What is saved for a graph would be counted in a checkpoint of the script's; what is under
+    `vmap` cannot be read.
+    """
+    import torch
+
     failed: list[Exception] = []
 
     def hear(*operation: Any) -> None:
         try:
             if not failed:
-                listener(*operation)
+                with torch.no_grad():
+                    listener(*operation)
         except Exception as error:  # a tensor may be of any kind
             failed.append(error)
 
