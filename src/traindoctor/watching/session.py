@@ -30,6 +30,7 @@ from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.meter import Meter
 from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
+from traindoctor.watching.ranks import settle, tap_processes
 from traindoctor.watching.record import Record
 from traindoctor.watching.scene import Scene
 from traindoctor.watching.steps import Steps
@@ -111,6 +112,7 @@ class Session:
         self._stack.enter_context(self.hooks.watching())
         self._install()
         tap(self)
+        tap_processes(self)
 
     def _install(self) -> None:
         """Enter what records by itself, for as long as the run goes on."""
@@ -179,6 +181,7 @@ class Session:
         ended = error is None or (isinstance(error, SystemExit) and not error.code)
         self.recorder.facts["ended"] = ended
         self.safely(self.record.end, "returned" if ended else "exception")
+        self.safely(settle, self)
 
     def withdraw(self) -> None:
         """Take the instruments out again: the process goes on without them."""
