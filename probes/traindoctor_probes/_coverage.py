@@ -16,7 +16,8 @@ def missing_batches(run: Trace) -> list[BatchRow]:
     is the run's beginning. Of a watched run only the first batches count:
     later ones stand there because something was wrong with them.
     """
-    batches = run.batches[: run.facts.get("num_batches_asked", len(run.batches))]
+    is_watched = run.setup.kind == "script"
+    batches = run.batches[: run.facts.get("num_batches_asked") if is_watched else None]
     if not run.setup.trains_by_hand or run.exceptions or not batches:
         return []
     if run.facts.get("moved") and not run.backwards:  # by `autograd.grad`, or by no gradient

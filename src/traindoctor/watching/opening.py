@@ -18,7 +18,7 @@ from traindoctor.instruments.optimizer import StepWatch
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.unregistered import places_among
 from traindoctor.instruments.weights import describe_matrix, matrices
-from traindoctor.trace import Trace
+from traindoctor.trace import SetupRow, Trace
 from traindoctor.watching.matrices import watched
 from traindoctor.watching.scene import Scene
 from traindoctor.watching.zeros import ZeroGradients
@@ -113,6 +113,12 @@ class Opening:
             found = places_among(self.anatomy.lost, graph_leaves(loss)) if self.anatomy else ()
             self.recorder.facts["unregistered_in_graph"] = found
 
+    def without_modules(self, loss: torch.Tensor) -> None:
+        """Take in a loss of a script whose tensors are in no module: what it descends from."""
+        if not self.trainable:
+            nodes = graph_nodes(loss.grad_fn)
+            self.trainable[:] = [n.variable for n in nodes if hasattr(n, "variable")]
+
     def begins(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Take in the call of a module."""
         hooks = self.hooks.get(id(module))
@@ -204,6 +210,10 @@ class Opening:
                 "modules": self.calls.rows() if self.calls else anatomy.modules,
                 "optimizers": anatomy.optimizer_rows,
             }
+        elif self.trainable:
+            tables["setup"] = SetupRow(
+                kind="script", factory=self.scene.script, has_train_loop=True, trains_by_hand=True
+            )
         facts = recorder.facts | {
             "seconds": recorder.clock() - self._start,
             "num_batches_asked": len(recorder.batches),
@@ -211,6 +221,8 @@ class Opening:
         }
         if is_over:
             facts["moved"] = self._moved()
+        if anatomy is None and any(row.num_moved_before for row in recorder.backwards):
+            facts["moved"] = ("the script's own tensors",)
         found = dataclasses.replace(recorder.trace(**tables), facts=facts)
         if is_over and anatomy is not None and self.weights is not None:
             parameters = dict(anatomy.setup.model.named_parameters())

@@ -239,6 +239,9 @@ class Session:
                 self.safely(self.opening.traced, first)
             if self.opening.anatomy is None:
                 self.opening.look()
+            if self.opening.anatomy is None:
+                self.recorder.batch += not self.has_loader  # nothing else tells one from the next
+                self.opening.without_modules(first)
             self.opening.backwards.begins(tensors, kwargs, here())
             self.loss = self.opening.backwards.facts["loss"]
             self.safely(self.opening.zeros.before_backward, first)
@@ -256,6 +259,8 @@ class Session:
         start = self.clock()
         if self.opening is not None:
             self.safely(self.opening.backwards.ends, seconds)
+            if self.opening.anatomy is None and not self.has_loader:
+                self.safely(self.boundary)
         else:
             for listener in self.recorder.after_backward:
                 self.safely(listener)
