@@ -29,6 +29,7 @@ class BackwardRow:
     batch: int  # index of the last batch fetched before it
     loss: float | None = None
     num_present_before: int = 0  # parameters whose gradient was there and not all zero before
+    num_moved_before: int = 0  # that changed since the last pass, where no optimizer does that
     num_present_after: int = 0
     num_not_finite: int = 0  # of these, parameters whose gradient holds NaN or infinity
     retain_graph: bool = False
