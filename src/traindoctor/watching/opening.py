@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.anatomy import Anatomy
 from traindoctor.instruments.backward import BackwardWatch, graph_leaves, graph_nodes
-from traindoctor.instruments.criteria import Criteria
-from traindoctor.instruments.finite import FirstNonFinite
-from traindoctor.instruments.flow import Flow
 from traindoctor.instruments.hooks import Hooks
-from traindoctor.instruments.inplace import InPlace
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.optimizer import StepWatch
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.unregistered import places_among
 from traindoctor.instruments.weights import describe_matrix, matrices
 from traindoctor.trace import SetupRow, Trace
+from traindoctor.watching.first_step import FirstStep
 from traindoctor.watching.matrices import watched
 from traindoctor.watching.scene import Scene
 from traindoctor.watching.zeros import ZeroGradients
@@ -252,58 +249,6 @@ class Opening:
         )
 
 
-class FirstStep:
-    """The function mode of the first step, put on torch's stack and taken off again."""
-
-    def __init__(self, opening: Opening) -> None:
-        recorder, names, trainable = opening.recorder, opening.names, opening.trainable
-        self.criteria, self.writes = Criteria(recorder), InPlace(recorder)
-        self.non_finite = FirstNonFinite(recorder)
-        listeners = (self.criteria, self.writes, _cautious(self.non_finite))
-        self.flow = Flow(recorder, names, trainable, listeners)
-        self._watching = self.flow.watching()
-
-    @classmethod
-    def begun(cls, opening: Opening) -> FirstStep | None:
-        """Return one that sees, or None where a mode of the script's own is active.
-
-        Were ours on top when that one ends, the script would take away the wrong one.
-        """
-        if _modes():
-            return None
-        first = cls(opening)
-        first._watching.__enter__()
-        return first
-
-    def leave(self) -> bool:
-        """Take it off; False where a mode of the script's own lies on it now."""
-        if len(_modes()) != 1:
-            return False
-        self._watching.__exit__(None, None, None)
-        return True
-
-
-def _cautious(listener: Callable[..., None]) -> Callable[..., None]:
-    """Return a listener that leaves no graph, and is silent once it has failed.
-
-    What is saved for a graph would be counted in a checkpoint of the script's; what is under
-    `vmap` cannot be read.
-    """
-    import torch
-
-    failed: list[Exception] = []
-
-    def hear(*operation: Any) -> None:
-        try:
-            if not failed:
-                with torch.no_grad():
-                    listener(*operation)
-        except Exception as error:  # a tensor may be of any kind
-            failed.append(error)
-
-    return hear
-
-
 def losses(recorder: Recorder) -> list[Any]:
     """Return the losses that were differentiated, as a loop's are recorded."""
     from traindoctor.trace import LossRow
@@ -314,16 +259,6 @@ def losses(recorder: Recorder) -> list[Any]:
         if row.loss is not None
     ]
     return seen + recorder.losses  # of which there are some after the opening
-
-
-def _modes() -> list[Any]:
-    """Return the function modes that are active and that somebody may take away again."""
-    import torch
-    from torch.overrides import _get_current_function_mode_stack
-
-    default = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
-    stack: list[Any] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    return [mode for mode in stack if mode is not default]
 
 
 def _renamed(old: ModuleCalls, anatomy: Anatomy) -> Mapping[str, Any]:
