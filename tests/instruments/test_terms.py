@@ -59,6 +59,19 @@ def test_the_terms_of_a_sum(
     assert [term.weight for term in terms] == pytest.approx(weights)
 
 
+def test_probabilities_as_targets_make_one_term() -> None:
+    logits = torch.randn(3, 4, requires_grad=True)
+    loss = F.cross_entropy(logits, torch.rand(3, 4).softmax(1))
+    assert len(terms_of(loss.grad_fn)) == 1
+
+
+def test_a_graph_that_was_freed_still_has_its_terms() -> None:
+    parts = Parts()
+    loss = 3 * parts.ce + parts.mse / 4
+    loss.backward()
+    assert [term.operation for term in terms_of(loss.grad_fn)] == ["NllLoss", "MseLoss"]
+
+
 def test_a_distance_to_a_target_is_supervised_and_a_penalty_is_not() -> None:
     parts = Parts()
     loss = parts.ce + parts.mse + parts.l1 + parts.penalty + parts.head.abs().sum()

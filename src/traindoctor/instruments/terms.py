@@ -77,12 +77,18 @@ def _followed(term: Term) -> Term:
 def _constant(node: Any) -> float:
     """Return the number that a value is multiplied with, or divided by; 1 for a tensor of several.
 
-    It is kept for the derivative, whichever side it stood on.
+    It is kept for the derivative, whichever side it stood on: as a tensor or as a number, until the
+    graph is freed.
     """
     for name in ("_saved_other", "_saved_self"):
-        value = getattr(node, name, None)
+        try:
+            value = getattr(node, name, None)
+        except RuntimeError:  # the graph was gone through before
+            continue
+        if isinstance(value, int | float | complex):
+            return abs(value)
         if value is not None and value.numel() == 1 and not value.is_meta:
-            return abs(float(value))
+            return float(abs(value.detach().cpu().item()))
     return 1.0
 
 
