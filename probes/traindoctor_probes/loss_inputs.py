@@ -76,6 +76,9 @@ DOUBLE = Rule(
 )
 
 
+OVER_BATCH = "a softmax over the batch"
+
+
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look at what each loss function was given."""
     step = ask(OneStep())
@@ -102,6 +105,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
                 Evidence("made by", row.input_operation or "unknown"),
                 Evidence("loss", row.value),
             ],
+            # Who divides by a sum over the batch mixes its samples, too.
+            explains=[*DOUBLE.explains, *(["TD207"] if given == OVER_BATCH else [])],
             function=row.function,
             given=given,
             wanted=wanted,
@@ -131,7 +136,7 @@ def fault_of(row: CriterionRow) -> tuple[str, str] | None:
         if rows:
             return "probabilities", "logits"
         if columns and softmax:
-            return "a softmax over the batch", "logits"
+            return OVER_BATCH, "logits"
         if row.input_operation == "sigmoid":
             return "sigmoid outputs", "logits"
     if row.function == "nll_loss" and several and (rows or softmax):
