@@ -37,12 +37,13 @@ def page(rows: Sequence[Row], *, is_whole: bool) -> str:
         "seen while thresholds were set": [row for row in rows if not row["is_held_out"]],
         "held out": [row for row in rows if row["is_held_out"]],
     }
+    seeds = len({row["seed"] for row in rows})
     sample = "" if is_whole else "\nThis is a sample, not the whole bank.\n"
     sections = [
         "# Scoreboard",
         "What `make scoreboard` finds in programs with one planted fault or two, in their healthy "
-        "twins, and in the healthy programs of the zoo. Each fault is planted under several seeds. "
-        "A third of the programs, chosen by a hash of their names, is held out: no threshold is "
+        f"twins, and in the healthy programs of the zoo: {len(rows):,} of them, each fault planted "
+        f"under {seeds} {'seed' if seeds == 1 else 'seeds'}. A third of the programs, chosen by a hash of their names, is held out: no threshold is "
         "set by them.\n" + sample,
         "## Faults",
         _faults(parts),
