@@ -43,8 +43,8 @@ def page(rows: Sequence[Row], *, is_whole: bool) -> str:
         "# Scoreboard",
         "What `make scoreboard` finds in programs with one planted fault or two, in their healthy "
         f"twins, and in the healthy programs of the zoo: {len(rows):,} of them, each fault planted "
-        f"under {seeds} {'seed' if seeds == 1 else 'seeds'}. A third of the programs, chosen by a hash of their names, is held out: no threshold is "
-        "set by them.\n" + sample,
+        f"under {seeds} {'seed' if seeds == 1 else 'seeds'}. A third of the programs, chosen by a "
+        "hash of their names, is held out: no threshold is set by them.\n" + sample,
         "## Faults",
         _faults(parts),
         "## Healthy programs",
