@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from traindoctor.errors import ExperimentFailed
@@ -15,6 +16,7 @@ from traindoctor.instruments.unheld import FACT as UNHELD
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.later import trace_name
+from traindoctor.watching.meeting import together, traces_beside
 from traindoctor.watching.record import FIRST_STEP, OPENING, POST_MORTEM, RUN, SOURCE, WEIGHTS
 
 REFUSED = (
@@ -78,7 +80,7 @@ class Archive:
 
     def refusal(self, experiment: Experiment) -> str | None:
         """Return why an experiment cannot be had, or None."""
-        return REFUSED if self._answer(experiment) is None else None
+        return _reason(experiment) if self._answer(experiment) is None else None
 
     def perform(self, experiment: Experiment) -> Trace:
         """Return what was recorded.
@@ -88,11 +90,19 @@ class Archive:
         """
         answer = self._answer(experiment)
         if answer is None:
-            raise ExperimentFailed(REFUSED)
+            raise ExperimentFailed(_reason(experiment))
         return answer
+
+    @cached_property
+    def ranks(self) -> Trace | None:
+        """Return the run with what its other processes have recorded; None where it is alone."""
+        others = [StoredTraces(path).trace(RUN) for path in traces_beside(self.stored.path)]
+        return together(self.run, [trace for trace in others if trace is not None])
 
     def _answer(self, experiment: Experiment) -> Trace | None:
         name = experiment.name
+        if name == "compare-ranks":
+            return self.ranks
         if name == "short-run":
             return self.opening
         if name in ("long-run", "watch-loader", "try-hooks"):
@@ -234,6 +244,11 @@ class LaterTraining:
     def _answer(self, experiment: Experiment) -> Trace | None:
         is_another = isinstance(experiment, OneStep) and experiment.batch != 0
         return None if is_another else self._traces.get(experiment.name)
+
+
+def _reason(experiment: Experiment) -> str:
+    """Return why an experiment cannot be had of a run that was watched."""
+    return experiment.only_watched or REFUSED
 
 
 def _with_scaler(run: Trace) -> Trace:

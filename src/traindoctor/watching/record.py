@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ RUN, OPENING, FIRST_STEP = "long-run", "short-run", "one-step"
 WEIGHTS, SOURCE = "read-weights", "read-source"
 POST_MORTEM = "locate-non-finite"
 # Tables that only grow: what was written of them stays.
-GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions")
+GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions", "digests")
 MOST_SOURCE = 2_000_000  # characters of the user's files
 
 
@@ -56,6 +56,7 @@ class Record:
                 "state": "running",
                 "reference": orders.script,
                 "verify": orders.verify,
+                "rank": None if self.session.rank is None else asdict(self.session.rank),
             },
         )
         threading.Thread(target=self._write_on, name="traindoctor-record", daemon=True).start()

@@ -16,9 +16,11 @@ from traindoctor.instruments.dynamics import Dynamics, dynamics_seen
 from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.loaders import Loaders, loaders_seen
+from traindoctor.instruments.ranks import Ranks
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.births import births
+from traindoctor.target.processes import this_rank
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
@@ -27,11 +29,13 @@ from traindoctor.watching.caught import Caught
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.later import Later
+from traindoctor.watching.meeting import trace_of
 from traindoctor.watching.meter import Meter
 from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
 from traindoctor.watching.record import Record
 from traindoctor.watching.scene import Scene
+from traindoctor.watching.script import status_of
 from traindoctor.watching.steps import Steps
 from traindoctor.watching.taps import tap
 from traindoctor.watching.troubles import Troubles
@@ -52,7 +56,8 @@ class Session:
 
     def __init__(self, orders: Orders, clock: Callable[[], float] = time.perf_counter) -> None:
         self.orders, self.clock = orders, clock
-        self.process = os.getpid()
+        self.process, self.rank = os.getpid(), this_rank()
+        self.ranks: Ranks | None = None  # of several processes, this one
         script = Place() if orders.is_module else Place(os.path.abspath(orders.script))
         self.recorder = Recorder(clock=clock, phase="train_loop")
         self.scene, self.meter = Scene(script), Meter()
@@ -83,7 +88,7 @@ class Session:
         """Start writing, and hear what the script's handlers catch."""
         os.register_at_fork(after_in_child=self._forked)
         self._stack.enter_context(heard_by(self.handled))
-        self.safely(self.record.begin, Path(self.orders.trace))
+        self.safely(self.record.begin, trace_of(Path(self.orders.trace), self.rank))
         self._write_before_exit()
 
     def _write_before_exit(self) -> None:
@@ -121,6 +126,9 @@ class Session:
         recorder.after_fetch.append(self.batch_given)
         self._stack.enter_context(handling_seen(recorder, places=self.scene.places))
         self.dynamics = self._stack.enter_context(dynamics_seen(recorder, hears_calls=False))
+        if self.rank is not None:
+            self.ranks = Ranks(recorder, self.names, self.rank)
+            self._stack.enter_context(self.ranks.watching())
 
     def bring_up_to_date(self) -> None:
         """Let every instrument put what it has into the recorder."""
@@ -173,9 +181,9 @@ class Session:
         self.safely(self.later.close)
         if self.loaders is not None:
             self.safely(self.loaders.finish)
-        ended = error is None or (isinstance(error, SystemExit) and not error.code)
-        self.recorder.facts["ended"] = ended
-        self.safely(self.record.end, "returned" if ended else "exception")
+        status = status_of(error)
+        self.recorder.facts |= {"ended": status == 0, "status": status}
+        self.safely(self.record.end, "exception" if status else "returned")
 
     def withdraw(self) -> None:
         """Take the instruments out again: the process goes on without them."""

@@ -118,6 +118,11 @@ def _put_head(page: Page, report: Report) -> None:
         if data.get("batches"):
             size = f" of {data['batch_size']}" if data.get("batch_size") else ""
             line += f" · {count(data['batches'], 'batch', 'batches')}{size}"
+        number = report.target.distributed.get("world_size", 1)
+        if number > 1:
+            seen = len(report.target.distributed.get("ranks", ())) or 1
+            line += f" · rank 0 of {number}" if seen == 1 else f" · {number} ranks"
+            line += f", {seen} of them seen" if 1 < seen < number else ""
         page.put(line, style="dim")
     page.put()
 

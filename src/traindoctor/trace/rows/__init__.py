@@ -51,6 +51,7 @@ from traindoctor.trace.rows.model import (
     WeightRow,
 )
 from traindoctor.trace.rows.place import Place
+from traindoctor.trace.rows.ranks import CollectiveRow, DigestRow, RankRow, WrapperRow
 from traindoctor.trace.rows.training import (
     BackwardRow,
     GradientRow,
@@ -67,9 +68,11 @@ __all__ = [
     "BatchRow",
     "CheckpointRow",
     "ClipRow",
+    "CollectiveRow",
     "CountRow",
     "CriterionRow",
     "CutRow",
+    "DigestRow",
     "EdgeRow",
     "EvaluationRow",
     "ExceptionRow",
@@ -91,6 +94,7 @@ __all__ = [
     "PassRow",
     "Place",
     "PulseRow",
+    "RankRow",
     "ReportRow",
     "ScalerRow",
     "SchedulerRow",
@@ -108,5 +112,6 @@ __all__ = [
     "WeightRow",
     "WindowRow",
     "WorkerRow",
+    "WrapperRow",
     "WriteRow",
 ]

@@ -1,0 +1,98 @@
+"""Counts the collectives that a process enters, and tells which exchange weights or gradients."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from traindoctor.instruments.modules import tensors_of
+from traindoctor.instruments.recorder import here
+from traindoctor.target.patches import Notes, inner_replaced, replaced
+from traindoctor.trace import CollectiveRow, Place
+
+MOST_ROWS = 64
+MOST_LOOKED_AT = 8  # calls from one line whose tensors are looked at
+WHOLE = 0.9  # of the trained elements: as many are all weights, or all gradients, in one
+_EXCHANGES = (
+    *("all_reduce", "broadcast", "reduce", "reduce_scatter", "reduce_scatter_tensor", "barrier"),
+    *("all_gather", "all_gather_into_tensor", "gather", "scatter", "send", "recv"),
+    *("all_to_all", "all_to_all_single", "all_gather_object", "gather_object"),
+    *("broadcast_object_list", "scatter_object_list"),
+)
+_UNWRAPPED = ("isend", "irecv")  # which torch does not decorate
+
+
+class Collectives:
+    """The collectives of a process by name and line, in constant memory.
+
+    Args:
+        notes: guard what is noted.
+        trained: gives the parameters that optimizers hold.
+        is_between: tells whether a backward pass was, and no step after it.
+    """
+
+    def __init__(
+        self, notes: Notes, trained: Callable[[], list[Any]], is_between: Callable[[], bool]
+    ) -> None:
+        self.notes, self.trained, self.is_between = notes, trained, is_between
+        self.rows: dict[tuple[str, Place], CollectiveRow] = {}
+        self.depth = 0  # one collective is made of others
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count while inside."""
+        import torch.distributed as dist
+
+        with ExitStack() as stack:
+            for name in _EXCHANGES:
+                function = getattr(dist, name, None)
+                if "func" in getattr(getattr(function, "__code__", None), "co_freevars", ()):
+                    stack.enter_context(inner_replaced(function, self._noting(name)))
+            for name in _UNWRAPPED:
+                for owner in (dist, sys.modules["torch.distributed.distributed_c10d"]):
+                    if name in vars(owner):
+                        stack.enter_context(replaced(owner, name, self._noting(name)))
+            yield
+
+    def _noting(self, name: str) -> Callable[[Any], Any]:
+        def make(original: Any) -> Any:
+            def collective(*args: Any, **kwargs: Any) -> Any:
+                if not self.depth:
+                    self.notes(self._enters, name, args, kwargs)
+                self.depth += 1
+                try:
+                    return original(*args, **kwargs)
+                finally:
+                    self.depth -= 1
+
+            return collective
+
+        return make
+
+    def _enters(self, name: str, args: Any, kwargs: Any) -> None:
+        key = name, here()
+        row = self.rows.get(key)
+        if row is None:
+            if len(self.rows) >= MOST_ROWS:
+                return
+            elements = sum(tensor.numel() for tensor in tensors_of((args, kwargs)))
+            row = CollectiveRow(name=name, place=key[1], num_elements=elements)
+        of = row.of
+        if not of and row.count < MOST_LOOKED_AT:
+            of = self._of(tensors_of((args, kwargs)))
+        self.rows[key] = replace(row, count=row.count + 1, of=of)
+
+    def _of(self, given: list[Any]) -> str:
+        trained = self.trained()
+        pointers = {tensor.data_ptr() for tensor in given if not tensor.is_meta}
+        if any(p.data_ptr() in pointers for p in trained):
+            return "weights"
+        if any(p.grad is not None and p.grad.data_ptr() in pointers for p in trained):
+            return "gradients"
+        all_elements = sum(p.numel() for p in trained)
+        if any(tensor.numel() >= WHOLE * all_elements > 0 for tensor in given):
+            return "gradients" if self.is_between() else "weights"
+        return ""

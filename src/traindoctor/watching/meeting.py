@@ -1,0 +1,111 @@
+"""Where the processes of one run meet: each writes a trace of its own, beside the first one's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from traindoctor.errors import TargetError
+from traindoctor.target.processes import Rank
+from traindoctor.trace import RankRow, Trace
+from traindoctor.trace.storage import StoredTraces, TraceFile
+from traindoctor.watching.record import RUN
+
+TICK_SECONDS = 0.1
+PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS = 60.0, 10.0
+
+
+def trace_of(first: Path, rank: Rank | None) -> Path:
+    """Return the file of a process's trace; `first` is that of the first one of this machine."""
+    if rank is None or rank.local_rank == 0:
+        return first
+    return first.with_name(f"{first.name}.rank-{rank.local_rank}")
+
+
+def traces_beside(first: Path) -> list[Path]:
+    """Return the traces of the other processes, in the order of their ranks."""
+    found = first.parent.glob(f"{first.name}.rank-*")
+    numbered = [(path.name.rpartition("-")[2], path) for path in found]
+    return [path for _, path in sorted((int(n), path) for n, path in numbered if n.isdigit())]
+
+
+def remove_traces(first: Path) -> None:
+    """Remove the trace of a run, and those of its other processes."""
+    for path in (first, *traces_beside(first)):
+        remove_trace(path)
+
+
+def remove_trace(path: Path) -> None:
+    """Remove one trace, with what SQLite keeps beside it."""
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+
+
+def note_end(trace: Path, status: int) -> None:
+    """Write how a process ended into its trace: who was killed could not do so itself."""
+    try:
+        if StoredTraces(trace).facts(RUN).get("status") is None:
+            file = TraceFile(trace)
+            file.put_facts(RUN, {"status": status})
+            file.close()
+    except (TargetError, OSError):  # it ended before anything was written
+        return
+
+
+def statuses(first: Path, number: int) -> list[int | None]:
+    """Return how the processes of a run ended; None for those that have not, as far as is known."""
+    known = [first, *traces_beside(first)]
+    found = [_status(path) for path in known]
+    return [*found, *([None] * (number - len(found)))]
+
+
+def wait_for_others(first: Path, rank: Rank, is_short: Callable[[], bool]) -> None:
+    """Wait until the other processes of this machine have ended, at most for a minute.
+
+    Args:
+        first: the trace of the first process.
+        rank: of the first process.
+        is_short: tells that something went wrong, and the others may never end by themselves.
+    """
+    start = time.monotonic()
+    while None in statuses(first, rank.local_world_size)[1:]:
+        patience = SHORT_PATIENCE_SECONDS if is_short() else PATIENCE_SECONDS
+        if time.monotonic() - start > patience:
+            return
+        time.sleep(TICK_SECONDS)
+
+
+def together(own: Trace, others: list[Trace]) -> Trace | None:
+    """Return the tables of the first process, with ranks and digests of all; None for one alone."""
+    known = [trace for trace in (own, *others) if trace.ranks]
+    if len(known) < 2 or not own.ranks:
+        return None
+    return replace(
+        own,
+        ranks=tuple(_as_it_ended(trace) for trace in known),
+        digests=tuple(row for trace in known for row in trace.digests),
+    )
+
+
+def _as_it_ended(trace: Trace) -> RankRow:
+    return replace(
+        trace.ranks[0],
+        state=str(trace.facts.get("state", "")),
+        num_batches=trace.num_batches,
+        num_backwards=trace.num_backwards,
+        num_steps=trace.num_steps,
+        loaders=trace.loaders,
+        passes=tuple(row for row in trace.passes if not row.is_evaluation),
+        clips=trace.clips,
+        exceptions=trace.exceptions,
+    )
+
+
+def _status(path: Path) -> int | None:
+    try:
+        status: int | None = StoredTraces(path).facts(RUN).get("status")
+    except TargetError:
+        return None
+    return status
