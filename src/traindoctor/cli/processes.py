@@ -8,10 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 
 from traindoctor.errors import UsageError
-from traindoctor.watching.meeting import statuses
 
 LEAST_MOST, MOST_PER_CORE = 8, 4  # processes on one machine
 
@@ -36,12 +34,6 @@ def check_number(number: int | None) -> None:
 def engine(number: int) -> list[str]:
     """Return the module that starts so many processes of another, with its arguments."""
     return ["torch.distributed.run", "--standalone", "--nproc-per-node", str(number), "-m"]
-
-
-def first_failure(trace: Path, number: int, status: int) -> int:
-    """Return the exit status of the first rank that failed by itself, else the engine's own."""
-    failed = [found for found in statuses(trace, number) if found]
-    return next((found for found in failed if found > 0), status)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from traindoctor.cli.examination import SETTINGS, say, shown
 from traindoctor.cli.flags import Flags
 from traindoctor.cli.known import known_to
 from traindoctor.cli.plan import checked_options, silent_codes
-from traindoctor.cli.processes import check_number, engine, first_failure, termination_noted
+from traindoctor.cli.processes import check_number, engine, termination_noted
 from traindoctor.config import Config, load_config
 from traindoctor.errors import TargetError, UsageError, nearest
 from traindoctor.probing.events import Event
@@ -30,6 +30,7 @@ from traindoctor.watching.archive import Archive
 from traindoctor.watching.child import Child, die_of
 from traindoctor.watching.judge import Bench
 from traindoctor.watching.meeting import (
+    first_failure,
     note_end,
     remove_trace,
     remove_traces,
@@ -128,7 +129,7 @@ class Watching:
                 note_end(self.trace, status)
                 wait_for_others(self.trace, self.rank, lambda: bool(status or asked))
             elif self.nproc:
-                status = first_failure(self.trace, self.nproc, status)
+                status = first_failure(self.trace) or status
             code = self._delivered(start, status)
         return FOUND if child.was_stopped else self._code(code, status)
 

@@ -1,4 +1,4 @@
-"""Digests of tensors, bit for bit: equal on two ranks where, and only where, the tensors are."""
+"""Digests of tensors, bit for bit: one bit of one element makes another digest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["bits"]
 
 
 def bits(tensors: Sequence[torch.Tensor | None]) -> tuple[int | None, ...]:
-    """Return of each tensor the sum of its elements' bits, read as integers.
+    """Return of each tensor the sum of its elements' bits, read as integers, modulo 2**64.
 
     One read of each element, and one transfer a device. None stands for None, and for tensors
     that are no plain dense ones. Elements that change places go unnoticed.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.instruments.recorder import here
@@ -15,7 +15,7 @@ from traindoctor.trace import CollectiveRow, Place
 
 MOST_ROWS = 64
 MOST_LOOKED_AT = 8  # calls from one line whose tensors are looked at
-WHOLE = 0.9  # of the trained elements: as many are all weights, or all gradients, in one
+LEAST, MOST = 0.9, 1.1  # of the trained elements: as many are all weights, or gradients, in one
 _EXCHANGES = (
     *("all_reduce", "broadcast", "reduce", "reduce_scatter", "reduce_scatter_tensor", "barrier"),
     *("all_gather", "all_gather_into_tensor", "gather", "scatter", "send", "recv"),
@@ -25,19 +25,31 @@ _EXCHANGES = (
 _UNWRAPPED = ("isend", "irecv")  # which torch does not decorate
 
 
+class Progress(Protocol):
+    """Knows the parameters that optimizers hold, and what became of them."""
+
+    is_between: bool  # a backward pass was, and no step after it
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether an optimizer has stepped."""
+        ...
+
+    def trained(self) -> list[Any]:
+        """Return the parameters."""
+        ...
+
+
 class Collectives:
     """The collectives of a process by name and line, in constant memory.
 
     Args:
         notes: guard what is noted.
-        trained: gives the parameters that optimizers hold.
-        is_between: tells whether a backward pass was, and no step after it.
+        progress: knows what is trained, and how far that is.
     """
 
-    def __init__(
-        self, notes: Notes, trained: Callable[[], list[Any]], is_between: Callable[[], bool]
-    ) -> None:
-        self.notes, self.trained, self.is_between = notes, trained, is_between
+    def __init__(self, notes: Notes, progress: Progress) -> None:
+        self.notes, self.progress = notes, progress
         self.rows: dict[tuple[str, Place], CollectiveRow] = {}
         self.depth = 0  # one collective is made of others
 
@@ -83,16 +95,17 @@ class Collectives:
         of = row.of
         if not of and row.count < MOST_LOOKED_AT:
             of = self._of(tensors_of((args, kwargs)))
-        self.rows[key] = replace(row, count=row.count + 1, of=of)
+        later = row.num_later + self.progress.has_stepped
+        self.rows[key] = replace(row, count=row.count + 1, num_later=later, of=of)
 
     def _of(self, given: list[Any]) -> str:
-        trained = self.trained()
+        trained = self.progress.trained()
         pointers = {tensor.data_ptr() for tensor in given if not tensor.is_meta}
         if any(p.data_ptr() in pointers for p in trained):
             return "weights"
         if any(p.grad is not None and p.grad.data_ptr() in pointers for p in trained):
             return "gradients"
         all_elements = sum(p.numel() for p in trained)
-        if any(tensor.numel() >= WHOLE * all_elements > 0 for tensor in given):
-            return "gradients" if self.is_between() else "weights"
+        if any(LEAST <= tensor.numel() / max(all_elements, 1) <= MOST for tensor in given):
+            return "gradients" if self.progress.is_between else "weights"
         return ""

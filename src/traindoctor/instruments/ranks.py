@@ -43,7 +43,7 @@ class Ranks:
         recorder.sums["digests"] = lambda: self.rows
         self.rows: list[DigestRow] = []
         self.wrappers = Wrappers(self.notes)
-        self.collectives = Collectives(self.notes, self._trained, lambda: self.is_between)
+        self.collectives = Collectives(self.notes, self)
         self.is_between = False  # a backward pass was, and no step after it
         self.backward_place = Place()
         self.num_steps: dict[int, int] = {}  # by `id` of the optimizer
@@ -95,7 +95,7 @@ class Ranks:
         self.is_between, self.backward_place = True, here()
         for optimizer in self._optimizers():
             if is_compared(self.num_steps.get(id(optimizer), 0) + 1):
-                self.reduced[id(optimizer)] = bits([p.grad for p in _held(optimizer)])
+                self.reduced[id(optimizer)] = bits(self._gradients(_held(optimizer)))
 
     def _begins_step(self, optimizer: Any) -> None:
         key = id(optimizer)
@@ -105,18 +105,19 @@ class Ranks:
         held = _held(optimizer)
         self.is_sharded = self.is_sharded or any(_is_sharded(p) for p in held)
         names = [self.names.get(id(p), f"parameter {i}") for i, p in enumerate(held)]
-        gradients = [p.grad for p in held]
+        gradients = self._gradients(held)
         sizes = norms([g for g in gradients if g is not None and not _is_sharded(g)])
         rates = [group.get("lr") for group in optimizer.param_groups]
         self.open[key] = DigestRow(
             step=step,
             rank=self.rank.rank,
+            batch=self.recorder.batch,
             place=here(),
             backward_place=self.backward_place,
             is_synced=self.wrappers.is_synced,
             parameters=tuple(names),
             unwrapped=tuple(names[i] for i in self.wrappers.unwrapped(held)),
-            before=bits(held),
+            before=bits(self._shared(held)),
             reduced=self.reduced.pop(key, ()),
             gradients=bits(gradients),
             gradient_norm=sum(size * size for size in sizes) ** 0.5,
@@ -128,13 +129,28 @@ class Ranks:
         row = self.open.pop(id(optimizer), None)
         if row is not None:
             number = self.recorder.optimizers.of(optimizer)
-            self.rows.append(replace(row, optimizer=number, after=bits(_held(optimizer))))
+            self.rows.append(
+                replace(row, optimizer=number, after=bits(self._shared(_held(optimizer))))
+            )
+
+    def _shared(self, held: list[Any]) -> list[Any]:
+        """Return parameters, None in the place of those that each rank has for itself."""
+        return [None if id(p) in self.wrappers.ignored else p for p in held]
+
+    def _gradients(self, held: list[Any]) -> list[Any]:
+        return [None if p is None else p.grad for p in self._shared(held)]
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether an optimizer has stepped."""
+        return bool(self.num_steps)
 
     def _optimizers(self) -> list[Any]:
         found = (account.optimizer() for account in order_of(self.recorder).accounts)
         return [optimizer for optimizer in found if hasattr(optimizer, "param_groups")]
 
-    def _trained(self) -> list[Any]:
+    def trained(self) -> list[Any]:
+        """Return the parameters that optimizers hold."""
         return [p for optimizer in self._optimizers() for p in _held(optimizer)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from typing import Any
 
 from traindoctor.instruments.recorder import here
@@ -23,14 +24,14 @@ class Wrapper:
         self.finds_unused = bool(wrapper.find_unused_parameters)
         self.modules = {id(inner) for inner in wrapper.module.modules()}
         self.parameters = {id(p) for p in wrapper.module.parameters()}
+        left_out = getattr(wrapper, "parameters_to_ignore", ())
+        self.ignored = {id(p) for n, p in wrapper.module.named_parameters() if n in left_out}
         self.num_calls = self.num_unsynced = self.num_bypassed = 0
         self.unsynced_place = self.bypassed_place = Place()
 
     def row(self) -> WrapperRow:
         """Return it as it stands now."""
-        names = ("place", "finds_unused", "num_calls", "num_unsynced", "unsynced_place")
-        names += ("num_bypassed", "bypassed_place")
-        return WrapperRow(**{name: getattr(self, name) for name in names})
+        return WrapperRow(**{item.name: getattr(self, item.name) for item in fields(WrapperRow)})
 
 
 class Wrappers:
@@ -83,6 +84,11 @@ class Wrappers:
             if id(module) in wrapper.modules and wrapper.refers() is not None:
                 wrapper.num_bypassed += 1
                 wrapper.bypassed_place = wrapper.bypassed_place or here()
+
+    @property
+    def ignored(self) -> set[int]:
+        """The parameters that wrappers are told to leave to each rank, by `id`."""
+        return {key for wrapper in self.all for key in wrapper.ignored}
 
     def unwrapped(self, parameters: list[Any]) -> list[int]:
         """Return which of the parameters no wrapper had when it was built; none without any."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from traindoctor.errors import TargetError
 from traindoctor.target.processes import Rank
@@ -46,19 +47,19 @@ def remove_trace(path: Path) -> None:
 def note_end(trace: Path, status: int) -> None:
     """Write how a process ended into its trace: who was killed could not do so itself."""
     try:
-        if StoredTraces(trace).facts(RUN).get("status") is None:
+        if not _has_ended(trace) and trace.exists():
             file = TraceFile(trace)
-            file.put_facts(RUN, {"status": status})
+            file.put_facts(RUN, {"status": status, "ended_at": time.time()})
             file.close()
-    except (TargetError, OSError):  # it ended before anything was written
+    except OSError:  # there is no room for it
         return
 
 
-def statuses(first: Path, number: int) -> list[int | None]:
-    """Return how the processes of a run ended; None for those that have not, as far as is known."""
-    known = [first, *traces_beside(first)]
-    found = [_status(path) for path in known]
-    return [*found, *([None] * (number - len(found)))]
+def first_failure(first: Path) -> int | None:
+    """Return the exit status of the process of a run that was the first to fail, if one did."""
+    facts = [_facts(path) for path in (first, *traces_beside(first))]
+    failed = [(one["ended_at"], one["status"]) for one in facts if one.get("status")]
+    return min(failed)[1] if failed else None
 
 
 def wait_for_others(first: Path, rank: Rank, is_short: Callable[[], bool]) -> None:
@@ -70,7 +71,7 @@ def wait_for_others(first: Path, rank: Rank, is_short: Callable[[], bool]) -> No
         is_short: tells that something went wrong, and the others may never end by themselves.
     """
     start = time.monotonic()
-    while None in statuses(first, rank.local_world_size)[1:]:
+    while sum(_has_ended(path) for path in traces_beside(first)) < rank.local_world_size - 1:
         patience = SHORT_PATIENCE_SECONDS if is_short() else PATIENCE_SECONDS
         if time.monotonic() - start > patience:
             return
@@ -103,9 +104,12 @@ def _as_it_ended(trace: Trace) -> RankRow:
     )
 
 
-def _status(path: Path) -> int | None:
+def _has_ended(path: Path) -> bool:
+    return _facts(path).get("status") is not None
+
+
+def _facts(path: Path) -> dict[str, Any]:
     try:
-        status: int | None = StoredTraces(path).facts(RUN).get("status")
-    except TargetError:
-        return None
-    return status
+        return StoredTraces(path).facts(RUN)
+    except TargetError:  # nothing is written yet
+        return {}

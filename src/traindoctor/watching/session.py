@@ -182,7 +182,8 @@ class Session:
         if self.loaders is not None:
             self.safely(self.loaders.finish)
         status = status_of(error)
-        self.recorder.facts |= {"ended": status == 0, "status": status}
+        ended = {"ended": status == 0, "status": status, "ended_at": time.time()}
+        self.recorder.facts |= ended
         self.safely(self.record.end, "exception" if status else "returned")
 
     def withdraw(self) -> None:

@@ -30,6 +30,7 @@ class CollectiveRow:
     name: str
     place: Place = Place()
     count: int = 0
+    num_later: int = 0  # of these: after the first step of an optimizer
     num_elements: int = 0  # of the first call's tensors
     of: str = ""  # "weights" or "gradients", where it was given those
 
@@ -38,12 +39,14 @@ class CollectiveRow:
 class DigestRow:
     """The bits of what one step took and left on one rank: a sum of them for each tensor.
 
-    None stands for a tensor that is not there, or is none that could be read: sparse, sharded.
+    None stands for a tensor that is not there, or is none to be compared: sparse, sharded, or one
+    that the wrapper is told to leave to each rank.
     """
 
     step: int  # of this optimizer, from 1
     optimizer: int = 0
     rank: int = 0
+    batch: int = 0  # in use at the step
     place: Place = Place()  # where the user's code steps
     backward_place: Place = Place()  # of the last backward pass before
     is_synced: bool = True  # the wrapper was last called outside `no_sync`
