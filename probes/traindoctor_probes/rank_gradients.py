@@ -124,8 +124,8 @@ def not_reduced(run: Trace, rows: Rows, apart: list[str]) -> Finding:
     elif unsynced is not None and not all(row.is_synced for row in rows):
         how = "The last backward pass before the step was one of a call inside `no_sync`."
         place, remedies = unsynced.unsynced_place, (replace(LEAVE_NO_SYNC, recommended=True),)
-    elif beside and len(beside) == len(apart):
-        how = f"{grouped(beside)} were in no wrapper when that was built."
+    elif beside:
+        how = f"No wrapper had {grouped(beside)} when it was built."
         place = next((w.place for w in wrappers if w.place), Place())
     elif not wrappers:
         how = "No wrapper was built, and no collective was given weights or gradients."

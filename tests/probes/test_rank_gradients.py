@@ -45,7 +45,7 @@ def test_parameters_that_came_after_the_wrapper_are_named() -> None:
     late: dict[str, Any] = {"unwrapped": ("head.weight",)}
     other = APART | {"reduced": (5, 8), "gradients": (5, 8)}
     (finding,) = findings(pair(), (step(1, 0, **late), step(1, 1, **late, **other)))
-    assert "head.weight were in no wrapper" in finding.message
+    assert "No wrapper had head.weight when it was built" in finding.message
 
 
 def test_parts_that_each_rank_has_for_itself_are_healthy() -> None:

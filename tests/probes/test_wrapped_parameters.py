@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tests.probes.asking import asks, raised
-from tests.probes.ranking import WRAP, both, rank
+from tests.probes.ranking import WRAP, both, rank, step
 
 from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import ExceptionRow, ParameterRow
+from traindoctor.trace import DigestRow, ExceptionRow, ParameterRow
 from traindoctor_probes.wrapped_parameters import examine
 
 SAYS = (
@@ -16,12 +16,12 @@ SAYS = (
 )
 
 
-def findings(row: ExceptionRow) -> list[Finding]:
+def findings(row: ExceptionRow, *digests: DigestRow) -> list[Finding]:
     parameters = tuple(
         ParameterRow(name=name, shape=(2,), num_elements=2, requires_grad=name != "frozen")
         for name in ("frozen", "body", "head", "tail")
     )
-    trace = both(rank(0), rank(1, exceptions=(row,)), parameters=parameters)
+    trace = both(rank(0), rank(1, exceptions=(row,)), digests=digests, parameters=parameters)
     return list(examine(asks(compare_ranks=trace), NoOptions()))
 
 
@@ -38,3 +38,8 @@ def test_a_refusal_that_names_none_is_told_without_names() -> None:
 
 def test_other_exceptions_are_not_this() -> None:
     assert findings(raised("RuntimeError", "Connection closed by peer")) == []
+
+
+def test_parameters_that_were_exchanged_after_wrapping_are_not_this() -> None:
+    late = step(1, 0, unwrapped=("head.weight",))
+    assert findings(raised("RuntimeError", SAYS), late) == []

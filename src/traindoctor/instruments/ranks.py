@@ -49,7 +49,7 @@ class Ranks:
         self.num_steps: dict[int, int] = {}  # by `id` of the optimizer
         self.reduced: dict[int, tuple[int | None, ...]] = {}
         self.open: dict[int, DigestRow] = {}
-        self.is_sharded = False
+        self.is_sharded = self.has_group = False
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -63,13 +63,11 @@ class Ranks:
 
     def row(self) -> RankRow:
         """Return the process as it stands now."""
-        import torch.distributed as dist
-
         return RankRow(
             rank=self.rank.rank,
             local_rank=self.rank.local_rank,
             world_size=self.rank.world_size,
-            has_group=dist.is_initialized() or bool(self.wrappers.all or self.collectives.rows),
+            has_group=self.has_group,
             is_sharded=self.is_sharded,
             wrappers=tuple(wrapper.row() for wrapper in self.wrappers.all),
             collectives=tuple(self.collectives.rows.values()),
@@ -98,7 +96,10 @@ class Ranks:
                 self.reduced[id(optimizer)] = bits(self._gradients(_held(optimizer)))
 
     def _begins_step(self, optimizer: Any) -> None:
+        import torch.distributed as dist
+
         key = id(optimizer)
+        self.has_group = self.has_group or dist.is_initialized()
         step = self.num_steps[key] = self.num_steps.get(key, 0) + 1
         if not is_compared(step):
             return
@@ -106,7 +107,7 @@ class Ranks:
         self.is_sharded = self.is_sharded or any(_is_sharded(p) for p in held)
         names = [self.names.get(id(p), f"parameter {i}") for i, p in enumerate(held)]
         gradients = self._gradients(held)
-        sizes = norms([g for g in gradients if g is not None and not _is_sharded(g)])
+        sizes = norms([g for g in gradients if g is not None])
         rates = [group.get("lr") for group in optimizer.param_groups]
         self.open[key] = DigestRow(
             step=step,

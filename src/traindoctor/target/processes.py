@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as torchrun tells it in the environment."""
+"""Which of several processes this one is, as torchrun tells it, and what it holds of a tensor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +53,17 @@ def this_rank(environment: Mapping[str, str] = os.environ) -> Rank | None:
         local_world_size=local_world_size,
         meeting=meeting,
     )
+
+
+def part_of(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what this process holds of a tensor: the tensor itself, unless it is a DTensor.
+
+    To read the value of one that is spread over processes takes all of them: one that reads it
+    alone waits for ever.
+    """
+    import torch
+
+    if type(tensor) in (torch.Tensor, torch.nn.Parameter):
+        return tensor
+    part: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
+    return part
