@@ -182,3 +182,5 @@ def test_a_rank_that_dies_ends_the_run_with_a_report(
     found = told(tmp_path)
     assert found["target"]["distributed"]["ranks"] == [0, 1]
     assert not {"TD902", "TD903", "TD904"} & set(roots(found))
+    assert found["verdict"] != "healthy"
+    assert "rank " in found["measurements"]["seen"]["lost"]

@@ -31,6 +31,7 @@ from traindoctor.watching.child import Child, die_of
 from traindoctor.watching.judge import Bench
 from traindoctor.watching.meeting import (
     first_failure,
+    lost,
     note_end,
     remove_trace,
     remove_traces,
@@ -241,7 +242,9 @@ def reported(
     )
     seen = _seen(archive, status)
     report = replace(report, measurements=report.measurements | {"seen": seen})
-    if seen["raised"] and report.verdict == "healthy":  # who knows what would have come of it
+    if (
+        seen["raised"] or seen["lost"]
+    ) and report.verdict == "healthy":  # who knows what would have come of it
         return replace(report, verdict="inconclusive")
     return report
 
@@ -250,6 +253,7 @@ def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
     """Return what there was to see, for a run in which that was little."""
     run = archive.run if archive is not None else None
     facts = run.facts if run is not None else {}
+    ranks = archive.ranks.ranks if archive is not None and archive.ranks is not None else ()
     ended = "" if status is None or status >= 0 else f"killed by {signal_name(-status)}"
     return {
         "torch": bool(facts.get("environment")),
@@ -259,6 +263,7 @@ def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
         "steps": facts.get("num_steps", 0),
         "ended": ended or str(facts.get("state", "")),
         "raised": run.exceptions[-1].summary if run is not None and run.exceptions else "",
+        "lost": "; ".join(filter(None, map(lost, ranks))),
     }
 
 

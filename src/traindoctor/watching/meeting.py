@@ -78,6 +78,13 @@ def wait_for_others(first: Path, rank: Rank, is_short: Callable[[], bool]) -> No
         time.sleep(TICK_SECONDS)
 
 
+def lost(row: RankRow) -> str:
+    """Say of a process of several that it did not come to its end, and why, where it did not."""
+    if row.exceptions:
+        return f"rank {row.rank}: {row.exceptions[-1].summary}"
+    return f"rank {row.rank} did not end by itself" if row.state == "running" else ""
+
+
 def together(own: Trace, others: list[Trace]) -> Trace | None:
     """Return the tables of the first process, with ranks and digests of all; None for one alone."""
     known = [trace for trace in (own, *others) if trace.ranks]
