@@ -14,7 +14,7 @@ import pytest
 
 from traindoctor.target.processes import this_rank
 from traindoctor.trace import RankRow, Trace
-from traindoctor.trace.storage import StoredTraces
+from traindoctor.trace.storage import StoredTraces, TraceFile
 from traindoctor.watching.meeting import together, trace_of, traces_beside
 from traindoctor.watching.record import RUN
 
@@ -95,11 +95,18 @@ def test_traces_beside_a_trace_are_those_of_its_ranks_in_their_order(tmp_path: P
     assert names == ["run.trace.rank-2", "run.trace.rank-10"]
 
 
-def test_a_process_alone_is_compared_with_nobody() -> None:
-    one = Trace(ranks=(RankRow(rank=0),), facts={"state": "returned"})
-    assert together(one, []) is None
-    assert together(one, [Trace()]) is None
-    both = together(one, [Trace(ranks=(RankRow(rank=1),), facts={"num_steps": 7})])
+def test_a_process_alone_is_compared_with_nobody(tmp_path: Path) -> None:
+    first, one = tmp_path / "run", Trace(ranks=(RankRow(rank=0),), facts={"state": "returned"})
+    assert together(one, first) is None
+    other = tmp_path / "run.rank-1"
+    other.touch()  # nothing is written yet
+    assert together(one, first) is None
+    file = TraceFile(other)
+    file.put_facts(RUN, {"num_steps": 7})
+    assert together(one, first) is None
+    file.put(RUN, "ranks", [RankRow(rank=1)])
+    file.close()
+    both = together(one, first)
     assert both is not None
     assert [(row.rank, row.num_steps) for row in both.ranks] == [(0, 0), (1, 7)]
 
@@ -128,7 +135,9 @@ def test_two_processes_make_one_report_and_their_traces_can_be_kept(tmp_path: Pa
     assert "2 ranks" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "kept",
+        "kept.calls",
         "kept.rank-1",
+        "kept.rank-1.calls",
         "report.json",
     ]
     assert StoredTraces(tmp_path / "kept.rank-1").facts(RUN)["troubles"] == ()
@@ -181,6 +190,6 @@ def test_a_rank_that_dies_ends_the_run_with_a_report(
     assert done.returncode != 0
     found = told(tmp_path)
     assert found["target"]["distributed"]["ranks"] == [0, 1]
-    assert not {"TD902", "TD903", "TD904"} & set(roots(found))
+    assert not {"TD902", "TD903", "TD904", "TD907"} & set(roots(found))
     assert found["verdict"] != "healthy"
     assert "rank " in found["measurements"]["seen"]["lost"]

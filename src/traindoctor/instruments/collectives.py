@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
+from traindoctor.instruments.call_log import CallLog
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.instruments.recorder import here
 from traindoctor.target.patches import Notes, inner_replaced, replaced
@@ -23,6 +24,8 @@ _EXCHANGES = (
     *("broadcast_object_list", "scatter_object_list"),
 )
 _UNWRAPPED = ("isend", "irecv")  # which torch does not decorate
+_BETWEEN_TWO = ("send", "recv", *_UNWRAPPED)
+Entry = tuple[str, int, Place]
 
 
 class Progress(Protocol):
@@ -46,10 +49,11 @@ class Collectives:
     Args:
         notes: guard what is noted.
         progress: knows what is trained, and how far that is.
+        log: takes those that all ranks have to enter.
     """
 
-    def __init__(self, notes: Notes, progress: Progress) -> None:
-        self.notes, self.progress = notes, progress
+    def __init__(self, notes: Notes, progress: Progress, log: CallLog) -> None:
+        self.notes, self.progress, self.log = notes, progress, log
         self.rows: dict[tuple[str, Place], CollectiveRow] = {}
         self.depth = 0  # one collective is made of others
 
@@ -72,19 +76,41 @@ class Collectives:
     def _noting(self, name: str) -> Callable[[Any], Any]:
         def make(original: Any) -> Any:
             def collective(*args: Any, **kwargs: Any) -> Any:
-                if not self.depth:
-                    self.notes(self._enters, name, args, kwargs)
-                self.depth += 1
-                try:
+                if self.depth:
                     return original(*args, **kwargs)
-                finally:
-                    self.depth -= 1
+                self.notes(self._count, name, args, kwargs)
+                entry = self.notes(self._entry, name, args, kwargs)
+                with self.logged(entry):
+                    return original(*args, **kwargs)
 
             return collective
 
         return make
 
-    def _enters(self, name: str, args: Any, kwargs: Any) -> None:
+    @contextmanager
+    def logged(self, entry: Entry | None) -> Iterator[None]:
+        """Have a collective in the log while inside; None for one that not all ranks enter."""
+        self.depth += 1
+        number = None if entry is None else self.notes(self.log.enters, *entry)
+        is_left = False
+        try:
+            yield
+            is_left = True
+        finally:
+            self.depth -= 1
+            if number is not None and entry is not None:
+                self.notes(self.log.leaves, number, *entry, not is_left)
+
+    def _entry(self, name: str, args: Any, kwargs: Any) -> Entry | None:
+        import torch.distributed as dist
+
+        given = (*args, *kwargs.values())
+        groups = [one for one in given if isinstance(one, dist.ProcessGroup)]
+        if name in _BETWEEN_TWO or any(one is not dist.group.WORLD for one in groups):
+            return None
+        return name, sum(tensor.numel() for tensor in tensors_of((args, kwargs))), here()
+
+    def _count(self, name: str, args: Any, kwargs: Any) -> None:
         key = name, here()
         row = self.rows.get(key)
         if row is None:

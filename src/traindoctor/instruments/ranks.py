@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from traindoctor.instruments.backward import norms
 from traindoctor.instruments.bits import bits
+from traindoctor.instruments.call_log import CallLog
 from traindoctor.instruments.collectives import Collectives
 from traindoctor.instruments.notes import notes_of
 from traindoctor.instruments.order import order_of
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.wrappers import Wrappers
+from traindoctor.target.patches import replaced
 from traindoctor.target.processes import Rank
 from traindoctor.trace import DigestRow, Place, RankRow
 
@@ -35,15 +38,16 @@ class Ranks:
         recorder: its trace gets the tables ranks and digests.
         names: of parameters, by `id`.
         rank: which process it is.
+        log: the file of its last collectives.
     """
 
-    def __init__(self, recorder: Recorder, names: Mapping[int, str], rank: Rank) -> None:
+    def __init__(self, recorder: Recorder, names: Mapping[int, str], rank: Rank, log: Path) -> None:
         self.recorder, self.names, self.rank = recorder, names, rank
         self.notes = notes_of(recorder, "ranks", "ranks", lambda: [self.row()])
         recorder.sums["digests"] = lambda: self.rows
         self.rows: list[DigestRow] = []
         self.wrappers = Wrappers(self.notes)
-        self.collectives = Collectives(self.notes, self)
+        self.collectives = Collectives(self.notes, self, CallLog(log))
         self.is_between = False  # a backward pass was, and no step after it
         self.backward_place = Place()
         self.num_steps: dict[int, int] = {}  # by `id` of the optimizer
@@ -54,12 +58,24 @@ class Ranks:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Record while inside."""
+        import torch
+
         order_of(self.recorder).listeners.append(self)
         self.recorder.after_backward.append(self._differentiated)
         with ExitStack() as stack:
             stack.enter_context(self.wrappers.watching())
             stack.enter_context(self.collectives.watching())
+            stack.enter_context(replaced(torch.autograd, "backward", self._shared_backward))
             yield
+
+    def _shared_backward(self, original: Any) -> Any:
+        def backward(*args: Any, **kwargs: Any) -> Any:
+            if not self.wrappers.shares_next:
+                return original(*args, **kwargs)
+            with self.collectives.logged(("backward pass", 0, here())):
+                return original(*args, **kwargs)
+
+        return backward
 
     def row(self) -> RankRow:
         """Return the process as it stands now."""

@@ -78,6 +78,11 @@ class Wrappers:
             stack.enter_context(replaced(DistributedDataParallel, "no_sync", unsynced))
             yield
 
+    @property
+    def shares_next(self) -> bool:
+        """Whether the next backward pass averages gradients, as far as calls tell."""
+        return self.is_synced and any(wrapper.num_calls for wrapper in self.all)
+
     def root_called(self, module: Any) -> None:
         """Take in that the script itself calls a module, with gradients enabled."""
         for wrapper in self.all:

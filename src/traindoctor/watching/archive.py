@@ -16,7 +16,7 @@ from traindoctor.instruments.unheld import FACT as UNHELD
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.later import trace_name
-from traindoctor.watching.meeting import together, traces_beside
+from traindoctor.watching.meeting import together
 from traindoctor.watching.record import FIRST_STEP, OPENING, POST_MORTEM, RUN, SOURCE, WEIGHTS
 
 REFUSED = (
@@ -96,8 +96,7 @@ class Archive:
     @cached_property
     def ranks(self) -> Trace | None:
         """Return the run with what its other processes have recorded; None where it is alone."""
-        others = [StoredTraces(path).trace(RUN) for path in traces_beside(self.stored.path)]
-        return together(self.run, [trace for trace in others if trace is not None])
+        return together(self.run, self.stored.path)
 
     def _answer(self, experiment: Experiment) -> Trace | None:
         name = experiment.name

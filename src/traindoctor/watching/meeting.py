@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from traindoctor.errors import TargetError
+from traindoctor.instruments.call_log import calls_in
 from traindoctor.target.processes import Rank
 from traindoctor.trace import RankRow, Trace
 from traindoctor.trace.storage import StoredTraces, TraceFile
 from traindoctor.watching.record import RUN
 
 TICK_SECONDS = 0.1
+CALLS = ".calls"  # what a trace's file of collectives ends with
 PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS = 60.0, 10.0
 
 
@@ -23,6 +25,11 @@ def trace_of(first: Path, rank: Rank | None) -> Path:
     if rank is None or rank.local_rank == 0:
         return first
     return first.with_name(f"{first.name}.rank-{rank.local_rank}")
+
+
+def calls_beside(trace: Path) -> Path:
+    """Return the file of the last collectives of the process that a trace is of."""
+    return trace.with_name(f"{trace.name}{CALLS}")
 
 
 def traces_beside(first: Path) -> list[Path]:
@@ -40,7 +47,7 @@ def remove_traces(first: Path) -> None:
 
 def remove_trace(path: Path) -> None:
     """Remove one trace, with what SQLite keeps beside it."""
-    for ending in ("", "-wal", "-shm"):
+    for ending in ("", "-wal", "-shm", CALLS):
         Path(f"{path}{ending}").unlink(missing_ok=True)
 
 
@@ -85,21 +92,28 @@ def lost(row: RankRow) -> str:
     return f"rank {row.rank} did not end by itself" if row.state == "running" else ""
 
 
-def together(own: Trace, others: list[Trace]) -> Trace | None:
-    """Return the tables of the first process, with ranks and digests of all; None for one alone."""
-    known = [trace for trace in (own, *others) if trace.ranks]
-    if len(known) < 2 or not own.ranks:
+def together(own: Trace, first: Path) -> Trace | None:
+    """Return the tables of the first process, with ranks and digests of all; None for one alone.
+
+    Args:
+        own: the first process's trace.
+        first: its file.
+    """
+    others = [(path, _run(path)) for path in traces_beside(first)] if own.ranks else []
+    known = [(path, trace) for path, trace in [(first, own), *others] if trace.ranks]
+    if len(known) < 2:
         return None
     return replace(
         own,
-        ranks=tuple(_as_it_ended(trace) for trace in known),
-        digests=tuple(row for trace in known for row in trace.digests),
+        ranks=tuple(_as_it_ended(path, trace) for path, trace in known),
+        digests=tuple(row for _, trace in known for row in trace.digests),
     )
 
 
-def _as_it_ended(trace: Trace) -> RankRow:
+def _as_it_ended(path: Path, trace: Trace) -> RankRow:
     return replace(
         trace.ranks[0],
+        calls=calls_in(calls_beside(path)),
         state=str(trace.facts.get("state", "")),
         num_batches=trace.num_batches,
         num_backwards=trace.num_backwards,
@@ -109,6 +123,13 @@ def _as_it_ended(trace: Trace) -> RankRow:
         clips=trace.clips,
         exceptions=trace.exceptions,
     )
+
+
+def _run(path: Path) -> Trace:
+    try:
+        return StoredTraces(path).trace(RUN) or Trace()
+    except TargetError:  # nothing is written yet
+        return Trace()
 
 
 def _has_ended(path: Path) -> bool:

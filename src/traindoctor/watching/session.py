@@ -20,7 +20,7 @@ from traindoctor.instruments.ranks import Ranks
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.births import births
-from traindoctor.target.processes import this_rank
+from traindoctor.target.processes import Rank, this_rank
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
@@ -29,7 +29,7 @@ from traindoctor.watching.caught import Caught
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.later import Later
-from traindoctor.watching.meeting import trace_of
+from traindoctor.watching.meeting import calls_beside, trace_of
 from traindoctor.watching.meter import Meter
 from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
@@ -57,6 +57,7 @@ class Session:
     def __init__(self, orders: Orders, clock: Callable[[], float] = time.perf_counter) -> None:
         self.orders, self.clock = orders, clock
         self.process, self.rank = os.getpid(), this_rank()
+        self.trace = trace_of(Path(orders.trace), self.rank)
         self.ranks: Ranks | None = None  # of several processes, this one
         script = Place() if orders.is_module else Place(os.path.abspath(orders.script))
         self.recorder = Recorder(clock=clock, phase="train_loop")
@@ -88,7 +89,7 @@ class Session:
         """Start writing, and hear what the script's handlers catch."""
         os.register_at_fork(after_in_child=self._forked)
         self._stack.enter_context(heard_by(self.handled))
-        self.safely(self.record.begin, trace_of(Path(self.orders.trace), self.rank))
+        self.safely(self.record.begin, self.trace)
         self._write_before_exit()
 
     def _write_before_exit(self) -> None:
@@ -127,8 +128,11 @@ class Session:
         self._stack.enter_context(handling_seen(recorder, places=self.scene.places))
         self.dynamics = self._stack.enter_context(dynamics_seen(recorder, hears_calls=False))
         if self.rank is not None:
-            self.ranks = Ranks(recorder, self.names, self.rank)
-            self._stack.enter_context(self.ranks.watching())
+            self.safely(self._watch_ranks, self.rank)
+
+    def _watch_ranks(self, rank: Rank) -> None:
+        self.ranks = Ranks(self.recorder, self.names, rank, calls_beside(self.trace))
+        self._stack.enter_context(self.ranks.watching())
 
     def bring_up_to_date(self) -> None:
         """Let every instrument put what it has into the recorder."""

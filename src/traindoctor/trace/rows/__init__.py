@@ -51,7 +51,7 @@ from traindoctor.trace.rows.model import (
     WeightRow,
 )
 from traindoctor.trace.rows.place import Place
-from traindoctor.trace.rows.ranks import CollectiveRow, DigestRow, RankRow, WrapperRow
+from traindoctor.trace.rows.ranks import CallRow, CollectiveRow, DigestRow, RankRow, WrapperRow
 from traindoctor.trace.rows.training import (
     BackwardRow,
     GradientRow,
@@ -66,6 +66,7 @@ __all__ = [
     "AutocastRow",
     "BackwardRow",
     "BatchRow",
+    "CallRow",
     "CheckpointRow",
     "ClipRow",
     "CollectiveRow",

@@ -36,6 +36,20 @@ class CollectiveRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallRow:
+    """One of the last collectives of all processes that one of them has entered.
+
+    A backward pass of a wrapper is one. Every process has to enter the same ones in one order.
+    """
+
+    number: int  # from 1
+    name: str
+    num_elements: int = 0
+    place: Place = Place()
+    state: str = "left"  # entered, where it was never left; raised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DigestRow:
     """The bits of what one step took and left on one rank: a sum of them for each tensor.
 
@@ -79,3 +93,4 @@ class RankRow:
     passes: tuple[PassRow, ...] = ()  # but for evaluation
     clips: tuple[ClipRow, ...] = ()
     exceptions: tuple[ExceptionRow, ...] = ()
+    calls: tuple[CallRow, ...] = ()
