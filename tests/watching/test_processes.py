@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from traindoctor.target.processes import this_rank
-from traindoctor.trace import RankRow, Trace
+from traindoctor.trace import CallRow, Place, RankRow, Trace
 from traindoctor.trace.storage import StoredTraces, TraceFile
-from traindoctor.watching.meeting import together, trace_of, traces_beside
+from traindoctor.watching.meeting import lost, together, trace_of, traces_beside
 from traindoctor.watching.record import RUN
 
 FAULTS = Path(__file__).parents[2] / "fixtures" / "faults"
@@ -109,6 +109,14 @@ def test_a_process_alone_is_compared_with_nobody(tmp_path: Path) -> None:
     both = together(one, first)
     assert both is not None
     assert [(row.rank, row.num_steps) for row in both.ranks] == [(0, 0), (1, 7)]
+
+
+def test_a_process_that_was_lost_is_named_with_its_last_line() -> None:
+    call = CallRow(number=4, name="barrier", place=Place("train.py", 9), state="entered")
+    assert lost(RankRow(rank=1, state="returned", calls=(call,))) == ""
+    assert lost(RankRow(rank=1, state="running")) == "rank 1 did not end by itself"
+    waiting = RankRow(rank=1, state="running", calls=(call,))
+    assert lost(waiting) == "rank 1 was in barrier at train.py:9"
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,12 @@ def lost(row: RankRow) -> str:
     """Say of a process of several that it did not come to its end, and why, where it did not."""
     if row.exceptions:
         return f"rank {row.rank}: {row.exceptions[-1].summary}"
-    return f"rank {row.rank} did not end by itself" if row.state == "running" else ""
+    if row.state != "running":
+        return ""
+    last = row.calls[-1] if row.calls else None
+    if last is None or last.state != "entered":
+        return f"rank {row.rank} did not end by itself"
+    return f"rank {row.rank} was in {last.name} at {last.place.file}:{last.place.line}"
 
 
 def together(own: Trace, first: Path) -> Trace | None:
