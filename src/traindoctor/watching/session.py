@@ -20,7 +20,7 @@ from traindoctor.instruments.ranks import Ranks
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.births import births
-from traindoctor.target.processes import Rank, this_rank
+from traindoctor.target.processes import Rank
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
@@ -51,13 +51,19 @@ class Session:
 
     Args:
         orders: what was asked for.
+        rank: which process it is, of several that are to be compared.
         clock: seconds; injected in tests.
     """
 
-    def __init__(self, orders: Orders, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        orders: Orders,
+        rank: Rank | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.orders, self.clock = orders, clock
-        self.process, self.rank = os.getpid(), this_rank()
-        self.trace = trace_of(Path(orders.trace), self.rank)
+        self.process, self.rank = os.getpid(), rank
+        self.trace = trace_of(Path(orders.trace), rank)
         self.ranks: Ranks | None = None  # of several processes, this one
         script = Place() if orders.is_module else Place(os.path.abspath(orders.script))
         self.recorder = Recorder(clock=clock, phase="train_loop")
