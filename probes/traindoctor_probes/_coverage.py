@@ -13,25 +13,28 @@ def missing_batches(run: Trace) -> list[BatchRow]:
     and passes over the loader in which nothing was trained, if anything was in others. Nothing is
     missing where the run ended early, where weights move without any backward pass, where as
     many passes as batches were seen (they may be fetched ahead, or kept), or where what is missing
-    is the run's beginning.
+    is the run's beginning. Of a watched run only the first batches count:
+    later ones stand there because something was wrong with them.
     """
-    if not run.setup.trains_by_hand or run.exceptions or not run.batches:
+    is_watched = run.setup.kind == "script"
+    batches = run.batches[: run.facts.get("num_batches_asked") if is_watched else None]
+    if not run.setup.trains_by_hand or run.exceptions or not batches:
         return []
     if run.facts.get("moved") and not run.backwards:  # by `autograd.grad`, or by no gradient
         return []
     reached = {row.batch for row in run.backwards} | {row.batch for row in run.steps}
     reached |= {batch for row in run.backwards for batch in row.through}
-    trained_in = {_pass(row) for row in run.batches if row.index in reached}
-    full = max((row.size or 0 for row in run.batches), default=0)
+    trained_in = {_pass(row) for row in batches if row.index in reached}
+    full = max((row.size or 0 for row in batches), default=0)
     evaluated = set(run.facts.get("evaluated_batches", ()))
     served = [
         row
-        for row in run.batches
+        for row in batches
         if row.index not in evaluated
         and (row.size or full) == full
         and (not trained_in or _pass(row) in trained_in)
     ]
-    lasts = {_pass(row): row.index for row in run.batches} if reached else {}
+    lasts = {_pass(row): row.index for row in batches} if reached else {}
     missing = [row for row in served if row.index not in reached | set(lasts.values())]
     start = served[: len(missing)]
     if missing == start and len(missing) < len(served):  # steps begin after a warm-up

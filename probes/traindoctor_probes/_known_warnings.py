@@ -3,7 +3,8 @@
 Each was provoked with torch 2.13 and transformers 5.23; `tests/probes/test_library_warnings.py`
 does so again. Left out are those that mean nothing for the result (speed, deprecation), and those
 whose fault another rule measures in every case: duplicate parameters (TD410), an autocast that is
-disabled (TD716), a loss that is copied by `torch.tensor` (TD101), padding without a mask (TD015).
+disabled (TD716), a loss that is copied by `torch.tensor` (TD101), padding without a mask (TD015),
+a checkpoint that cuts the gradient (TD306).
 """
 
 from __future__ import annotations
@@ -39,21 +40,6 @@ KNOWN = (
         "compare a prediction with its own target.",
         Remedy("Give both the same shape", True, after="loss = F.mse_loss(outputs.squeeze(1), y)"),
         ("TD103", "TD6", "TD712"),
-    ),
-    Known(
-        "checkpoint-without-gradient",
-        r"None of the inputs have requires_grad=True\. Gradients will be None",
-        ERROR,
-        "A checkpointed part gets no gradient",
-        "A re-entrant checkpoint asks its inputs alone whether anything behind them needs a "
-        "gradient. Where none of them does, the parameters inside get none either.",
-        Remedy(
-            "Use the checkpoint that is not re-entrant",
-            True,
-            before="x = checkpoint(block, x, use_reentrant=True)",
-            after="x = checkpoint(block, x, use_reentrant=False)",
-        ),
-        ("TD201", "TD202", "TD206", "TD306", "TD401", "TD405", "TD409", "TD6"),
     ),
     Known(
         "no-sample-in-epoch",

@@ -127,7 +127,7 @@ def _freezing(run: Trace, source: Sequence[SourceRow]) -> Iterator[Suspect]:
             f"{grouped(row.name for row in frozen)} frozen",
             _share(frozen, own),
             (freezing_line(source),),
-            ("TD212", "TD215", "TD216"),
+            ("TD212", "TD216"),
         )
 
 

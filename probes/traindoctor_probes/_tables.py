@@ -45,7 +45,10 @@ def places(ask: Ask, rows: list[WeightRow]) -> list[Place]:
 
 
 def filled_at(ask: Ask, rows: list[WeightRow]) -> Place:
-    """Return the user's line that gives weights one value, if there is no doubt which it is."""
+    """Return the user's line that gives weights one value, if there is no doubt which it is.
+
+    Where each has a line of its own, that is the first one's.
+    """
     if all(row.value is None and row.block_value is None for row in rows):
         return Place()
     found = [
@@ -53,10 +56,12 @@ def filled_at(ask: Ask, rows: list[WeightRow]) -> Place:
         for place, call in calls(ask(ReadSource()).source, *_FILLERS)
         if not (text := _filled(call)).endswith("bias")
     ]
-    words = {part for row in rows for part in row.name.split(".")} - {"weight"}
-    named = [place for place, text in found if words & set(text.split("."))]
-    choice = named if len(named) == 1 else [place for place, _ in found]
-    return choice[0] if len({place.line for place in choice}) == 1 else Place()
+    for row in rows:
+        words = set(row.name.split(".")) - {"weight"}
+        named = [place for place, text in found if words & set(text.split("."))]
+        if len(named) == 1:
+            return named[0]
+    return found[0][0] if len({place.line for place, _ in found}) == 1 else Place()
 
 
 def _filled(call: ast.Call) -> str:

@@ -49,8 +49,8 @@ NOT_SHUFFLED = Rule(
     title="{title}",
     what="The training data comes sorted by class, or in the same order in each epoch.",
     why="Steps on one class at a time undo one another; batch statistics are those of one class.",
-    known_limits="Judged by class labels under torch's sequential sampler. The same order in each "
-    "epoch, where it is not sorted, is information.",
+    known_limits="Judged by class labels under torch's samplers that do not shuffle. The same "
+    "order in each epoch, where it is not sorted, is information.",
     remedies=(
         Remedy(
             "Shuffle in the loader",

@@ -47,8 +47,9 @@ STALE = Rule(
     what="Gradients that a step has used are still there when the next backward pass adds to them.",
     why="Each step follows the sum of all gradients since the start: old directions never fade, "
     "and the effective learning rate grows with every step.",
-    known_limits="Accumulation that clears after each step is healthy and silent. Where a "
-    "`train_step` leaves clearing to a loop that was not handed over, it is reported as likely.",
+    known_limits="Accumulation that clears after each step is healthy and silent. Updates by hand "
+    "are seen in watched runs alone. There, and where a `train_step` leaves clearing to a loop "
+    "that was not handed over, it is reported as likely.",
     remedies=(
         Remedy(
             "Clear the gradients before each backward pass",
@@ -78,6 +79,7 @@ CLEARED = Rule(
     ),
     explains=("TD103", "TD201", "TD202", "TD404", "TD405", "TD409", "TD6"),
 )
+FEWEST_BY_HAND = 3  # updates without an optimizer that must have been seen
 OFTEN = 0.5  # share of the steps from which on it is the loop's habit
 
 
@@ -85,6 +87,9 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Follow the gradients of the user's own loop."""
     run = ask(ShortRun())
     if not run.setup.trains_by_hand:
+        return
+    if not run.steps and any(row.num_moved_before for row in run.backwards):
+        yield from added_by_hand(run)
         return
     run.require(steps=2)
     later = [step for step in run.steps if step.index >= _first_of(run, step.optimizer) + 1]
@@ -120,6 +125,29 @@ def added_to(run: Trace, stale: Sequence[StepRow]) -> Finding:
         ],
         num_stale=len(stale),
         num_steps=len(run.steps),
+    )
+
+
+def added_by_hand(run: Trace) -> Iterator[Finding]:
+    """Yield the finding for gradients that were used without an optimizer, and kept."""
+    used = [row for row in run.backwards if row.num_moved_before]
+    stale = [row for row in used if row.num_present_before]
+    if len(used) < FEWEST_BY_HAND or len(stale) < OFTEN * len(used):
+        return
+    most = max(row.num_present_before for row in stale)
+    yield STALE.finding(
+        f"The weights moved before {counted(len(used), 'backward pass')}, without an optimizer; at "
+        f"{len(stale)} of these up to {most} gradients were there still, and were added to.",
+        confidence=Confidence.LIKELY,
+        mechanism="backward() adds to a gradient that is there. The update has used it, and "
+        "nothing has cleared it since: the next update follows the sum of all gradients so far.",
+        location=first_location([stale[0].place, run.setup.factory]),
+        evidence=[
+            Evidence("updates after which the gradients were kept", len(stale), 0),
+            Evidence("gradients not cleared", most, 0),
+        ],
+        num_stale=len(stale),
+        num_steps=len(used),
     )
 
 

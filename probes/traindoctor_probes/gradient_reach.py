@@ -27,7 +27,7 @@ from traindoctor.experiments import Experiment, OneStep, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.syntax import uses
 from traindoctor.probing.wording import counted, grouped, location
-from traindoctor.trace import ModuleRow, ParameterRow, SourceRow, Trace
+from traindoctor.trace import ModuleRow, ParameterRow, Place, SourceRow, Trace
 from traindoctor_probes._unreached import is_meant_to_train, parent, uncalled_root, without_gradient
 
 NO_GRADIENT = Rule(
@@ -73,7 +73,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if not lost:
         return
     forgotten = forgotten_ones(lost, run, ask(ReadSource()).source)
-    for path, rows in forgotten.items():
+    for path, rows in at_one_line(forgotten, run).items():
         yield unused(path, rows, run)
     named = {row.name for rows in forgotten.values() for row in rows}
     rest = [row for row in lost if row.name not in named]
@@ -105,6 +105,25 @@ def forgotten_ones(
     return found
 
 
+def at_one_line(
+    forgotten: dict[str, list[ParameterRow]], run: Trace
+) -> dict[str, list[ParameterRow]]:
+    """Put together what one line of a class builds for each of its instances, by the first path."""
+    modules = {row.path: row for row in run.modules}
+    first: dict[Place, str] = {}
+    found: dict[str, list[ParameterRow]] = {}
+    for path, rows in forgotten.items():
+        place = _built_at(path, rows, modules)
+        key = first.setdefault(place, path) if place else path
+        found.setdefault(key, []).extend(rows)
+    return found
+
+
+def _built_at(path: str, rows: Sequence[ParameterRow], modules: dict[str, ModuleRow]) -> Place:
+    row = modules.get(path)
+    return row.place if row is not None and row.place else rows[0].place
+
+
 def _is_left_out(holder: str, num_forwards: int, modules: dict[str, ModuleRow]) -> bool:
     """Tell a loop that always takes the same elements from one that chooses (experts)."""
     elements = [row for path, row in modules.items() if path.rpartition(".")[0] == holder]
@@ -116,8 +135,7 @@ def _is_left_out(holder: str, num_forwards: int, modules: dict[str, ModuleRow]) 
 def unused(path: str, rows: Sequence[ParameterRow], run: Trace) -> Finding:
     """Return the finding for something built, handed to the optimizer and never used."""
     modules = {row.path: row for row in run.modules}
-    row = modules.get(path)
-    place = row.place if row is not None and row.place else rows[0].place
+    place = _built_at(path, rows, modules)
     names = grouped(item.name for item in rows)
     held = [item for item in run.parameters if is_meant_to_train(item, run)]
     forwards = max((item.num_calls for item in run.modules), default=0)

@@ -150,12 +150,14 @@ def backward_twice(
         else "The nodes that two steps share were not seen again. "
     )
     others = (row.module_place, row.consumer_place, raised.place)
+    # Nothing is wrong with the line that makes a loss which is differentiated a second time.
+    first = (raised.place, row.place) if row.is_same_loss else (row.place, *others[1:])
     return TWICE.finding(
         counts + sentence,
         mechanism="Each operation keeps for its derivative what it was computed from, until a "
         "backward pass has gone through it. A tensor that outlives its step carries the "
         "operations behind it into the next step, where their values are gone.",
-        location=first_location([row.place, row.consumer_place, raised.place], module=row.module),
+        location=first_location(first, module=row.module),
         also_at=[location(place) for place in others if place],
         evidence=[
             Evidence("graph nodes behind this value", row.num_behind, 0),

@@ -64,7 +64,7 @@ HAZARD = Rule(
             after="scaler.scale(loss).backward()\nscaler.step(optimizer)\nscaler.update()",
         ),
     ),
-    explains=("TD102", "TD202", "TD203", "TD405", "TD409", "TD418"),
+    explains=("TD102", "TD202", "TD203", "TD405", "TD409", "TD418", "TD6"),
 )
 MASTER = Remedy(
     "Keep the weights in float32, and compute in half precision under autocast",

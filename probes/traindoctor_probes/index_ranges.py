@@ -71,6 +71,7 @@ _LOSSES = ("cross_entropy", "nll_loss", "multi_margin_loss")
 _LOOKUPS = ("embedding", "embedding_bag")
 _OTHERS = ("gather", "one_hot", "index_select", "scatter", "scatter_", "take_along_dim")
 _TARGET = re.compile(r"Target (-?\d+) is out of bounds")
+_INDEXED = re.compile(r"index (-?\d+) is out of bounds for dimension \d+ with size (\d+)")
 IGNORED = -100
 
 
@@ -123,8 +124,8 @@ def is_index(row: ExceptionRow) -> bool:
     message = row.message
     if row.operation in (*_LOSSES, *_LOOKUPS, *_OTHERS):
         return any(text in message for text in _MESSAGES) and "Dimension" not in message
-    said = _TARGET.match(message) or message == "index out of range in self"
-    return bool(said) or "device-side assert" in message
+    said = _TARGET.match(message) or _INDEXED.match(message)
+    return bool(said) or message == "index out of range in self" or "device-side assert" in message
 
 
 def finding(ask: Ask, trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
@@ -135,7 +136,8 @@ def finding(ask: Ask, trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
     sample = _sample(leaf, value)
     is_label = row.operation in _LOSSES or row.message.startswith("Target ")
     what = row.operation if is_label else named(row.module, row.module_class)
-    what = what or row.operation or "The loss function"
+    indexed = "The tensor that is indexed" if _INDEXED.match(row.message) else ""
+    what = what or row.operation or indexed or "The loss function"
     room = "classes" if is_label else "rows"
     allowed = f"0 to {limit - 1}" if limit else "smaller indices"
     batches = [r for r in read.batches if leaf and _outside(r, leaf.key, limit)]
@@ -171,7 +173,9 @@ def finding(ask: Ask, trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
 
 def _limit(row: ExceptionRow) -> int | None:
     """Return the number of classes or rows."""
-    shapes = row.operand_shapes
+    indexed, shapes = _INDEXED.match(row.message), row.operand_shapes
+    if indexed:
+        return int(indexed[2])
     if row.operation in _LOSSES and shapes and shapes[0]:
         return shapes[0][1] if len(shapes[0]) > 1 else shapes[0][0]
     if row.operation in _LOOKUPS and len(shapes) > 1:
@@ -201,7 +205,7 @@ def _leaf(trace: Trace, row: ExceptionRow, extremes: tuple[float, float] | None)
 
 def _worst(row: ExceptionRow, limit: int | None, extremes: tuple[float, float] | None) -> int | str:
     """Return the value that is out of range."""
-    said = _TARGET.match(row.message)
+    said = _TARGET.match(row.message) or _INDEXED.match(row.message)
     if said:
         return int(said[1])
     if extremes is None:

@@ -13,7 +13,9 @@ length is NaN, and one NaN in the first step ends training.
 ## Known limits
 A constant matrix whose rows part within the observed steps is taken as meant: LoRA's B, zero
 heads, the last layer of a residual branch. New rows are recognised by their size alone, those
-that no sample uses are not judged, and rows that are the mean of the others are healthy.
+that no sample uses are not judged, and rows that are the mean of the others are healthy. In a
+watched run new rows are not judged, and a matrix that no gradient reaches is named only if there
+are two of them, both zero.
 
 ## References
 Goodfellow, Bengio, Courville, Deep Learning (2016), 8.4: initialisation must break the symmetry
@@ -27,6 +29,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import (
     Experiment,
     LossWithNoise,
@@ -113,10 +116,18 @@ def written_by_the_user(ask: Ask, rows: list[WeightRow]) -> list[WeightRow]:
 
 
 def _revived(ask: Ask, rows: list[WeightRow]) -> list[WeightRow]:
-    """Keep what a gradient reaches as soon as there is noise on it: nothing else is in the way."""
+    """Keep what a gradient reaches as soon as there is noise on it: nothing else is in the way.
+
+    A watched run's weights stay as they are: there, two matrices of zeros are needed, each of
+    which may keep the other's gradient at zero.
+    """
     if not rows:
         return []
-    drawn = ask(LossWithNoise(parameters=tuple(row.name for row in rows))).gradients
+    try:
+        drawn = ask(LossWithNoise(parameters=tuple(row.name for row in rows))).gradients
+    except ExperimentFailed:
+        zeros = [row for row in rows if row.value == 0]
+        return zeros if len(zeros) > 1 else []
     reached = {row.parameter for row in drawn if row.rms > 0}
     return [row for row in rows if row.name in reached]
 

@@ -71,20 +71,11 @@ def matters(known: Known, row: WarningRow, run: Trace) -> bool:
         target, given = (_shape(match[name]) if match else () for name in ("target", "given"))
         result = broadcast(given, target)
         return result is not None and math.prod(result) > max(math.prod(given), math.prod(target))
-    if known.name == "checkpoint-without-gradient":
-        return any(lost_gradients(run))
     if known.name == "checkpoint-lacks-keys":  # of two names of one tensor, one is saved
         tied = {name for row in run.parameters for name in (row.name, *row.also_named)
                 if row.also_named}  # fmt: skip
         return not set(re.findall(r"'([^']+)'", row.message)) <= tied
     return True
-
-
-def lost_gradients(run: Trace) -> Iterator[str]:
-    """Name the trainable parameters that got no gradient in any step."""
-    reached = {row.parameter for row in run.gradients if not row.is_none}
-    seen = {row.parameter for row in run.gradients}
-    return (name for name in seen - reached)
 
 
 def is_excused(known: Known, ask: Ask, run: Trace) -> bool:

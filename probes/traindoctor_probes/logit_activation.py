@@ -52,7 +52,7 @@ ON_LOGITS = Rule(
             after="return self.head(F.relu(x))",
         ),
     ),
-    explains=("TD103", "TD104", "TD202", "TD204", "TD214", "TD409", "TD6", "TD712"),
+    explains=("TD103", "TD104", "TD114", "TD202", "TD204", "TD214", "TD409", "TD6", "TD712"),
 )
 
 

@@ -3,7 +3,8 @@
 ## What it measures
 The losses of a longer run, as they were differentiated, in order: their level at the start, at the
 end, and how that end came about. Where it can be had, the same run at a tenth and a hundredth of
-the learning rate.
+the learning rate; before that, without weight decay where a step would take more than all of the
+weights away, and without the schedule where that raises the rate.
 
 ## Why it matters
 What is learned in the first steps is lost again. The run ends far above where it began, or in NaN,
@@ -28,7 +29,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, LongRun, ReadSource
 from traindoctor.probing import (
     Ask,
@@ -43,6 +43,7 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import at, last_name, subtrees
 from traindoctor.probing.wording import counted, figure, first_location
 from traindoctor.trace import Place, SourceRow, Trace
+from traindoctor_probes._course_trials import RAISED, CourseTrial, trials
 from traindoctor_probes._courses import Course, only_course
 
 DIVERGES = Rule(
@@ -87,10 +88,9 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     course = only_course(run)
     if course is None or not diverges(course, options) or not is_judged(ask, run):
         return
-    tried = [(factor, lower(ask, run, factor)) for factor in (0.1, 0.01)]
-    had = [(factor, other) for factor, other in tried if other is not None]
-    healed = next((item for item in had if not rises(item[1], options)), None)
-    if had and healed is None:
+    tried = list(trials(ask, run, options.window))
+    healed = tried[-1] if tried and tried[-1].heals else None
+    if tried and healed is None:
         return  # it rises at any rate: something else is the reason
     yield diverging(run, course, healed, ask(ReadSource()).source, options)
 
@@ -110,14 +110,6 @@ def diverges(course: Course, options: Options) -> bool:
     return climbs and end >= options.factor * start and lowest >= options.floor_factor * start
 
 
-def rises(course: Course, options: Options) -> bool:
-    """Tell whether the same run at a lower rate ends above where it began."""
-    window = options.window
-    if len(course.losses) < 2 * window:
-        return True
-    return not course.level(-window) <= 1.5 * course.level(0, window)
-
-
 def is_judged(ask: Ask, run: Trace) -> bool:
     """Tell losses that have no business to rise: of batches from a loader, and not scaled."""
     if not any(row.num_batches for row in run.pulses):
@@ -127,23 +119,10 @@ def is_judged(ask: Ask, run: Trace) -> bool:
     return True
 
 
-def lower(ask: Ask, run: Trace, factor: float) -> Course | None:
-    """Return the course at another rate, or None where that rate could not be set."""
-    try:
-        other = ask(LongRun(factor=factor))
-    except ExperimentFailed:
-        return None
-    rates = [trace.pulses[0].first_learning_rates for trace in (run, other) if trace.pulses]
-    is_set = len(rates) == 2 and all(
-        math.isclose(b, a * factor, rel_tol=1e-3) for a, b in zip(*rates, strict=False)
-    )
-    return only_course(other) if is_set and rates[0] else None
-
-
 def diverging(
     run: Trace,
     course: Course,
-    healed: tuple[float, Course] | None,
+    healed: CourseTrial | None,
     source: tuple[SourceRow, ...],
     options: Options,
 ) -> Finding:
@@ -162,15 +141,14 @@ def diverging(
     series = [course.series("loss")]
     cure = ""
     if healed is not None:
-        factor, other = healed
-        begun, ended = other.level(0, window), other.level(-window)
+        begun, ended = healed.course.level(0, window), healed.course.level(-window)
         cure = (
-            f" With the learning rate times {figure(factor)} the same run goes from "
-            f"{figure(begun)} to {figure(ended)}."
+            f" {healed.change.capitalize()} the same run goes from {figure(begun)} to "
+            f"{figure(ended)}."
         )
-        evidence.append(Evidence(f"loss at the end with the rate times {figure(factor)}", ended))
-        series.append(other.series(f"loss with the rate times {figure(factor)}"))
-    is_raised = last_rate > 2 * rate
+        evidence.append(Evidence(f"loss at the end {healed.change}", ended))
+        series.append(healed.course.series(f"loss {healed.change}"))
+    is_raised = last_rate > RAISED * rate
     rising = f" as the rate rose from {figure(rate)} to {figure(last_rate)}" if is_raised else ""
     schedules = schedule_lines(source) if is_raised else []
     built = [row.place for row in run.optimizers]
@@ -183,6 +161,7 @@ def diverging(
         location=first_location([*schedules, *built, run.setup.factory]),
         evidence=evidence,
         series=series,
+        blamed_on=None if healed is None else healed.blamed_on,
         start=figure(start),
         end=_said(end),
         num_steps=counted(steps, "step"),

@@ -10,8 +10,9 @@ behind it can be trained, whatever the optimizer does.
 
 ## Known limits
 A loss that a hand-written loop computes and never differentiates is not seen. A cut inside a
-library's code is told, but has no line of the user's. A graph that ends at tensors which no
-module holds is not told from a useful one.
+library's code is told, but has no line of the user's. Where operations were not seen one by one
+(under `vmap`, say), the assignment of what is differentiated is read instead. A graph that ends
+at tensors which no module holds is not told from a useful one.
 
 ## References
 torch documentation, "Autograd mechanics": `requires_grad`, and what `detach` and `no_grad` do.
@@ -21,9 +22,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from traindoctor.experiments import Experiment, OneStep, ShortRun
+from traindoctor.experiments import Experiment, OneStep, ReadSource, ShortRun
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -35,9 +36,9 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.syntax import last_name, subtrees
+from traindoctor.probing.syntax import at, function_at, last_name, statement_at, subtrees
 from traindoctor.probing.wording import counted, first_location, grouped
-from traindoctor.trace import CutRow, ExceptionRow, SourceRow, Trace
+from traindoctor.trace import CutRow, ExceptionRow, Place, SourceRow, Trace
 from traindoctor_probes._training_loops import differentiated, spot
 
 OFF_THE_GRAPH = ("item", "detach", "float", "numpy")
@@ -95,6 +96,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if not trainable or not (refused or is_without_graph(step)):
         return
     cut = output_cut(step)
+    if cut is None and refused and not step.cuts:  # operations were not seen, or none of a cut
+        cut = written_cut(ask(ReadSource()).source, refused.place)
     cause = f"`{cut.operation}` ends its graph" if cut else "no parameter is behind it"
     kind = step.facts.get("loss_type") or "Tensor"
     yield WITHOUT_GRADIENT.finding(
@@ -131,6 +134,27 @@ def is_without_graph(step: Trace) -> bool:
 def output_cut(step: Trace) -> CutRow | None:
     """Return the operation with which the loss lost its gradient, if one was seen."""
     return next((row for row in step.cuts if row.is_output_cut), None)
+
+
+def written_cut(source: Sequence[SourceRow], place: Place) -> CutRow | None:
+    """Return what ends the graph in the last assignment to what a line differentiates."""
+    row = next((row for row in source if row.file == place.file), None)
+    function = function_at(source, place)
+    statement, _ = statement_at(source, place)
+    names = {ast.unparse(owner) for owner in differentiated(statement)} if statement else set()
+    if row is None or function is None:
+        return None
+    assignments = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and node.lineno < (place.line or 0)
+        if names & {ast.unparse(target) for target in node.targets}
+    ]
+    last = max(assignments, key=lambda node: node.lineno, default=None)
+    for call in ast.walk(last.value) if last else ():
+        if isinstance(call, ast.Call) and last_name(call.func) in OFF_THE_GRAPH:
+            return CutRow(operation=last_name(call.func), place=at(row, call), module="")
+    return None
 
 
 def message(step: Trace, cut: CutRow | None, refused: ExceptionRow | None) -> str:

@@ -37,7 +37,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.syntax import last_name, subtrees
 from traindoctor.probing.wording import figure, first_location, location
-from traindoctor.trace import CriterionRow, SourceRow
+from traindoctor.trace import CriterionRow, Place, SourceRow
 from traindoctor_probes._training_loops import spot
 
 # By what it normalises itself, and under which names it is called.
@@ -76,6 +76,9 @@ DOUBLE = Rule(
 )
 
 
+OVER_BATCH = "a softmax over the batch"
+
+
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look at what each loss function was given."""
     step = ask(OneStep())
@@ -92,8 +95,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
             f"{figure(row.input_maximum)}{sums(row)}: {given}, made by {maker}. "
             f"It wants {wanted}.",
             mechanism=mechanism(row),
-            location=first_location([row.input_place, row.place, step.setup.factory]),
-            also_at=[location(row.place)] if row.input_place and row.place else [],
+            location=first_location([*places(row), step.setup.factory]),
+            also_at=[location(place) for place in places(row)[1:]],
             evidence=[
                 Evidence("smallest input", row.input_minimum),
                 Evidence("largest input", row.input_maximum),
@@ -102,10 +105,22 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
                 Evidence("made by", row.input_operation or "unknown"),
                 Evidence("loss", row.value),
             ],
+            # Who divides by a sum over the batch mixes its samples, too.
+            explains=[*DOUBLE.explains, *(["TD207"] if given == OVER_BATCH else [])],
             function=row.function,
             given=given,
             wanted=wanted,
         )
+
+
+def places(row: CriterionRow) -> list[Place]:
+    """Return where its input was made, if that line says by what, and where the loss is computed.
+
+    A line that calls a whole model shows no reader what is wrong.
+    """
+    is_told = bool(row.input_operation) and row.input_operation in row.input_place.text.lower()
+    both = [row.input_place, row.place] if is_told else [row.place, row.input_place]
+    return [place for place in both if place]
 
 
 def fault_of(row: CriterionRow) -> tuple[str, str] | None:
@@ -121,7 +136,7 @@ def fault_of(row: CriterionRow) -> tuple[str, str] | None:
         if rows:
             return "probabilities", "logits"
         if columns and softmax:
-            return "a softmax over the batch", "logits"
+            return OVER_BATCH, "logits"
         if row.input_operation == "sigmoid":
             return "sigmoid outputs", "logits"
     if row.function == "nll_loss" and several and (rows or softmax):

@@ -23,7 +23,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
-from traindoctor.experiments import Experiment, OneStep, ReadSource
+from traindoctor.errors import ExperimentFailed
+from traindoctor.experiments import Experiment, OneStep, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.syntax import last_name, subtrees
 from traindoctor.probing.wording import counted, location
@@ -82,12 +83,27 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     hidden = [row for row in known.modules if not row.is_registered and row.num_trainable]
     if not hidden:
         return
-    step = ask(OneStep())
-    step.require(losses=1)
-    used = set(step.facts.get("unregistered_in_graph", ()))
+    used = set(in_graph(ask))
     for row in hidden:
         if (row.path, row.holder) in used:
             yield unregistered(row)
+
+
+def in_graph(ask: Ask) -> tuple[tuple[str, str], ...]:
+    """Return what is hidden and used: of one step, or of a watched run with compiled modules.
+
+    Raises:
+        CannotJudge: no loss was seen.
+    """
+    try:
+        step = ask(OneStep())
+    except ExperimentFailed:
+        facts = ask(ShortRun()).facts
+        if "unregistered_in_graph" not in facts:
+            raise
+        return tuple(facts["unregistered_in_graph"])
+    step.require(losses=1)
+    return tuple(step.facts.get("unregistered_in_graph", ()))
 
 
 def unregistered(row: ModuleRow) -> Finding:

@@ -66,7 +66,7 @@ RANK = Rule(
     explains=DOWNSTREAM,
 )
 _SHAPES = re.compile(
-    r"shapes cannot be multiplied|input to conv|to have \d+ channels, but got|"
+    r"shapes cannot be multiplied|same reduction dim|input to conv|to have \d+ channels, but got|"
     r"expected (?:\d+D|\d+D or \d+D) input \(got|input with shape \[|number of channels in input|"
     r"should contain \d+ elements not|input_size|to be (?:\d+D|\d+D or \d+D), got|"
     r"Expected hidden\[?\d?\]? size|embedding dimension of|batched \dD tensor|"

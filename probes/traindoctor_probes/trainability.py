@@ -78,8 +78,11 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         return
     if any(row.num_strangers for row in known.optimizers):  # it trains something else as well
         return
-    if ask(ShortRun()).facts.get("moved"):
+    run, names = ask(ShortRun()), {row.name for row in held or known.parameters}
+    if names & set(run.facts.get("moved") or ()):
         return
+    if any(not row.is_none and row.parameter not in names for row in run.gradients):
+        return  # what trains is not what the optimizer holds
     yield frozen(known, "in the optimizer" if trainable else "of the model")
 
 

@@ -66,7 +66,7 @@ FLIPS = Rule(
             after="model.requires_grad_(True)",
         ),
     ),
-    explains=("TD201", "TD405"),
+    explains=("TD201", "TD405", "TD6"),
 )
 
 

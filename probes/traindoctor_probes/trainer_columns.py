@@ -11,7 +11,8 @@ everything.
 
 ## Known limits
 Speaks only where the loss of the first batch differs, or comes to be at all, with the columns. A
-column that matters to later batches alone is not noticed.
+column that matters to later batches alone is not noticed. In a watched run only a collator that
+asks for a dropped column, and so ends the run, is.
 
 ## References
 transformers, TrainingArguments, `remove_unused_columns` (on by default).
@@ -21,10 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traindoctor.experiments import AllColumns, Experiment, ReadSource
+from traindoctor.experiments import AllColumns, Experiment, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.syntax import calls
-from traindoctor.probing.wording import counted, figure, first_location
+from traindoctor.probing.wording import counted, figure, first_location, location
 from traindoctor.trace import EvaluationRow, Place, SetupRow, Trace
 
 SAME = 1e-6  # relative; from one seed, an untouched loss is bitwise the same
@@ -57,6 +58,9 @@ DROPPED = Rule(
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Compare the losses with and without what the Trainer drops."""
+    if ask(ReadSource()).setup.kind == "script":
+        yield from asked_in_vain(ask)
+        return
     if ask(ReadSource()).setup.kind != "Trainer":
         return
     tried = ask(AllColumns())
@@ -71,6 +75,34 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         name for name in dropped if differs(by_label.get(f"without {name}", with_all), with_all)
     ]
     yield lost(ask, tried, as_it_is, with_all, needed or list(dropped))
+
+
+def asked_in_vain(ask: Ask) -> Iterator[Finding]:
+    """Yield the finding for a watched run that ended at a column which the Trainer took out."""
+    run = ask(ShortRun())
+    columns, dropped = run.facts.get("columns", ()), run.facts.get("dropped", ())
+    for row in run.exceptions[-1:]:
+        missing = [name for name in dropped if row.message == repr(name)]
+        if row.type_name != "KeyError" or not missing:
+            continue
+        yield DROPPED.finding(
+            f"`{row.place.text}` asks for {missing[0]}; of the data's "
+            f"{counted(len(columns), 'column')} the Trainer drops {', '.join(dropped)}.",
+            severity=Severity.CRITICAL,
+            mechanism="The Trainer keeps the columns that the model's forward names, and takes the "
+            "others out before the collator runs. It says so in the log, at a level that is not "
+            "shown.",
+            location=first_location(_places(ask, run.setup)),
+            also_at=[location(row.place)] if row.place else [],
+            evidence=[
+                Evidence("columns of the data", ", ".join(columns)),
+                Evidence("columns dropped", ", ".join(dropped), "none that the loss needs"),
+            ],
+            quote=f"{row.type_name}: {row.message}",
+            columns=missing[0],
+            which="it",
+            subject=missing[0],
+        )
 
 
 def differs(one: EvaluationRow, other: EvaluationRow) -> bool:

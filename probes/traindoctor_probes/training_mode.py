@@ -10,10 +10,10 @@ batch: the model trains without its regularisation, on statistics that never ada
 
 ## Known limits
 Judged only where the user's own `train_step` or `train_loop` runs; the doctor's loop sets train
-mode itself. Modules that read `self.training` by themselves are not known to depend on it: where
-no dropout or batch norm is there, the finding is information. So it is where only parts are in
-eval mode, which takes a line of code and is common in fine-tuning, and where a model that is handed
-over in eval mode comes with a `train_step` whose caller may set the mode.
+mode itself. Where there is no dropout or batch norm, and no class of the user's reads
+`self.training`, the finding is information. So it is where only parts are in eval mode, which
+takes a line of code and is common in fine-tuning, and where a model that is handed over in eval
+mode comes with a `train_step` whose caller may set the mode.
 
 ## References
 torch.nn.Module.eval documentation.
@@ -27,7 +27,7 @@ from itertools import pairwise
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.syntax import calls, function_at
+from traindoctor.probing.syntax import calls, function_at, guards, subtrees
 from traindoctor.probing.wording import counted, first_location, grouped, location
 from traindoctor.trace import ModuleRow, Place, SourceRow, Trace
 
@@ -94,19 +94,31 @@ def depends_on_mode(row: ModuleRow) -> bool:
     return any(isinstance(rate, float) and rate > 0 for rate in rates)
 
 
+def reads_mode(row: ModuleRow, source: Sequence[SourceRow]) -> bool:
+    """Tell whether a class of the user's looks at `self.training`, as a functional dropout does."""
+    return row.is_users and any(
+        isinstance(node, ast.Attribute) and node.attr == "training"
+        for file in source
+        for owner in subtrees(file, ast.ClassDef)
+        if owner.name == row.class_name
+        for node in ast.walk(owner)
+    )
+
+
 def in_eval(top: ModuleRow, run: Trace, source: Sequence[SourceRow]) -> Finding:
     """Return the finding for a whole model in eval mode."""
     inside = [
         row
         for row in run.modules
-        if depends_on_mode(row) and (not top.path or row.path.startswith(top.path))
+        if (depends_on_mode(row) or reads_mode(row, source))
+        and (not top.path or row.path.startswith(top.path))
     ]
     num_eval = sum(not mode for mode in top.modes)
     by_caller = not run.setup.has_train_loop and not run.setup.is_training
     backward = run.backwards[0].place
     name = top.path or "the model"
     affected = (
-        f"Other than in train mode: {grouped(row.path for row in inside)}."
+        f"Other than in train mode: {grouped(row.path or row.class_name for row in inside)}."
         if inside
         else "It has no dropout or batch norm, so the mode may not matter."
     )
@@ -148,7 +160,10 @@ def partly(parts: Sequence[ModuleRow], run: Trace) -> Finding:
 
 
 def eval_line(source: Sequence[SourceRow], backward: Place) -> Place:
-    """Return the `eval()` before the backward pass in its function, else its file's only one."""
+    """Return the `eval()` before the backward pass in its function, or the one in its loop.
+
+    Else it is the file's only one.
+    """
     lines = [
         place
         for place, call in calls(source, "eval", "train")
@@ -157,7 +172,14 @@ def eval_line(source: Sequence[SourceRow], backward: Place) -> Place:
     function = function_at(source, backward)
     first, last = (function.lineno, backward.line or 0) if function else (0, 0)
     near = [place for place in lines if first <= (place.line or 0) <= last]
+    loops = _loops(source, backward)
+    near = near or [place for place in lines if loops & _loops(source, place)]
     return near[-1] if near else lines[0] if len(lines) == 1 else Place()
+
+
+def _loops(source: Sequence[SourceRow], place: Place) -> set[Place]:
+    """Return the loops that a line stands in."""
+    return {guard.place for guard in guards(source, place) if guard.kind in ("for", "while")}
 
 
 def _sets_eval(call: ast.Call) -> bool:

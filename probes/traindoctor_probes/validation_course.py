@@ -11,8 +11,9 @@ step after it makes the model worse for anything new.
 
 ## Known limits
 Validation losses are known by their names in what is printed or logged, the first 64 of each line.
-One that is small or noisy is given the benefit of the doubt: it must have risen by a quarter, and
-the three last reports must all lie above the lowest, by a margin. Mostly of use to `watch`.
+One that is small or noisy is given the benefit of the doubt: it must have risen by a quarter and by
+five times its noise, and the three last reports must all lie above the lowest, by a margin. Mostly
+of use to `watch`.
 
 ## References
 Prechelt, "Early Stopping, but When?", 1998.
@@ -44,6 +45,7 @@ LEAST_SINCE = 4  # reports since the lowest one
 RISEN, MARGIN = 1.25, 1.1  # times the lowest validation loss: the last three's median, and each
 FALLEN = 0.95  # times the training loss of then
 LAST = 3
+BEYOND_NOISE = 5.0  # standard deviations
 
 DEPARTS = Rule(
     code="TD116",
@@ -94,7 +96,21 @@ def has_parted(rows: list[ReportRow], lowest: ReportRow) -> bool:
         return False
     last = [row.value for row in since[-LAST:]]
     is_higher = statistics.median(last) >= RISEN * lowest.value
-    return is_higher and min(last) >= MARGIN * lowest.value and after <= FALLEN * before
+    is_clear = is_beyond_noise([row.value for row in rows], rows.index(lowest))
+    higher = is_higher and is_clear and min(last) >= MARGIN * lowest.value
+    return higher and after <= FALLEN * before
+
+
+def is_beyond_noise(values: list[float], lowest: int) -> bool:
+    """Tell whether the last values lie above those around the lowest by more than noise does.
+
+    The noise is read off the second differences, which a smooth course leaves near zero: of
+    independent noise they have six times its variance.
+    """
+    bends = [a - 2 * b + c for a, b, c in zip(values, values[1:], values[2:], strict=False)]
+    noise = statistics.median(map(abs, bends)) / 0.6745 / math.sqrt(6)
+    around = statistics.median(values[max(lowest - 1, 0) : lowest + 2])
+    return statistics.median(values[-LAST:]) - around >= BEYOND_NOISE * noise
 
 
 def trained(rows: list[ReportRow]) -> float | None:

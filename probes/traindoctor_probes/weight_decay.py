@@ -59,7 +59,7 @@ DOMINATES = Rule(
             after="torch.optim.AdamW(model.parameters(), weight_decay=0.1)",
         ),
     ),
-    explains=("TD204", "TD408", "TD409", "TD6", "TD712"),
+    explains=("TD105", "TD204", "TD408", "TD409", "TD6", "TD712"),
 )
 
 

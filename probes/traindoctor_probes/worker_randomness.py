@@ -14,9 +14,11 @@ which workers are started.
 
 ## Known limits
 Only forked workers are looked at, the way they start on Linux before Python 3.14, and only in the
-first passes. A generator that draws a varying number of times for a sample is in another state in
-each worker after one, and is left alone; so is one that is seeded by the sample's index. A data
-set of a class that cannot be changed in the worker (a list) is not seen drawing.
+first passes; of others the source is read: a `worker_init_fn` that seeds with a number, and a data
+set's class that draws from that generator. A generator that draws a varying number of times for a
+sample is in another state in each worker after one, and is left alone; so is one that is seeded by
+the sample's index. A data set of a class that cannot be changed in the worker (a list) is not seen
+drawing.
 
 ## References
 PyTorch, "Randomness in multi-process data loading". NumPy, "Parallel random number generation".
@@ -26,9 +28,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from traindoctor.experiments import Experiment, ShortRun, WatchLoader
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.wording import first_location
+from traindoctor.experiments import Experiment, ReadSource, ShortRun, WatchLoader
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.wording import first_location, location
 from traindoctor.trace import LoaderRow, Trace, WorkerRow
 from traindoctor_probes._loaders import (
     by_worker,
@@ -38,6 +50,7 @@ from traindoctor_probes._loaders import (
     place_of,
     trained_on,
 )
+from traindoctor_probes._worker_seeds import SameSeed, same_seed
 
 REPEATS = Rule(
     code="TD508",
@@ -46,7 +59,8 @@ REPEATS = Rule(
     title="{num_same} of {num_workers} workers draw the same random numbers from `{generator}`",
     what="A random generator has the same state in each of the loader's workers.",
     why="Samples of different workers get the same augmentation, or are the same samples.",
-    known_limits="Seen where workers are forked. A generator that draws a varying number of times "
+    known_limits="Seen where workers are forked; of others, a `worker_init_fn` that seeds with a "
+    "number is read. A generator that draws a varying number of times "
     "for a sample is left alone.",
     remedies=(
         Remedy(
@@ -81,6 +95,11 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         found = repeated(seen, loader)
         if loader.num_workers > 1 and found and is_to_blame(seen, loader):
             yield finding(seen, loader, found)
+        is_seen = any(row.loader == loader.index for row in seen.workers)
+        if loader.num_workers > 1 and loader.has_worker_init and not is_seen:
+            written = same_seed(ask(ReadSource()).source, loader)
+            if written is not None:
+                yield as_written(loader, written)
 
 
 def repeated(trace: Trace, loader: LoaderRow) -> list[WorkerRow]:
@@ -138,6 +157,27 @@ def finding(trace: Trace, loader: LoaderRow, rows: list[WorkerRow]) -> Finding:
         num_same=len(rows),
         num_workers=loader.num_workers,
         generator=first.generator,
+    )
+
+
+def as_written(loader: LoaderRow, seed: SameSeed) -> Finding:
+    """Return the finding for workers that could not be looked at, as their code has it."""
+    return REPEATS.finding(
+        f"`{seed.place.text}` runs in each of {loader.num_workers} workers, and "
+        f"`{seed.drawn_at.text}` draws from that generator: they draw the same numbers.",
+        confidence=Confidence.LIKELY,
+        mechanism="`worker_init_fn` gives the process's own generator the same seed in every "
+        "worker, where torch had given each another.",
+        location=location(seed.place),
+        also_at=[location(seed.drawn_at)],
+        evidence=[
+            Evidence("workers", loader.num_workers),
+            Evidence("different seeds among them", 1, loader.num_workers),
+        ],
+        subject=seed.generator,
+        num_same=loader.num_workers,
+        num_workers=loader.num_workers,
+        generator=seed.generator,
     )
 
 

@@ -10,7 +10,8 @@ A zero is as good as no gradient, and harder to see: nothing is None, nothing is
 
 ## Known limits
 Speaks only where the operation was called by the user's own code and is a multiplication by a
-constant zero, a ReLU or clamp that no value passes, a saturated sigmoid or tanh, or a rounding.
+constant zero, a ReLU or clamp that no value passes, a saturated sigmoid or tanh, a rounding, or
+an `autograd.Function` of the user's with a backward that returns zeros.
 Zeros by cancellation (keys of one-token attention, biases before a norm, normalised top-1 routers),
 of loss terms with weight 0, of all-zero masks (experts that got no token) and of gains that are
 trained themselves are healthy and silent.
@@ -81,6 +82,7 @@ BLOCKED = {
     "Sign": "the sign has no slope",
 }
 NO_VALUES = ((0,), ())
+USERS = "a backward of the user's own"  # the note of such an operation
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
@@ -119,6 +121,8 @@ def is_culprit(row: OperationRow, everything: bool) -> bool:
     """
     if not row.place:
         return False
+    if row.note == USERS:
+        return True
     if row.operation != "Mul":
         return row.operation in BLOCKED
     *zeroed, factor = row.input_shapes or NO_VALUES
@@ -137,6 +141,8 @@ def blocked(culprits: Sequence[OperationRow], zero: Sequence[ParameterRow], run:
     behind = {name for row in culprits for name in row.parameters}
     rows = [row for row in zero if row.name in behind]
     why = BLOCKED.get(first.operation, "it is multiplied by a constant that is 0")
+    if first.note == USERS:
+        why = f"the backward of {first.operation} returns zeros"
     names = grouped(row.name for row in rows)
     places = dict.fromkeys(row.place for row in culprits[1:] if row.place != first.place)
     steps = len(run.steps) - WARM_UP
@@ -151,8 +157,14 @@ def blocked(culprits: Sequence[OperationRow], zero: Sequence[ParameterRow], run:
             Evidence("parameters with zero gradient", len(rows), 0),
             Evidence("their elements", sum(row.num_elements for row in rows)),
             Evidence("steps with nothing but zeros", steps, 0),
-            Evidence(f"smallest value at {first.operation}", first.input_minimum),
-            Evidence(f"largest value at {first.operation}", first.input_maximum),
+            *(
+                [
+                    Evidence(f"smallest value at {first.operation}", first.input_minimum),
+                    Evidence(f"largest value at {first.operation}", first.input_maximum),
+                ]
+                if first.input_minimum is not None
+                else []
+            ),
         ],
         subject=names,
         num_zero=len(rows),

@@ -19,6 +19,7 @@ class Edit:
         replace: pairs of text, old and new; each old one stands exactly once in the program.
         factory: what the doctor is to be given.
         lines: text of the lines that a finding may point at; empty where no line is the culprit.
+        claimed: samples, epochs and seconds that a log of the program's tells of.
     """
 
     rule: str
@@ -26,6 +27,13 @@ class Edit:
     replace: tuple[tuple[str, str], ...]
     factory: str = "setup"
     lines: tuple[str, ...] = ()
+    claimed: tuple[int, int, float] | None = None
+
+    @property
+    def options(self) -> dict[str, dict[str, float]]:
+        """What the doctor is told beside the program."""
+        names = ("num_samples", "epochs", "seconds")
+        return {"step-timing": dict(zip(names, self.claimed, strict=True))} if self.claimed else {}
 
     @property
     def name(self) -> str:
@@ -39,6 +47,7 @@ class Built:
 
     file: Path
     reference: str  # file:factory
+    options: dict[str, dict[str, float]]
     lines: tuple[int, ...]  # numbers of the lines that a finding may point at
 
 
@@ -57,7 +66,8 @@ def build(edit: Edit, folder: Path) -> Built:
     text = edited(edit)
     file = folder / f"{edit.name.lower().replace('-', '_')}.py"
     file.write_text(text)
-    return Built(file, f"{file}:{edit.factory}", tuple(number(text, line) for line in edit.lines))
+    lines = tuple(number(text, line) for line in edit.lines)
+    return Built(file, f"{file}:{edit.factory}", edit.options, lines)
 
 
 def number(text: str, line: str) -> int:

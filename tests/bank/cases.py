@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tests.bank.build import Edit, edited
 from tests.bank.edits import FAULTS
@@ -29,6 +29,7 @@ class Case:
         text: what runs; empty in the zoo.
         factory: what the doctor is given.
         lines: text of the lines that a finding may point at.
+        options: what the doctor is told beside the program.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Case:
     text: str = ""
     factory: str = ""
     lines: tuple[str, ...] = ()
+    options: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -74,6 +76,7 @@ def of_edit(kind: str, edit: Edit) -> Case:
         text=edited(edit),
         factory=edit.factory,
         lines=edit.lines,
+        options=edit.options,
     )
 
 

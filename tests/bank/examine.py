@@ -46,7 +46,7 @@ def examine(built: Built) -> Examined:
     import traindoctor
     from traindoctor.target.reference import load
 
-    report = traindoctor.check(load(built.reference, {}))
+    report = traindoctor.check(load(built.reference, {}), options=built.options)
     judged = [finding for finding in report.findings if finding.severity in JUDGED]
     roots = [finding for finding in judged if finding.role == "root-cause"]
     return Examined(

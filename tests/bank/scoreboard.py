@@ -121,7 +121,7 @@ def _found(case: Case, folder: Path) -> dict[str, Any]:
     else:
         file = folder / f"{case.name.lower().replace('-', '_').replace('+', '_')}.py"
         file.write_text(case.text)
-        report = traindoctor.check(load(f"{file}:{case.factory}", {}))
+        report = traindoctor.check(load(f"{file}:{case.factory}", {}), options=case.options)
     judged = [f for f in report.findings if f.severity != "info"]
     roots = [f for f in judged if f.role == "root-cause"]
     errored = [probe for probe in report.probes if probe.status == "errored"]

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tests.bank.sense import MAKES_SENSE_FOR
+
 Row = dict[str, Any]
 Test = Callable[[Row], bool]
 AIMS = {
@@ -96,13 +98,15 @@ def _by_rule(rows: Sequence[Row]) -> str:
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row["rule"]].append(row)
-    lines = ["| rule | models | programs × seeds | exactly it | line right |", "| --- " * 5 + "|"]
+    heads = "| rule | models | programs × seeds | exactly it | line right | makes sense for |"
+    lines = [heads, "| --- " * 6 + "|"]
     for rule, its in sorted(groups.items()):
         models = ", ".join(sorted({row["model"] for row in its}))
         right = sum(map(TESTS["exactly the root causes planted"], its))
         asked = _asked("line right", its, "fault")
         line = f"{sum(map(TESTS['line right'], asked))} of {len(asked)}" if asked else "–"
-        lines.append(f"| {rule} | {models} | {len(its)} | {right} | {line} |")
+        sense = MAKES_SENSE_FOR.get(rule, "any model")
+        lines.append(f"| {rule} | {models} | {len(its)} | {right} | {line} | {sense} |")
     return "\n".join(lines)
 
 

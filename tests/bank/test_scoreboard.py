@@ -50,7 +50,7 @@ def test_each_count_is_of_what_it_says() -> None:
     assert "1 of 1 (100.0%) | –" in lines["two faults: exactly the root causes planted"]
     assert "0 of 1 (0.0%)" in lines["healthy twins with an error or worse"]
     assert "1 of 1 (100.0%)" in lines["the zoo with a warning"]
-    assert lines["TD402"] == "mlp | 1 | 0 | 0 of 1"
+    assert lines["TD402"] == "mlp | 1 | 0 | 0 of 1 | any model"
 
 
 def test_what_is_wrong_is_listed_with_what_was_said() -> None:

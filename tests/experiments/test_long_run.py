@@ -109,3 +109,28 @@ def test_a_loader_that_raises_ends_the_run_with_a_row() -> None:
     trace = Lab(a_setup(loader=Broken())).perform(LongRun())
     assert len(trace.pulses) == 3
     assert [row.phase for row in trace.exceptions] == ["fetch"]
+
+
+@pytest.mark.parametrize("loop", [None, train])
+def test_what_it_goes_without_is_gone_for_the_run_and_back_afterwards(loop: Any) -> None:
+    made = a_setup(train_loop=loop)
+    (group,) = made.optimizer.param_groups
+    group["weight_decay"] = 50.0
+    lab = Lab(made)
+    with_decay, without = (
+        [row.loss for row in lab.perform(LongRun(num_batches=20, without=change)).pulses]
+        for change in ("", "weight decay")
+    )
+    assert without == pytest.approx(by_hand(len(without)))
+    assert with_decay[1:] != pytest.approx(without[1:])
+    assert group["weight_decay"] == 50.0
+
+
+def test_without_its_schedule_the_rate_stays_where_it_begins() -> None:
+    made = a_setup()
+    made.scheduler = torch.optim.lr_scheduler.ExponentialLR(made.optimizer, 1.5)
+    lab = Lab(made)
+    held = lab.perform(LongRun(num_batches=10, without="the schedule")).pulses
+    assert {row.last_learning_rates for row in held} == {(0.01,)}
+    assert [row.loss for row in held] == pytest.approx(by_hand(10))
+    assert lab.perform(LongRun(num_batches=10)).pulses[-1].last_learning_rates[0] > 0.1

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from traindoctor.instruments.zeros import OTHER_FACTOR_IS_TRAINED, watch_for_zeros
+from traindoctor.instruments.zeros import OTHER_FACTOR_IS_TRAINED, USERS, watch_for_zeros
 from traindoctor.target.history import lines_kept
 from traindoctor.trace import OperationRow
 
 NEVER = -1e6
+
+
+class Shut(torch.autograd.Function):
+    """Passes values on, and no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return 0 * gradients[0]
 
 
 def located(kind: str) -> list[OperationRow]:
@@ -26,6 +40,7 @@ def located(kind: str) -> list[OperationRow]:
             "Relu": lambda: torch.relu(x + NEVER),
             "Sigmoid": lambda: torch.sigmoid(x + NEVER),
             "Round": lambda: torch.round(x),
+            "Shut": lambda: Shut.apply(x),
             "Tanh": lambda: torch.tanh(x),
         }[kind]()
         loss = second(x + 0.1).square().sum()
@@ -58,3 +73,8 @@ def test_a_factor_that_is_trained_itself_is_said_to_be() -> None:
 
 def test_an_operation_that_lets_some_of_it_through_is_not_named() -> None:
     assert located("Tanh") == []
+
+
+def test_a_backward_of_the_users_own_is_said_to_be_one() -> None:
+    (row,) = located("Shut")
+    assert (row.operation, row.note, row.place.file) == ("Shut", USERS, __file__)

@@ -6,7 +6,7 @@ from tests.probes.asking import asks
 from tests.probes.running import line, run, source
 
 from traindoctor.probing import Confidence, NoOptions
-from traindoctor.trace import StepRow, Trace
+from traindoctor.trace import BackwardRow, SetupRow, StepRow, Trace
 from traindoctor_probes.gradient_handling import examine
 
 LOOP = (
@@ -55,3 +55,31 @@ def test_the_doctors_own_loop_is_not_judged() -> None:
 def test_the_step_line_stands_in_where_no_clearing_is_written() -> None:
     trace = run(step={"num_gradients": 0, "num_cleared": 4, "place": line(7)})
     assert findings(trace) == [("TD209", 7)]
+
+
+def by_hand(num_present: int, num_moved: int = 4, num_passes: int = 5) -> Trace:
+    """Return passes without an optimizer; the weights moved before each but the first."""
+    rows = tuple(
+        BackwardRow(
+            index=i,
+            step=0,
+            batch=i,
+            place=line(12),
+            num_moved_before=num_moved if i else 0,
+            num_present_before=num_present if i else 0,
+        )
+        for i in range(num_passes)
+    )
+    return Trace(setup=SetupRow(trains_by_hand=True, has_train_loop=True), backwards=rows)
+
+
+def test_gradients_that_an_update_by_hand_has_used_and_kept_are_stale() -> None:
+    assert findings(by_hand(num_present=4)) == [("TD208", 12)]
+
+
+def test_an_update_by_hand_that_clears_them_is_left_alone() -> None:
+    assert findings(by_hand(num_present=0)) == []
+
+
+def test_two_updates_by_hand_are_too_few_to_judge() -> None:
+    assert findings(by_hand(num_present=4, num_passes=3)) == []

@@ -112,6 +112,13 @@ def test_other_ranges_are_left_alone(message: str) -> None:
     assert found(stopped(row, labels(0, 1)), labels(0, 1)) == []
 
 
+def test_an_indexed_tensor_says_its_value_and_its_size() -> None:
+    row = raised("IndexError", "index 2 is out of bounds for dimension 1 with size 2")
+    (finding,) = found(stopped(row, labels(0, 2)), labels(0, 2))
+    assert finding.code == "TD007"
+    assert "has 2 rows and takes 0 to 1" in finding.message
+
+
 def test_the_line_where_the_values_become_too_large_is_named() -> None:
     made = Place("/user/data.py", 3, "flatten", "return codes + ranges")
     step = stopped(out_of_bounds(5, 0, 5), labels(0, 5))

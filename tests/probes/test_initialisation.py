@@ -102,3 +102,28 @@ def test_new_rows_of_zeros_are_at_fault_if_the_loss_is_nan_because_of_them() -> 
 def test_a_loss_that_stays_nan_with_random_rows_has_another_cause() -> None:
     used = replace(TABLE, num_passes=1, num_block_rows_reached=5)
     assert found(TABLE, used, first=float("nan"), drawn=float("nan")) == []
+
+
+def watched(*rows: WeightRow) -> list[Finding]:
+    """Return what is found where no noise can be put on the weights: in a watched run."""
+    ask = asks(
+        read_weights=Trace(weights=rows),
+        watch_weights=Trace(
+            weights=tuple(replace(row, num_passes=6) for row in rows),
+            backwards=(BackwardRow(index=0, step=0, batch=0),),
+        ),
+        short_run=Trace(losses=(LossRow(step=0, batch=0, value=1.4),)),
+        read_source=Trace(source=(SourceRow(file="/user/model.py", text=SOURCE),)),
+    )
+    return list(examine(ask, NoOptions()))
+
+
+def test_of_a_watched_run_two_zero_matrices_are_needed_to_be_each_others_cause() -> None:
+    (finding,) = watched(ZERO, replace(ZERO, name="fc2.weight"))
+    assert "no gradient reaches them" in finding.title
+    assert watched(ZERO) == []
+
+
+def test_matrices_of_another_constant_may_have_lost_their_gradient_elsewhere() -> None:
+    ones = replace(ZERO, value=1.0)
+    assert watched(ones, replace(ones, name="fc2.weight")) == []

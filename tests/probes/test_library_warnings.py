@@ -18,12 +18,10 @@ import torch
 from tests.probes.asking import asks
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, IterableDataset, random_split
 
 from traindoctor.probing import Finding, NoOptions, Severity
 from traindoctor.trace import (
-    GradientRow,
     ParameterRow,
     Place,
     SetupRow,
@@ -82,7 +80,6 @@ def count() -> None:
 
 TORCH: dict[str, Callable[[], Any]] = {
     "target-broadcast": lambda: F.mse_loss(torch.ones(4, 1), torch.ones(4)),
-    "checkpoint-without-gradient": lambda: checkpoint(nn.Linear(2, 2), ONE, use_reentrant=True),
     "scheduler-before-optimizer": lambda: schedule().step(),
     "clipping-nothing": clip,
     "gradient-of-no-leaf": lambda: (ONE.clone().requires_grad_() * 2).grad,
@@ -232,7 +229,6 @@ def test_every_entry_was_provoked() -> None:
 LINE = Place("/user/train.py", 12, "train_step")
 BROADCAST = "Using a target size (torch.Size([{}])) that is different to the input size "
 SIZES = BROADCAST + "(torch.Size([{}])). This will likely lead to incorrect results"
-CHECKPOINT = "None of the inputs have requires_grad=True. Gradients will be None"
 ORDER = "Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 …"
 
 
@@ -274,18 +270,10 @@ def test_a_warning_of_the_first_step_alone_is_heard_too() -> None:
         "`torch.cuda.amp.autocast(args...)` is deprecated.",
         SIZES.format("1", "32, 1"),  # one label for all: a GAN's
         SIZES.format("32, 1", "32, 3"),  # meant: a weight for each row
-        CHECKPOINT,  # every parameter got its gradient: a pass without gradients
     ],
 )
 def test_what_means_nothing_is_silent(message: str) -> None:
-    reached = tuple(GradientRow(step=n, parameter="w", rms=1.0) for n in range(3))
-    assert found(message, gradients=reached) == []
-
-
-def test_a_checkpoint_counts_where_parameters_got_no_gradient() -> None:
-    lost = tuple(GradientRow(step=n, parameter="w", is_none=True) for n in range(3))
-    (finding,) = found(CHECKPOINT, gradients=lost)
-    assert "TD201" in finding.explains
+    assert found(message) == []
 
 
 def test_a_scaler_that_skips_its_first_steps_is_no_wrong_order() -> None:

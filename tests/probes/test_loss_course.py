@@ -54,12 +54,22 @@ def ran(losses: Sequence[float], rate: float = 0.1, **facts: Any) -> Trace:
 
 
 def found(
-    run: Trace, lower: dict[float, Trace] | None = None, source: str = "train()\n"
+    run: Trace,
+    lower: dict[float, Trace] | None = None,
+    source: str = "train()\n",
+    undecayed: Trace | None = None,
+    unscheduled: Trace | None = None,
 ) -> list[Finding]:
     def ask(experiment: Any) -> Trace:
         if isinstance(experiment, ReadSource):
             return Trace(source=(SourceRow(file="/user/train.py", text=source),))
         assert isinstance(experiment, LongRun)
+        if experiment.without == "the schedule":
+            return unscheduled or ran(CLIMB)
+        if experiment.without:
+            assert (experiment.without, experiment.factor) == ("weight decay", 1.0)
+            assert undecayed is not None, "not asked for: no weight is turned around"
+            return undecayed
         if experiment.factor == 1.0:
             return run
         if lower is None:
@@ -78,11 +88,35 @@ def test_a_climb_that_a_tenth_of_the_rate_heals_is_certain_where_the_optimizer_i
     assert len(finding.series) == 2
 
 
+def decayed(decay: float) -> Trace:
+    row = OptimizerRow(index=0, class_name="SGD", learning_rates=(0.1,), weight_decays=(decay,))
+    return ran(CLIMB, optimizers=(row,))
+
+
+def test_what_heals_without_weight_decay_is_blamed_on_that_alone() -> None:
+    (finding,) = found(decayed(25.0), {0.1: ran(FALL, 0.01)}, undecayed=ran(FALL))
+    assert finding.blamed_on == ("TD412",)
+    assert "Without weight decay the same run goes from" in finding.message
+
+
+@pytest.mark.parametrize(("decay", "undecayed"), [(25.0, ran(CLIMB)), (0.1, None)])
+def test_where_decay_is_not_it_the_rate_is_asked(decay: float, undecayed: Trace | None) -> None:
+    (finding,) = found(decayed(decay), {0.1: ran(FALL, 0.01)}, undecayed=undecayed)
+    assert finding.blamed_on is None
+    assert "With the learning rate times 0.1" in finding.message
+
+
 def test_a_rate_that_rises_is_named_at_its_schedule() -> None:
     run, lower = ran(CLIMB, growth=1.1), {0.01: ran(FALL, 0.001, growth=1.1)}
     (finding,) = found(run, lower, SCHEDULE)
     assert finding.location.line == 2
     assert "as the rate rose from 0.1 to 27.7" in finding.message
+
+
+def test_a_rate_that_rises_too_far_for_any_lower_one_is_tried_without_its_schedule() -> None:
+    (finding,) = found(ran(CLIMB, growth=1.3), {}, SCHEDULE, unscheduled=ran(FALL))
+    assert (finding.location.line, finding.confidence) == (2, Confidence.CERTAIN)
+    assert "Without the schedule the same run goes from" in finding.message
 
 
 def test_a_climb_into_nan_is_one() -> None:

@@ -37,6 +37,13 @@ def test_the_line_of_the_softmax_is_named_and_that_of_the_loss_beside_it() -> No
     assert [place.line for place in finding.also_at] == [LINE.line]
 
 
+def test_a_softmax_over_the_batch_explains_samples_that_are_mixed() -> None:
+    (over_batch,) = found(row_sum_error=0.9, column_sum_error=1e-7)
+    (over_classes,) = found()
+    assert "TD207" in over_batch.explains
+    assert "TD207" not in over_classes.explains
+
+
 @pytest.mark.parametrize(
     ("facts", "given"),
     [

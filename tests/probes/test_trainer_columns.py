@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from tests.probes.asking import FACTORY, FORWARD, asks
+from tests.probes.asking import FACTORY, FORWARD, LINE, asks
 
 from traindoctor.probing import Finding, NoOptions, Severity
-from traindoctor.trace import EvaluationRow, SetupRow, SourceRow, Trace
+from traindoctor.trace import EvaluationRow, ExceptionRow, SetupRow, SourceRow, Trace
 from traindoctor_probes.trainer_columns import examine
 
 ARGUMENTS = "def setup():\n    args = TrainingArguments(output_dir='out')\n"
@@ -69,3 +69,26 @@ def test_a_loss_that_is_nan_either_way_has_another_cause() -> None:
 
 def test_where_nothing_is_dropped_nothing_is_said() -> None:
     assert found({}) == []
+
+
+def watched(message: str) -> list[Finding]:
+    """Return what is found in a script that a KeyError ended."""
+    setup = SetupRow(kind="script", factory=FACTORY, forward_place=FORWARD)
+    row = ExceptionRow(phase="train_loop", type_name="KeyError", message=message, place=LINE)
+    run = Trace(
+        setup=setup,
+        exceptions=(row,),
+        facts={"columns": ("features", "weight"), "dropped": ("weight",)},
+    )
+    known = Trace(setup=setup, source=(SourceRow(file="/user/train.py", text=ARGUMENTS),))
+    return list(examine(asks(read_source=known, short_run=run), NoOptions()))
+
+
+def test_a_watched_collator_that_asks_for_a_dropped_column_is_told_so() -> None:
+    (finding,) = watched("'weight'")
+    assert (finding.code, finding.severity) == ("TD008", Severity.CRITICAL)
+    assert (finding.location.line, finding.also_at[0].line) == (2, LINE.line)
+
+
+def test_a_watched_collator_that_asks_for_what_nobody_had_is_another_fault() -> None:
+    assert watched("'wieght'") == []

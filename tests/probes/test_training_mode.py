@@ -53,6 +53,21 @@ def test_without_anything_that_depends_on_the_mode_it_is_information(part: Modul
     assert finding.severity is Severity.INFO
 
 
+def test_a_class_that_reads_its_mode_depends_on_it() -> None:
+    reads = TEXT + (
+        "class Net(nn.Module):\n    def forward(self, x):\n"
+        "        return F.dropout(x, 0.5, training=self.training)\n"
+    )
+    (finding,) = findings(net(True, True, False, is_users=True), text=reads)
+    assert finding.severity is Severity.ERROR
+
+
+def test_an_eval_behind_the_backward_pass_in_its_loop_wins_over_one_outside() -> None:
+    text = "for step in range(9):\n" + "    pass\n" * 20 + "    model.eval()\nmodel.eval()\n"
+    (finding,) = findings(net(True, False), dropout(True, False), text=text)
+    assert finding.location.line == 22
+
+
 def test_a_caller_of_train_step_may_set_the_mode() -> None:
     (finding,) = findings(net(False), dropout(False), has_train_loop=False, is_training=False)
     assert finding.severity is Severity.INFO

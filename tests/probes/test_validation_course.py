@@ -56,6 +56,7 @@ def test_the_step_where_they_part_is_named_with_both_losses() -> None:
         (RISING[:7], FALLING[:7]),
         ((1.0, 0.9, 0.85, 0.84, 0.83, 0.8, 1.2, 1.3), FALLING),  # two since the lowest
         (RISING, (None,) * 8),
+        ((1.2, 0.9, 0.8, 1.1, 0.85, 1.2, 0.95, 1.05), FALLING),  # drawn anew for each report
         ((*RISING[:2], -0.5, *RISING[3:]), FALLING),  # a log-likelihood
     ],
 )

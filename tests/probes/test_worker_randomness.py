@@ -9,7 +9,7 @@ from tests.probes.asking import asks
 from tests.probes.loading import DATASET, loader, one_pass, run, worker
 
 from traindoctor.probing import Finding, NoOptions, Severity
-from traindoctor.trace import Place, WorkerRow
+from traindoctor.trace import Place, SourceRow, Trace, WorkerRow
 from traindoctor_probes.worker_randomness import examine
 
 MADE = Place("/user/data.py", 8, "Data.__init__", "self.rng = np.random.default_rng(0)")
@@ -72,3 +72,45 @@ def test_a_stream_that_each_worker_reads_whole_is_another_rule_s() -> None:
 def test_what_is_only_evaluated_on_is_left_alone() -> None:
     assert found(same("0", "1", "2"), num_evaluations=1) == []
     assert found(same("0", "1", "2"), num_workers=1) == []
+
+
+WRITTEN = """
+class Blobs(Dataset):
+    def __getitem__(self, index):
+        return DRAW
+
+def seed_worker(worker):
+    torch.manual_seed(SEED)
+
+loader = DataLoader(Blobs(), num_workers=2, worker_init_fn=seed_worker)
+"""
+
+
+def written(seed: str, draw: str = "torch.randn(3)") -> list[Finding]:
+    """Return what is found of workers that are not looked at: spawned ones."""
+    row = loader(
+        num_workers=2,
+        has_worker_init=True,
+        dataset_class="Blobs",
+        dataset_place=Place("/user/train.py", 3),
+    )
+    trace = run(loaders=[row], passes=[one_pass(*"abcdef")], workers=[])
+    text = WRITTEN.replace("SEED", seed).replace("DRAW", draw)
+    source = Trace(source=(SourceRow(file="/user/train.py", text=text),))
+    ask = asks(short_run=trace, watch_loader=trace, read_source=source)
+    return list(examine(ask, NoOptions()))
+
+
+def test_a_number_for_a_seed_is_named_where_workers_are_not_seen() -> None:
+    (finding,) = written("0")
+    assert (finding.code, finding.location.line, finding.also_at[0].line) == ("TD508", 7, 4)
+
+
+def test_a_seed_that_differs_from_worker_to_worker_is_right() -> None:
+    assert written("worker") == []
+    assert written("get_worker_info().seed % 2**31") == []
+
+
+def test_a_seed_that_the_data_set_does_not_draw_on_is_no_matter() -> None:
+    assert written("0", draw="torch.randn(3, generator=self.g)") == []
+    assert written("0", draw="np.random.randn(3)") == []

@@ -25,6 +25,7 @@ class Breakage:
         file: the edited file where it is not the script's own, relative to `scripts/`.
         also: codes that name the same fault as rightly.
         label: tells apart two breakages of one script by one rule.
+        is_information: the rule's limits make this case information, and no root cause.
     """
 
     rule: str
@@ -37,6 +38,7 @@ class Breakage:
     file: str = ""
     also: tuple[str, ...] = ()
     label: str = ""
+    is_information: bool = False
 
     @property
     def name(self) -> str:

@@ -41,6 +41,7 @@ class Examined:
         verdict: the report's; "no report" where none came.
         roots: the root causes at warning or above.
         symptoms: codes of the symptoms at warning or above.
+        notes: the findings that are information.
         announced: codes that were announced while the script ran.
         reported: codes of all findings.
         errored: probes that failed to judge, with their reason.
@@ -52,6 +53,7 @@ class Examined:
     verdict: str
     roots: tuple[Found, ...]
     symptoms: tuple[str, ...]
+    notes: tuple[Found, ...]
     announced: tuple[str, ...]
     reported: tuple[str, ...]
     errored: tuple[str, ...]
@@ -69,8 +71,11 @@ class Examined:
         """Tell whether the first root cause points at a line that is right."""
         if not self.lines:
             return True
-        first = self.roots[0] if self.roots else None
-        return first is not None and first.file == self.file and first.line in self.lines
+        return any(self.is_at_place(root) for root in self.roots[:1])
+
+    def is_at_place(self, finding: Found) -> bool:
+        """Tell whether a finding points at a line that is right."""
+        return finding.file == self.file and finding.line in self.lines
 
     @property
     def taken_back(self) -> tuple[str, ...]:
@@ -102,6 +107,7 @@ def examine(built: Built, workplace: Path, file: str = "") -> Examined:
         verdict=data.get("verdict", "no report"),
         roots=tuple(_found(f) for f in judged if f["role"] == "root-cause"),
         symptoms=tuple(f["code"] for f in judged if f["role"] == "symptom"),
+        notes=tuple(_found(f) for f in data.get("findings", ()) if f["severity"] == "info"),
         announced=tuple(ANNOUNCED.findall(ran.printed)),
         reported=tuple(f["code"] for f in data.get("findings", ())),
         errored=tuple(

@@ -1,7 +1,7 @@
 """Watch every script, healthy and broken: `python -m tests.watch.sweep --only spirals --jobs 2`.
 
 A healthy script is right without a finding at error or critical; a broken one with its fault as
-the one root cause, at its line.
+the one root cause, at its line, or as information where the rule makes no more of it.
 """
 
 from __future__ import annotations
@@ -85,7 +85,11 @@ def judged(case: Case, found: Examined | str) -> bool:
         return False
     if isinstance(case, Script):
         return not found.alarms and found.ran.status == 0
-    return len(found.codes) == 1 and found.codes[0] in (case.rule, *case.also) and found.points_well
+    expected = (case.rule, *case.also)
+    if case.is_information:
+        notes = [note for note in found.notes if note.code in expected]
+        return not found.codes and any(map(found.is_at_place, notes))
+    return len(found.codes) == 1 and found.codes[0] in expected and found.points_well
 
 
 def row(case: Case, found: Examined | str, is_right: bool) -> str:

@@ -13,6 +13,7 @@ from traindoctor.experiments.locate_non_finite import LocateNonFinite
 from traindoctor.experiments.locate_writes import LocateWrites
 from traindoctor.experiments.locate_zero_gradient import LocateZeroGradient
 from traindoctor.experiments.long_run import LongRun
+from traindoctor.experiments.loss_terms import LossTerms
 from traindoctor.experiments.loss_with_noise import LossWithNoise
 from traindoctor.experiments.measure_step import MeasureStep
 from traindoctor.experiments.mix_inputs import MixInputs
@@ -50,6 +51,7 @@ __all__ = [
     "LocateWrites",
     "LocateZeroGradient",
     "LongRun",
+    "LossTerms",
     "LossWithNoise",
     "MeasureStep",
     "MixInputs",

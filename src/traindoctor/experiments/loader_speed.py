@@ -70,13 +70,14 @@ class LoaderSpeed(Experiment):
         return (lab.clock() - start) / self.num_batches
 
     def _time_again(self, lab: Lab, loader: Any) -> float | None:
-        """Return the seconds of a batch whose samples were read just before."""
+        """Return the seconds that a batch takes whose samples were read just before."""
         try:
             indices = range(min(len(loader.dataset), loader.batch_size or 1))
             for turn in range(2):
                 start = lab.clock()
-                for index in indices:
-                    loader.dataset[index]
+                samples = [loader.dataset[index] for index in indices]
+                if loader.batch_size is not None:
+                    loader.collate_fn(samples)
                 if turn:
                     return lab.clock() - start
         except Exception:  # a stream, or a data set with other indices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,7 @@ from traindoctor.experiments.loop import (
     instruments,
     trains_by_hand,
 )
+from traindoctor.experiments.removals import WITHOUT
 from traindoctor.experiments.user_loop import MAX_EPOCHS, run_user_loop
 from traindoctor.instruments.dynamics import dynamics_seen
 from traindoctor.instruments.recorder import Recorder, Stopped
@@ -36,11 +38,13 @@ class LongRun(Experiment):
         num_batches: the most batches; a `train_loop` of the user's runs twice as many at most.
         factor: multiplies the learning rate of every group, and what its schedule starts from.
         max_seconds: it ends with the first batch after them.
+        without: what is taken away for the run, a key of `removals.WITHOUT`; nothing by default.
     """
 
     num_batches: int = 60
     factor: float = 1.0
     max_seconds: float = 5.0
+    without: str = ""
 
     name: ClassVar[str] = "long-run"
     cost: ClassVar[int] = 60
@@ -52,7 +56,9 @@ class LongRun(Experiment):
         as_training_begins(lab)
         if self.factor != 1.0:
             _scale_rates(optimizers, lab.setup.scheduler, self.factor)
-        with dynamics_seen(recorder, lab.anatomy.names), instruments(lab, recorder, detail=False):
+        change = WITHOUT[self.without](lab, optimizers) if self.without else nullcontext()
+        seen = dynamics_seen(recorder, lab.anatomy.names)
+        with change, seen, instruments(lab, recorder, detail=False):
             if lab.setup.train_loop is not None:
                 run_user_loop(
                     lab,

@@ -114,6 +114,21 @@ def _autocast(lab: Lab, optimizers: Optimizers) -> Iterator[None]:
 
 
 @contextmanager
+def _schedule(lab: Lab, optimizers: Optimizers) -> Iterator[None]:
+    """Leave rates as they begin: torch's schedulers step once, as they are built, and no more."""
+    from torch.optim.lr_scheduler import LRScheduler
+
+    def make(original: Any) -> Any:
+        def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return original(self, *args, **kwargs) if self.last_epoch < 0 else None
+
+        return step
+
+    with replaced(LRScheduler, "step", make):
+        yield
+
+
+@contextmanager
 def _freezing(lab: Lab, optimizers: Optimizers) -> Iterator[None]:
     """Train copies of the frozen parameters as well; the parameters themselves are not written."""
     from torch.autograd.grad_mode import _unsafe_preserve_version_counter
@@ -179,6 +194,7 @@ WITHOUT: Mapping[str, Change] = {
     "dropout": lambda lab, _: no_dropout(lab.setup.model),
     "the scaler": _scaler,
     "autocast": _autocast,
+    "the schedule": _schedule,
     "freezing": _freezing,
     "leaving parameters out": _omission,
     LOW_PRECISION: _low_precision,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from traindoctor.target.setup import TrainingSetup
 
+_ALIKE = re.compile(r"req\w{2,5}_?grad(ient)?s?_?")  # require_grad, requires_gradient, …
 ATTRIBUTES = (
     "in_features",
     "out_features",
@@ -133,6 +135,7 @@ class Anatomy:
             is_users=is_users,
             place=place,
             weight_rms=size / max(p.numel(), 1) ** 0.5,
+            false_flag=false_flag(p),
             also_named=tuple(alias for alias in aliases if alias != name),
         )
 
@@ -178,6 +181,7 @@ class Anatomy:
             num_trainable=sum(p.numel() for p in parameters if p.requires_grad),
             is_training=module.training,
             attributes=plain,
+            false_flag=false_flag(module),
         )
 
     @cached_property
@@ -262,6 +266,15 @@ class Anatomy:
         """Return the user's line that built a model or an optimizer: as seen, else as written."""
         seen = self.setup.built_at.get(id(thing))
         return seen or call_place(type(thing).__name__, self.setup.factory)
+
+
+def false_flag(thing: Any) -> str:
+    """Name the attribute that was set to False on a module or a parameter in order to freeze it.
+
+    A module has no `requires_grad`, and neither has a misspelt one: what is set freezes nothing.
+    """
+    own = (name for name, value in vars(thing).items() if value is False)
+    return next(filter(_ALIKE.fullmatch, own), "")
 
 
 def forward_signature(model: torch.nn.Module) -> tuple[tuple[str, ...], bool]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.recorder import BATCH, Recorder
+from traindoctor.instruments.terms import terms_of
 from traindoctor.target.processes import part_of
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import BackwardRow, Place
@@ -66,15 +67,23 @@ class BackwardWatch:
     Args:
         recorder: takes the rows.
         parameters: their gradients are counted; without any, neither they nor the graph's nodes.
+        is_by_hand: tells whether nothing but the script itself could move them.
     """
 
-    def __init__(self, recorder: Recorder, parameters: Sequence[torch.nn.Parameter]) -> None:
-        self.recorder, self.parameters = recorder, parameters
+    def __init__(
+        self,
+        recorder: Recorder,
+        parameters: Sequence[torch.nn.Parameter],
+        is_by_hand: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.recorder, self.parameters, self.is_by_hand = recorder, parameters, is_by_hand
         self.facts: dict[str, Any] = {}
+        self.is_inside = False  # a pass is under way, in which checkpointed modules run again
+        self._sizes: dict[int, float] = {}  # of the parameters at the last pass
 
     def begins(self, tensors: Any, kwargs: Mapping[str, Any], place: Place) -> None:
         """Take in what is to be differentiated, with the keywords of the call and its line."""
-        recorder = self.recorder
+        recorder, self.is_inside = self.recorder, True
         before = present(self.parameters)
         recorder.ledger.backward_begins(before)
         for listener in recorder.on_backward:
@@ -88,15 +97,23 @@ class BackwardWatch:
             "batch": recorder.batch,
             "loss": loss,
             "num_present_before": len(before),
+            "num_moved_before": self._num_moved() if self.is_by_hand() else 0,
             "retain_graph": bool(kwargs.get("retain_graph")),
             "num_nodes": len(nodes),
+            "num_terms": len(terms_of(recorder.last_loss.grad_fn)) if nodes else 1,
             "through": tuple(sorted({n.metadata[BATCH] for n in nodes if BATCH in n.metadata})),
             "place": place,
         }
 
+    def _num_moved(self) -> int:
+        sizes = norms(self.parameters)
+        now = {id(p): size for p, size in zip(self.parameters, sizes, strict=True)}
+        before, self._sizes = self._sizes, now
+        return sum(key in before and before[key] != size for key, size in now.items())
+
     def ends(self, seconds: float) -> None:
         """Take in that it is over, and how long it took."""
-        recorder = self.recorder
+        recorder, self.is_inside = self.recorder, False
         sizes = gradient_norms(self.parameters)
         after = frozenset(key for key, size in sizes.items() if size != 0)
         recorder.ledger.backward_ends(after)
@@ -142,6 +159,12 @@ def graph_nodes(root: Any) -> list[Any]:
         found[node] = None
         frontier += [above for above, _ in node.next_functions if above is not None]
     return list(found)
+
+
+def graph_leaves(root: Any) -> set[int]:
+    """Return the `id` of each parameter that a tensor descends from."""
+    nodes = graph_nodes(getattr(root, "grad_fn", None))
+    return {id(leaf) for node in nodes if (leaf := getattr(node, "variable", None)) is not None}
 
 
 def present(parameters: Sequence[torch.nn.Parameter]) -> frozenset[int]:

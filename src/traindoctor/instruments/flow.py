@@ -145,7 +145,9 @@ class Flow:
 
         reached = self.marks_of(loss) if isinstance(loss, torch.Tensor) else set(self.outside)
         without_gradient = not isinstance(loss, torch.Tensor) or not loss.requires_grad
-        last = max(reached, default=None)
+        leaving = {n for n in reached if self.cuts[n].operation in LEAVES_TORCH}
+        is_number = not isinstance(loss, torch.Tensor)
+        last = max((is_number and leaving) or reached, default=None)
         return tuple(
             dataclasses.replace(
                 cut,

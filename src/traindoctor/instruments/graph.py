@@ -9,7 +9,6 @@ where the value was computed that somebody kept.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from traindoctor.instruments.finite import node_place
 from traindoctor.instruments.holdings import held, roots_of
 from traindoctor.instruments.modules import MODULE, ModuleCalls, tensors_of
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.instruments.terms import operation_of
 from traindoctor.target.history import lines_kept
 from traindoctor.trace import GraphRow, Place
 
@@ -150,11 +150,6 @@ def _module_of(node: Any, stale: set[Any]) -> str:
                 return str(found.metadata[MODULE])
         frontier = [a for n in frontier for a, _ in n.next_functions if a in stale]
     return ""
-
-
-def operation_of(node: Any) -> str:
-    """Return a node's operation: `Mean` for `MeanBackward1`, `Copy` for a written tensor."""
-    return re.sub(r"Backwards?\d*$", "", str(node.name()).rpartition("::")[2])
 
 
 def _place(node: Any) -> Place:

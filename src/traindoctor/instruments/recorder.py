@@ -11,6 +11,7 @@ from typing import Any
 
 from traindoctor.instruments.ledger import Ledger
 from traindoctor.instruments.numbers import Numbers
+from traindoctor.target.retold import retold
 from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
     AutocastRow,
@@ -127,11 +128,12 @@ class Recorder:
         innermost = self.running[-1] if self.running else {}
         is_refusal = self.refused is not None and self.refused[0] in (error, error.__context__)
         refused = self.refused[1] if self.refused and is_refusal else {}
+        first = retold(str(error))
         return ExceptionRow(
             phase=self.phase,
-            type_name=type(error).__name__,
-            message=_shortened(str(error)),
-            place=raised_place(error.__traceback__),
+            type_name=first.type_name if first else type(error).__name__,
+            message=_shortened(first.message if first else str(error)),
+            place=(first and first.place) or raised_place(error.__traceback__),
             batch=max(self.batch, 0),
             traceback=user_traceback(error),
             raising_text=raising_text(error.__traceback__),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ZERO = "zero"
 OTHER_FACTOR_IS_TRAINED = "the other factor is trained"
+USERS = "a backward of the user's own"
 
 
 def watch_for_zeros(
@@ -30,6 +31,8 @@ def watch_for_zeros(
     under `lines_kept`; places are empty where a library called the operation, not the user.
     A row's shapes are those of the zeroed gradients, then that of what the node had kept.
     """
+    import torch
+
     between = _between(loss, targets)
 
     def hook_of(node: Any) -> Any:
@@ -44,6 +47,7 @@ def watch_for_zeros(
             zeroed = tuple(tuple(g.shape) for g in handed_on if g is not None)
             behind = {id(getattr(n, "variable", None)) for n in graph_nodes(node)}
             note = OTHER_FACTOR_IS_TRAINED if live > 1 else facts.get("note", "")
+            note = USERS if isinstance(node, torch.autograd.function.BackwardCFunction) else note
             rows.append(
                 OperationRow(
                     operation=re.sub(r"Backward\d*$", "", node.name()),

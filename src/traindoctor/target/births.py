@@ -8,17 +8,23 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from traindoctor.target.patches import UNSEEN
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import Place
 
 
 def caller(built: object, frame: FrameType | None) -> FrameType | None:
-    """Leave the constructors of the object itself: `super().__init__()` builds nothing."""
-    while frame is not None and frame.f_code.co_name == "__init__":
-        if frame.f_locals.get("self") is not built:
-            break
+    """Leave the constructors of the object itself: `super().__init__()` builds nothing.
+
+    What other instruments have put in the place of a constructor stands between them.
+    """
+    while frame is not None and (frame.f_code.co_filename == UNSEEN or _constructs(frame, built)):
         frame = frame.f_back
     return frame
+
+
+def _constructs(frame: FrameType, built: object) -> bool:
+    return frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is built
 
 
 @contextmanager

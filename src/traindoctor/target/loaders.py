@@ -66,13 +66,16 @@ def loader_row(loader: Any, index: int = 0, place: Place = Place()) -> LoaderRow
 
 def _sampler(loader: Any) -> tuple[str, bool]:
     """Return the class of what chooses the order, and whether that is torch's, one by one."""
-    from torch.utils.data import BatchSampler, SequentialSampler
+    from torch.utils.data import BatchSampler, DistributedSampler, SequentialSampler
 
     batches = loader.batch_sampler
     if batches is not None and type(batches) is not BatchSampler:
         return type(batches).__name__, False
     sampler = loader.sampler if batches is None else batches.sampler
-    return type(sampler).__name__, type(sampler) is SequentialSampler
+    is_in_order = type(sampler) is SequentialSampler or (
+        type(sampler) is DistributedSampler and not sampler.shuffle
+    )
+    return type(sampler).__name__, is_in_order
 
 
 def told_epoch(loader: Any) -> int | None:

@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any
 
 # Python passes frames of such files over when it looks for the line that a warning is about.
-_UNSEEN = "<traindoctor, unseen like importlib._bootstrap>"
+UNSEEN = "<traindoctor, unseen like importlib._bootstrap>"
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def inner_replaced(decorated: Any, make: Callable[[Any], Any]) -> Iterator[None]
 
 def _disguised(function: FunctionType, original: Any) -> Any:
     """Give a replacement the original's name and signature, and no frame that a warning names."""
-    function.__code__ = function.__code__.replace(co_filename=_UNSEEN)
+    function.__code__ = function.__code__.replace(co_filename=UNSEEN)
     return functools.wraps(original)(function)
 
 

@@ -45,6 +45,7 @@ from traindoctor.trace.rows import (
     SignalRow,
     SourceRow,
     StepRow,
+    TermRow,
     TieRow,
     TransferRow,
     UnsavedRow,
@@ -79,6 +80,7 @@ class Trace:
     updates: tuple[UpdateRow, ...] = ()
     criteria: tuple[CriterionRow, ...] = ()
     signals: tuple[SignalRow, ...] = ()
+    terms: tuple[TermRow, ...] = ()
     cuts: tuple[CutRow, ...] = ()
     operations: tuple[OperationRow, ...] = ()
     graphs: tuple[GraphRow, ...] = ()

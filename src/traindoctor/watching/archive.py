@@ -10,25 +10,20 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.instruments.unheld import FACT as UNHELD
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
-from traindoctor.watching.later import trace_name
 from traindoctor.watching.meeting import together
-from traindoctor.watching.record import FIRST_STEP, OPENING, POST_MORTEM, RUN, SOURCE, WEIGHTS
+from traindoctor.watching.record import CLOSELY, FIRST_STEP, OPENING, POST_MORTEM, RUN, SOURCE
+from traindoctor.watching.recorded import Recorded
 
-REFUSED = (
-    "a run is watched and not experimented with; hand over a factory, and "
-    "`traindoctor check FILE:FACTORY` examines it"
-)
 CLOSE = ("moved", "seconds", "num_batches_asked", "discarded_backwards", "evaluated_batches")
 NUM_READ = 16  # batches that count as read
 
 
-class Archive:
-    """Stands where a lab stands, for one state of a trace on disk.
+class Archive(Recorded):
+    """What a run left, for one state of a trace on disk.
 
     Args:
         stored: the trace.
@@ -40,27 +35,19 @@ class Archive:
     def __init__(
         self, stored: StoredTraces, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        self.clock = clock
-        self.on_progress: Callable[[int, int, str], None] = lambda *_: None
-        whole = _with_scaler(stored.trace(RUN) or Trace())
-        self.unheld = whole.facts.get(UNHELD) or {}  # in any of its trainings
-        self.run = replace(whole, facts=whole.facts | {UNHELD: self.unheld_between(whole, 0)})
-        names = (OPENING, FIRST_STEP, WEIGHTS, SOURCE, POST_MORTEM)
         self.stored = stored
-        self._stored = {name: stored.trace(name) for name in names}
+        names = (*CLOSELY, SOURCE, POST_MORTEM)
+        super().__init__({name: stored.trace(name) for name in names}, clock)
+        whole = _with_scaler(stored.trace(RUN) or Trace())
+        self._begun = (0, *(whole.facts.get("later_trainings") or ()), math.inf)
+        self._unheld = whole.facts.get(UNHELD) or {}  # in any of its trainings
+        self.run = replace(whole, facts=whole.facts | {UNHELD: self.unheld_in(0)})
         self.opening = self._opening()
 
-    def unheld_between(self, whole: Trace, number: int) -> dict[str, tuple[int, int]]:
-        """Return what came to be trained, and is in no optimizer, in one of the trainings."""
-        begun = (0, *(whole.facts.get("later_trainings") or ()), math.inf)
-        first, end = begun[number], begun[number + 1]
-        return {name: steps for name, steps in self.unheld.items() if first <= steps[0] < end}
-
-    def later(self) -> list[LaterTraining]:
-        """Return the trainings after the first, of which a step was seen."""
-        begun = enumerate(self.run.facts.get("later_trainings") or (), start=1)
-        found = [LaterTraining(self, number, step) for number, step in begun]
-        return [training for training in found if training.has_stepped]
+    def unheld_in(self, number: int) -> dict[str, tuple[int, int]]:
+        """Return what came to be trained, and is in no optimizer, in one of its trainings."""
+        first, end = self._begun[number], self._begun[number + 1]
+        return {name: steps for name, steps in self._unheld.items() if first <= steps[0] < end}
 
     @property
     def has_training(self) -> bool:
@@ -74,31 +61,13 @@ class Archive:
             facts.get("num_forwards") or facts.get("loop_places")
         )
 
-    def adjusted(self, experiment: Experiment) -> Experiment:
-        """Return the experiment as it is: the run was the script's."""
-        return experiment
-
-    def refusal(self, experiment: Experiment) -> str | None:
-        """Return why an experiment cannot be had, or None."""
-        return _reason(experiment) if self._answer(experiment) is None else None
-
-    def perform(self, experiment: Experiment) -> Trace:
-        """Return what was recorded.
-
-        Raises:
-            ExperimentFailed: it cannot be had.
-        """
-        answer = self._answer(experiment)
-        if answer is None:
-            raise ExperimentFailed(_reason(experiment))
-        return answer
-
     @cached_property
     def ranks(self) -> Trace | None:
         """Return the run with what its other processes have recorded; None where it is alone."""
         return together(self.run, self.stored.path)
 
-    def _answer(self, experiment: Experiment) -> Trace | None:
+    def answer(self, experiment: Experiment) -> Trace | None:
+        """Return what was recorded; None where nobody looked."""
         name = experiment.name
         if name == "compare-ranks":
             return self.ranks
@@ -112,17 +81,17 @@ class Archive:
             is_there = bool(self.run.batches or self.run.facts.get("loop_places"))
             return self._batches() if is_there else None
         if name == POST_MORTEM:
-            return self._stored[name] or Trace()
+            return self.traces[name] or Trace()
         if name == "read-source":
             return self.source(self.run)
-        return self._stored.get(name)
+        return super().answer(experiment)
 
     def _opening(self) -> Trace:
         """Return the run with its first steps, which were seen closely, and what went wrong later.
 
         What instruments record all along, as loaders, schedules and clipping, is the whole run's.
         """
-        run, opening = self.run, self._stored[OPENING]
+        run, opening = self.run, self.traces[OPENING]
         if opening is None:  # the run is in it still, or ended there
             return run
         modes = run.facts.get("later_modes") or {}
@@ -132,6 +101,7 @@ class Archive:
                 replace(row, modes=(*row.modes, *modes[row.path])) if row.path in modes else row
                 for row in opening.modules
             ),
+            counts=opening.counts,
             batches=(*opening.batches, *filter(_is_bad, run.batches[len(opening.batches) :])),
             facts=run.facts | {k: v for k, v in opening.facts.items() if k in CLOSE},
         )
@@ -139,7 +109,7 @@ class Archive:
     @property
     def first_step(self) -> Trace | None:
         """Return the first step; where the run ended in it, what was seen by then."""
-        found = self._stored[FIRST_STEP]
+        found = self.traces[FIRST_STEP]
         if found is not None:
             return found
         return self.run if self.run.exceptions and len(self.run.backwards) <= 1 else None
@@ -169,13 +139,13 @@ class Archive:
             parameters=run.parameters,
             # Later ones stand there because something was wrong with them.
             batches=(*run.batches[:NUM_READ], *(r for r in run.batches[NUM_READ:] if _is_bad(r))),
-            exceptions=tuple(row for row in run.exceptions if row.phase == "fetch"),
+            exceptions=run.exceptions if not run.batches else (),
             facts=facts | {"ended": is_whole},
         )
 
     def source(self, of: Trace) -> Trace:
         """Return the user's source, beside what trains."""
-        stored = self._stored[SOURCE] or Trace()
+        stored = self.traces[SOURCE] or Trace()
         return replace(
             stored,
             setup=of.setup,
@@ -186,68 +156,11 @@ class Archive:
 
     def lend_source(self) -> None:
         """Let lines be shown as they were, where a file is gone by now."""
-        stored = self._stored[SOURCE]
+        stored = self.traces[SOURCE]
         for row in stored.source if stored else ():
             if not Path(row.file).exists():
                 lines = row.text.splitlines(keepends=True)
                 linecache.cache[row.file] = (len(row.text), None, lines, row.file)
-
-
-class LaterTraining:
-    """Stands where a lab stands, for the first steps of another training of the same run.
-
-    What is recorded all along is judged with the whole run; here is what was seen closely.
-
-    Args:
-        archive: of the run.
-        number: of the training, after the first.
-        step: how many steps the run had taken before it.
-    """
-
-    def __init__(self, archive: Archive, number: int, step: int) -> None:
-        self.clock, self.on_progress = archive.clock, archive.on_progress
-        self.number, self.step = number, step
-        names = (OPENING, FIRST_STEP, WEIGHTS)
-        self._traces: dict[str, Trace | None] = {
-            n: archive.stored.trace(trace_name(number, n)) for n in names
-        }
-        self._traces[SOURCE] = archive.source(self._traces[OPENING] or Trace())
-        unheld = archive.unheld_between(archive.run, number)
-        self._traces[RUN] = Trace(facts={UNHELD: unheld}) if unheld else None
-
-    @property
-    def has_stepped(self) -> bool:
-        """Tell whether an optimizer has stepped in it."""
-        opening = self._traces[OPENING]
-        return opening is not None and bool(opening.steps)
-
-    def adjusted(self, experiment: Experiment) -> Experiment:
-        """Return the experiment as it is."""
-        return experiment
-
-    def refusal(self, experiment: Experiment) -> str | None:
-        """Return why an experiment cannot be had, or None."""
-        return REFUSED if self._answer(experiment) is None else None
-
-    def perform(self, experiment: Experiment) -> Trace:
-        """Return what was recorded.
-
-        Raises:
-            ExperimentFailed: it cannot be had.
-        """
-        answer = self._answer(experiment)
-        if answer is None:
-            raise ExperimentFailed(REFUSED)
-        return answer
-
-    def _answer(self, experiment: Experiment) -> Trace | None:
-        is_another = isinstance(experiment, OneStep) and experiment.batch != 0
-        return None if is_another else self._traces.get(experiment.name)
-
-
-def _reason(experiment: Experiment) -> str:
-    """Return why an experiment cannot be had of a run that was watched."""
-    return experiment.only_watched or REFUSED
 
 
 def _with_scaler(run: Trace) -> Trace:

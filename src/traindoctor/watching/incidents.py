@@ -67,8 +67,9 @@ class Incidents:
         if ruined:
             self._note_ruin(ruined)
         elif not self._note_bad_inputs(self.call):
-            place = here()
-            self._examine(lambda call, tracer: examine_loss(call, tracer, loss, place))
+            place, opening = here(), session.opening
+            seen = opening.flow.non_finite if opening and opening.flow else None
+            self._examine(lambda call, tracer: examine_loss(call, tracer, loss, place, seen))
 
     def differentiated(self, loss: torch.Tensor) -> None:
         """Keep what the graph of a loss is made of; after the backward pass that is little."""

@@ -18,7 +18,8 @@ from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Severity
 from traindoctor.probing.runner import run_probes
 from traindoctor.trace import Trace
-from traindoctor.watching.archive import Archive, LaterTraining
+from traindoctor.watching.archive import Archive
+from traindoctor.watching.later_training import LaterTraining, later_trainings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Bench:
             options=self.options,
             silent=self.silent,
         )
-        for training in archive.later():
+        for training in later_trainings(archive):
             events = with_later(events, self._of_later(training), training.number, training.step)
         return [_as_watched(event, archive.run) for event in events]
 

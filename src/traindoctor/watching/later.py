@@ -8,7 +8,7 @@ from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.trace import Trace
 from traindoctor.watching.opening import Opening
-from traindoctor.watching.record import FIRST_STEP, OPENING, WEIGHTS
+from traindoctor.watching.record import OPENING, WEIGHTS, seen_closely
 
 if TYPE_CHECKING:
     from traindoctor.watching.session import Session
@@ -63,7 +63,9 @@ class Later:
     def backward_begins(self, tensors: Any, kwargs: Any) -> None:
         """Take in that something is differentiated."""
         if self.opening is not None:
+            first = tensors[0] if isinstance(tensors, list | tuple) else tensors
             self.opening.backwards.begins(tensors, kwargs, here())
+            self.opening.zeros.before_backward(first)
 
     def backward_ended(self, seconds: float) -> None:
         """Take in that it is over."""
@@ -84,6 +86,7 @@ class Later:
         """Take in that it has stepped."""
         if self.opening is not None:
             self.opening.steps.after(optimizer)
+            self.opening.zeros.after_step()
             if not self.session.has_loader:
                 self.batch_asked()
                 self.batch_given()
@@ -113,14 +116,10 @@ class Later:
         return self.traces
 
     def _keep(self, opening: Opening, is_over: bool = False) -> None:
-        number = len(self.begun)
-        is_fresh = self._trained.isdisjoint(opening.names)
-        found = {
-            OPENING: opening.trace(is_over),
-            FIRST_STEP: opening.first_step,
-            WEIGHTS: opening.weights if is_fresh else None,  # they are no initial ones
-        }
-        self.traces |= {trace_name(number, n): t for n, t in found.items() if t is not None}
+        found = {OPENING: opening.trace(is_over), **seen_closely(opening)}
+        if not self._trained.isdisjoint(opening.names):
+            found.pop(WEIGHTS, None)  # they are no initial ones
+        self.traces |= {trace_name(len(self.begun), name): trace for name, trace in found.items()}
 
     def _let_go(self) -> None:
         session, opening = self.session, self.opening

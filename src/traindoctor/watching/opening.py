@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.anatomy import Anatomy
-from traindoctor.instruments.backward import BackwardWatch, graph_nodes
-from traindoctor.instruments.criteria import Criteria
-from traindoctor.instruments.flow import Flow
+from traindoctor.instruments.backward import BackwardWatch, graph_leaves, graph_nodes
 from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.modules import ModuleCalls
 from traindoctor.instruments.optimizer import StepWatch
@@ -17,8 +15,11 @@ from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.unregistered import places_among
 from traindoctor.instruments.weights import describe_matrix, matrices
 from traindoctor.target.processes import part_of
-from traindoctor.trace import Trace
+from traindoctor.trace import SetupRow, Trace
+from traindoctor.watching.first_step import FirstStep
+from traindoctor.watching.matrices import watched
 from traindoctor.watching.scene import Scene
+from traindoctor.watching.zeros import ZeroGradients
 
 if TYPE_CHECKING:
     import torch
@@ -46,12 +47,16 @@ class Opening:
         self.orphans: list[torch.nn.Parameter] = []
         self.known: list[torch.optim.Optimizer] = []
         self.steps = StepWatch(recorder, self.names, self.orphans, True, self.known)
-        self.backwards = BackwardWatch(recorder, self.trainable)
+        self.backwards = BackwardWatch(
+            recorder, self.trainable, is_by_hand=lambda: not scene.optimizers()
+        )
+        self.zeros = ZeroGradients(self)
         self.calls: ModuleCalls | None = None
         self.hooks: dict[int, tuple[Any, Any]] = {}
         self.flow: FirstStep | None = None
         self.first_step: Trace | None = None  # what `OneStep` would give
         self.weights: Trace | None = None  # what `ReadWeights` would give
+        self.matrices: Trace | None = None  # what `WatchWeights` would give
         self.is_compiled = False
         self.depth = 0
         self._before: dict[str, torch.Tensor] = {}
@@ -61,8 +66,11 @@ class Opening:
 
     def root_called(self, root: nn.Module) -> None:
         """Take in a call by the script itself, in which gradients are enabled."""
-        if self.recorder.backwards or self.recorder.steps or self.recorder.num_passes:
-            return  # what is called first after a backward pass came late to be in the rows
+        is_by_hand = not self.scene.optimizers()
+        if self.recorder.steps or (is_by_hand and self.recorder.num_passes):
+            return  # what is called first after a step came late to be in the rows
+        if self.backwards.is_inside:
+            return
         if any(True for _ in root.parameters()) and self.scene.enter(root):
             self.scene.find_trainer()
             self.look()
@@ -96,6 +104,20 @@ class Opening:
             self.calls.seen.update(_renamed(old, anatomy))
         self.weights = _weights(anatomy)
         self.users_hooks.name(setup)
+
+    def traced(self, loss: torch.Tensor) -> None:
+        """Take in the first loss of compiled modules: its graph says which, and what they hide."""
+        if self.anatomy is None:
+            self.scene.enter_behind(loss)
+            self.look()
+            found = places_among(self.anatomy.lost, graph_leaves(loss)) if self.anatomy else ()
+            self.recorder.facts["unregistered_in_graph"] = found
+
+    def without_modules(self, loss: torch.Tensor) -> None:
+        """Take in a loss of a script whose tensors are in no module: what it descends from."""
+        if not self.trainable:
+            nodes = graph_nodes(loss.grad_fn)
+            self.trainable[:] = [n.variable for n in nodes if hasattr(n, "variable")]
 
     def begins(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Take in the call of a module."""
@@ -139,8 +161,10 @@ class Opening:
             return
         flow, self.flow = self.flow, None
         recorder, loss = self.recorder, self.recorder.last_loss
+        if recorder.exceptions:
+            recorder.operations += flow.writes.rows
         nodes = graph_nodes(getattr(loss, "grad_fn", None))
-        reached = {id(v) for n in nodes if (v := getattr(n, "variable", None)) is not None}
+        reached = graph_leaves(loss)
         anatomy = self.anatomy
         facts = {
             "loss_type": type(loss).__name__ if loss is not None else None,
@@ -175,6 +199,8 @@ class Opening:
         """Return what `ShortRun` would give; what moved is found out once it is over."""
         if is_over and self.anatomy is None:
             self.look()
+        if is_over and self.flow is not None:
+            self._end_first_step()
         anatomy, recorder = self.anatomy, self.recorder
         tables: dict[str, Any] = {"losses": tuple(losses(recorder))}
         if anatomy is not None:
@@ -184,6 +210,10 @@ class Opening:
                 "modules": self.calls.rows() if self.calls else anatomy.modules,
                 "optimizers": anatomy.optimizer_rows,
             }
+        elif self.trainable:
+            tables["setup"] = SetupRow(
+                kind="script", factory=self.scene.script, has_train_loop=True, trains_by_hand=True
+            )
         facts = recorder.facts | {
             "seconds": recorder.clock() - self._start,
             "num_batches_asked": len(recorder.batches),
@@ -191,12 +221,18 @@ class Opening:
         }
         if is_over:
             facts["moved"] = self._moved()
-        return dataclasses.replace(recorder.trace(**tables), facts=facts)
+        if anatomy is None and any(row.num_moved_before for row in recorder.backwards):
+            facts["moved"] = ("the script's own tensors",)
+        found = dataclasses.replace(recorder.trace(**tables), facts=facts)
+        if is_over and anatomy is not None and self.weights is not None:
+            parameters = dict(anatomy.setup.model.named_parameters())
+            rows = watched(self.weights.weights, parameters, self._before, recorder.gradients)
+            self.matrices = dataclasses.replace(found, weights=rows)
+        return found
 
     def close(self) -> None:
         """Let go of everything but the rows."""
-        if self.flow is not None:
-            self._end_first_step()
+        self.zeros.close()
         self._before, self.hooks, self.calls = {}, {}, None
         self.recorder.on_backward.clear()
         self.recorder.running.clear()
@@ -216,34 +252,6 @@ class Opening:
         )
 
 
-class FirstStep:
-    """The function mode of the first step, put on torch's stack and taken off again."""
-
-    def __init__(self, opening: Opening) -> None:
-        self.criteria = Criteria(opening.recorder)
-        self.flow = Flow(opening.recorder, opening.names, opening.trainable, [self.criteria])
-        self._watching = self.flow.watching()
-
-    @classmethod
-    def begun(cls, opening: Opening) -> FirstStep | None:
-        """Return one that sees, or None where a mode of the script's own is active.
-
-        Were ours on top when that one ends, the script would take away the wrong one.
-        """
-        if _modes():
-            return None
-        first = cls(opening)
-        first._watching.__enter__()
-        return first
-
-    def leave(self) -> bool:
-        """Take it off; False where a mode of the script's own lies on it now."""
-        if len(_modes()) != 1:
-            return False
-        self._watching.__exit__(None, None, None)
-        return True
-
-
 def losses(recorder: Recorder) -> list[Any]:
     """Return the losses that were differentiated, as a loop's are recorded."""
     from traindoctor.trace import LossRow
@@ -254,16 +262,6 @@ def losses(recorder: Recorder) -> list[Any]:
         if row.loss is not None
     ]
     return seen + recorder.losses  # of which there are some after the opening
-
-
-def _modes() -> list[Any]:
-    """Return the function modes that are active and that somebody may take away again."""
-    import torch
-    from torch.overrides import _get_current_function_mode_stack
-
-    default = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
-    stack: list[Any] = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    return [mode for mode in stack if mode is not default]
 
 
 def _renamed(old: ModuleCalls, anatomy: Anatomy) -> Mapping[str, Any]:

@@ -46,6 +46,7 @@ SINGULAR = {
     "LinalgSvd": "svd",
     "Std": "std",
 }
+OUTPUT = "traindoctor.output"  # the key of a graph node's metadata: the script was given it
 MOST_OUTPUTS, MOST_ELEMENTS = 4, 1 << 22  # whose gradients are kept for one step
 
 
@@ -63,7 +64,6 @@ class Call:
     device_state: Any
     autocast: tuple[bool, Any]
     gradients: dict[int, torch.Tensor] = field(default_factory=dict)
-    outputs: frozenset[Any] = frozenset()  # their graph nodes
 
     @classmethod
     def begins(cls, module: nn.Module, args: Any, kwargs: Any) -> Call:
@@ -81,11 +81,13 @@ class Call:
         )
 
     def returns(self, output: Any) -> None:
-        """Keep what will flow back into the outputs."""
-        found = tensors_of(output)[:MOST_OUTPUTS]
-        self.outputs = frozenset(t.grad_fn for t in found if t.grad_fn is not None)
-        for number, tensor in enumerate(found):
-            if tensor.grad_fn is not None and tensor.numel() <= MOST_ELEMENTS:
+        """Mark the outputs' graph nodes, and keep what will flow back into the outputs."""
+        for number, tensor in enumerate(tensors_of(output)):
+            node: Any = tensor.grad_fn
+            if node is None:
+                continue
+            node.metadata[OUTPUT] = True
+            if number < MOST_OUTPUTS and tensor.numel() <= MOST_ELEMENTS:
                 tensor.register_hook(self._keeping(number))  # type: ignore[no-untyped-call]
 
     def _keeping(self, number: int) -> Any:
@@ -115,7 +117,7 @@ class Tracer:
 
 
 def examine_loss(
-    call: Call, tracer: Tracer, loss: torch.Tensor, place: Place
+    call: Call, tracer: Tracer, loss: torch.Tensor, place: Place, seen: FirstNonFinite | None
 ) -> list[OperationRow]:
     """Return the operation that made a loss NaN or infinite, if it can be found.
 
@@ -124,7 +126,10 @@ def examine_loss(
         tracer: knows the modules' names.
         loss: before it is differentiated.
         place: where that happens.
+        seen: what was seen of the whole step, if it is the first one.
     """
+    if seen is not None and (seen.origin or seen.last_infinite):
+        return [row for row in (seen.origin or seen.last_infinite,) if row]
     with _as_it_was(call):
         first = FirstNonFinite(tracer.recorder)
         flow = Flow(tracer.recorder, {}, (), [first])
@@ -149,7 +154,7 @@ def examine_gradients(
 
     rows: list[OperationRow] = []
     if not all(bool(g.isfinite().all()) for g in call.gradients.values()):
-        return list(_behind_the_model(loss_node, call.outputs, place))
+        return list(_behind_the_models(loss_node, place))
     if not call.gradients:
         return rows
     with _as_it_was(call), torch.enable_grad(), lines_kept():
@@ -180,12 +185,9 @@ def _in_the_loss(loss: torch.Tensor, place: Place) -> Iterator[OperationRow]:
             return
 
 
-def _behind_the_model(node: Any, outputs: frozenset[Any], place: Place) -> Iterator[OperationRow]:
-    """Yield the one operation between a module and its loss that can break a gradient."""
-    inside = {inner for output in outputs for inner in graph_nodes(output)}
-    names = {
-        found.name().partition("Backward")[0] for found in graph_nodes(node) if found not in inside
-    }
+def _behind_the_models(node: Any, place: Place) -> Iterator[OperationRow]:
+    """Yield the one operation between what modules gave and the loss that can break a gradient."""
+    names = {found.name().partition("Backward")[0] for found in _outside_modules(node)}
     suspects = sorted(SINGULAR[name] for name in names if name in SINGULAR)
     if len(suspects) == 1:
         yield OperationRow(
@@ -194,6 +196,18 @@ def _behind_the_model(node: Any, outputs: frozenset[Any], place: Place) -> Itera
             kind="nan",
             place=call_place(suspects[0], place),
         )
+
+
+def _outside_modules(root: Any) -> set[Any]:
+    """Return the graph nodes behind a loss, as far as where a module of the script's returned."""
+    found: set[Any] = set()
+    frontier = [root] if root is not None else []
+    while frontier:
+        node = frontier.pop()
+        if node not in found and OUTPUT not in node.metadata:
+            found.add(node)
+            frontier += [above for above, _ in node.next_functions if above is not None]
+    return found
 
 
 def _leaves_the_numbers(name: str, kept: Mapping[str, Any]) -> bool:

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 0.5
 # What traces are called: as the experiments whose place they take.
 RUN, OPENING, FIRST_STEP = "long-run", "short-run", "one-step"
-WEIGHTS, SOURCE = "read-weights", "read-source"
-POST_MORTEM = "locate-non-finite"
+WEIGHTS, MATRICES, SOURCE = "read-weights", "watch-weights", "read-source"
+POST_MORTEM, ZEROS = "locate-non-finite", "locate-zero-gradient"
+CLOSELY = (
+    OPENING,
+    FIRST_STEP,
+    WEIGHTS,
+    MATRICES,
+    ZEROS,
+)  # what is seen of a training's first steps
 # Tables that only grow: what was written of them stays.
 GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions", "digests")
 MOST_SOURCE = 2_000_000  # characters of the user's files
@@ -72,7 +79,7 @@ class Record:
         """Take over an opening's tables and let go of what it held."""
         self.session.bring_up_to_date()
         self._closed = self.others[OPENING] = opening.trace(is_over=True)
-        self._keep(opening)
+        self.others |= seen_closely(opening)
         opening.close()
 
     def end(self, state: str) -> None:
@@ -91,11 +98,6 @@ class Record:
         """Have nothing to do with the file any more: this is a forked child."""
         self.file, self._lock, self._is_over = None, threading.Lock(), True
 
-    def _keep(self, opening: Opening) -> None:
-        for name, trace in ((FIRST_STEP, opening.first_step), (WEIGHTS, opening.weights)):
-            if trace is not None:
-                self.others[name] = trace
-
     def _taken_now(self) -> Trace:
         """Return the run's tables as they are."""
         session, opening = self.session, self.session.opening
@@ -104,7 +106,7 @@ class Record:
         known = self._closed
         if opening is not None:
             known = opening.trace()
-            self._keep(opening)
+            self.others |= seen_closely(opening)
         self.others |= session.later.up_to_date()
         tables: dict[str, Any] = {}
         if known is not None:
@@ -184,6 +186,17 @@ class Record:
                 rows.append(SourceRow(file=name, text=text, is_factory=name == script))
         file.put(SOURCE, "source", rows)
         file.put(SOURCE, "modules", self.session.unregistered)
+
+
+def seen_closely(opening: Opening) -> dict[str, Trace]:
+    """Return what an opening has beside its tables, by the name of the trace."""
+    found = {
+        FIRST_STEP: opening.first_step,
+        WEIGHTS: opening.weights,
+        MATRICES: opening.matrices,
+        ZEROS: opening.zeros.trace,
+    }
+    return {name: trace for name, trace in found.items() if trace is not None}
 
 
 def _put_trace(file: TraceFile, name: str, trace: Trace) -> None:

@@ -96,6 +96,17 @@ class Scene:
         self.roots.append(weakref.ref(top))
         return True
 
+    def enter_behind(self, loss: torch.Tensor) -> None:
+        """Take in the modules that a loss descends from, where their calls are not seen."""
+        from traindoctor.instruments.backward import graph_leaves
+        from traindoctor.instruments.unregistered import unregistered
+
+        leaves, tops = graph_leaves(loss), [] if self.roots else self._tops()
+        hidden = {id(m) for top in tops for lost in unregistered(top).values() for m in lost}
+        for top in tops:
+            if id(top) not in hidden and any(id(p) in leaves for p in top.parameters()):
+                self.enter(top)
+
     def setup(self) -> TrainingSetup | None:
         """Return the script as a setup: what was called and can learn, and all optimizers.
 

@@ -26,6 +26,7 @@ from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
 from traindoctor.watching.calls import Calls
 from traindoctor.watching.caught import Caught
+from traindoctor.watching.columns import columns_on
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.later import Later
@@ -33,6 +34,7 @@ from traindoctor.watching.meeting import calls_beside, trace_of
 from traindoctor.watching.meter import Meter
 from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
+from traindoctor.watching.ranks import settle, tap_processes
 from traindoctor.watching.record import Record
 from traindoctor.watching.scene import Scene
 from traindoctor.watching.script import status_of
@@ -61,9 +63,9 @@ class Session:
         rank: Rank | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.orders, self.clock = orders, clock
-        self.process, self.rank = os.getpid(), rank
         self.trace = trace_of(Path(orders.trace), rank)
+        self.orders, self.clock = replace(orders, trace=str(self.trace)), clock
+        self.process, self.rank = os.getpid(), rank
         self.ranks: Ranks | None = None  # of several processes, this one
         script = Place() if orders.is_module else Place(os.path.abspath(orders.script))
         self.recorder = Recorder(clock=clock, phase="train_loop")
@@ -124,6 +126,7 @@ class Session:
         self._stack.enter_context(self.hooks.watching())
         self._install()
         tap(self)
+        tap_processes(self)
 
     def _install(self) -> None:
         """Enter what records by itself, for as long as the run goes on."""
@@ -163,12 +166,18 @@ class Session:
             "num_passes": self.recorder.num_passes,
             "num_forwards": self.calls.num_roots,
             "num_epochs": self._num_epochs(),
-            "lost_batches": tuple(self.lost),
+            "lost_batches": self._lost_batches(),
             "later_modes": self.modes.by_path(),
             "later_trainings": tuple(self.later.begun),
             "overhead": self.governor.facts(),
             "troubles": (*self.troubles.told, *self._switched_off()),
         }
+
+    def _lost_batches(self) -> tuple[int, ...]:
+        """Return the batches that were left; the last one, too, where none was differentiated."""
+        last = self.recorder.batch
+        is_left = self.has_loader and self.reached == -1 and last not in (-1, self.evaluated)
+        return tuple(dict.fromkeys((*self.lost, *([last] if is_left else []))))
 
     def _num_epochs(self) -> int:
         """Return how often the loader that is trained from most was gone through."""
@@ -195,6 +204,7 @@ class Session:
         ended = {"ended": status == 0, "status": status, "ended_at": time.time()}
         self.recorder.facts |= ended
         self.safely(self.record.end, "exception" if status else "returned")
+        self.safely(settle, self)
 
     def withdraw(self) -> None:
         """Take the instruments out again: the process goes on without them."""
@@ -211,6 +221,7 @@ class Session:
             row = replace(row, **module_left(error.__traceback__, paths))
             self.recorder.facts["num_trainable_at_end"] = self.scene.num_trainable()
         self.recorder.exceptions.append(row)
+        self.recorder.facts |= columns_on(error.__traceback__)
 
     # What the taps see
 
@@ -250,10 +261,16 @@ class Session:
     def _backward_begins(self, tensors: Any, kwargs: Any) -> None:
         first = tensors[0] if isinstance(tensors, list | tuple) else tensors
         if self.opening is not None:
+            if self.opening.is_compiled:
+                self.safely(self.opening.traced, first)
             if self.opening.anatomy is None:
                 self.opening.look()
+            if self.opening.anatomy is None:
+                self.recorder.batch += not self.has_loader  # nothing else tells one from the next
+                self.opening.without_modules(first)
             self.opening.backwards.begins(tensors, kwargs, here())
             self.loss = self.opening.backwards.facts["loss"]
+            self.safely(self.opening.zeros.before_backward, first)
         else:
             self.recorder.num_passes += 1
             self.loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
@@ -269,6 +286,8 @@ class Session:
         start = self.clock()
         if self.opening is not None:
             self.safely(self.opening.backwards.ends, seconds)
+            if self.opening.anatomy is None and not self.has_loader:
+                self.safely(self.boundary)
         else:
             for listener in self.recorder.after_backward:
                 self.safely(listener)

@@ -56,6 +56,7 @@ class Steps:
         if session.opening is not None:
             num_steps = len(recorder.steps)
             session.opening.steps.after(optimizer)
+            session.safely(session.opening.zeros.after_step)
             if len(recorder.steps) > num_steps:
                 self._norm = recorder.steps[-1].gradient_norm
         else:

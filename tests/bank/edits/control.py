@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import BACKWARD, GRU_FORWARD, LOGITS, LOOP, MODELS, STEP, ZERO_GRAD
+from tests.bank.lines import (
+    BACKWARD,
+    CNN_FORWARD,
+    CNN_LOGITS,
+    GRU_FORWARD,
+    LOGITS,
+    LOOP,
+    MODELS,
+    STEP,
+    ZERO_GRAD,
+)
 
 CLIP = "    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)\n"
 STEP_CALL = "loss = train_step(model, batch, optimizer)"
@@ -103,9 +113,13 @@ HOOK_FRAGILE = tuple(
         program,
         "model.register_forward_hook(lambda m, args, out: out.mean() and None)",
         (forward, forward.replace("):", ", as_dict=False):")),
-        (LOGITS, AS_DICT),
+        (logits, AS_DICT.replace(LOGITS, logits).replace("(x)}", f"({logits[17:-1]})}}")),
     )
-    for program, forward in (("mlp", "def forward(self, x):"), ("gru", GRU_FORWARD))
+    for program, forward, logits in (
+        ("mlp", "def forward(self, x):", LOGITS),
+        ("cnn", CNN_FORWARD, CNN_LOGITS),
+        ("gru", GRU_FORWARD, LOGITS),
+    )
 )
 HOOK_CHANGES_OUTPUT = (
     hooked("TD804", "mlp", "model.stem.register_forward_hook(lambda m, args, out: out.detach())"),

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from tests.bank.build import Edit
 from tests.bank.edits.control import EPOCH, STEP_CALL, looped
-from tests.bank.lines import CNN_IMAGE, CNN_LABEL, MLP_LOADER, TRANSFORMER_LOADER
+from tests.bank.lines import (
+    CNN_IMAGE,
+    CNN_LABEL,
+    LETTER_IDS,
+    MLP_LOADER,
+    TRANSFORMER_BATCH,
+    TRANSFORMER_LOADER,
+    transformer_batch,
+)
 
 IN_ORDER = (MLP_LOADER, MLP_LOADER.replace("shuffle=True", "shuffle=False"))
 NEXT = "batch = next(iter(loader))"
@@ -20,6 +28,19 @@ SEED = (
     "def seed(worker):\n    data = torch.utils.data.get_worker_info().dataset\n"
     "    data.rng.manual_seed(worker)\n\n\ndef build():",
 )
+NOISY = """class Noisy(TensorDataset):
+    def __init__(self, *tensors):
+        super().__init__(*tensors)
+        self.rng = torch.Generator().manual_seed(1337)
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + 0.1 * torch.randn(3, generator=self.rng), y
+
+
+"""
+DROPPED = "kept = torch.rand(block_size, generator=self.rng) > 0.1\n        "
+GRU_STARTS = "starts = range(len(text) - window)"
 CNN_KINDS = "torch.randint(num_classes, (num_images,), generator=generator)"
 ARMS = "torch.arange(num_points) % num_classes"
 
@@ -62,8 +83,40 @@ NOT_SHUFFLED = (
         "setup_loop",
         lines=("loader = DataLoader(",),
     ),
+    Edit(  # by the letter that comes next
+        "TD504",
+        "gru",
+        (
+            (GRU_STARTS, f"starts = sorted({GRU_STARTS[9:]}, key=lambda i: text[i + window])"),
+            ("shuffle=True", "shuffle=False"),
+        ),
+        "setup_loop",
+        lines=("loader = DataLoader(",),
+    ),
 )
 WORKER_RANDOMNESS_REPEATS = (
+    Edit(  # letters that are dropped
+        "TD508",
+        "transformer",
+        (
+            (LETTER_IDS, f"{LETTER_IDS}\n        self.rng = torch.Generator().manual_seed(1337)"),
+            (TRANSFORMER_BATCH, DROPPED + transformer_batch(inputs="ids[:-1] * kept")),
+            (TRANSFORMER_LOADER, TRANSFORMER_LOADER.replace("drop_last=True", FORKED)),
+        ),
+        "setup_step",
+        lines=("self.rng = torch.Generator()",),
+    ),
+    Edit(
+        "TD508",
+        "mlp",
+        (
+            ("TensorDataset(features, labels)", "Noisy(features, labels)"),
+            ("def build():", f"{NOISY}def build():"),
+            (MLP_LOADER, MLP_LOADER.replace("drop_last=True", FORKED)),
+        ),
+        "setup_step",
+        lines=("self.rng = torch.Generator()",),
+    ),
     Edit(
         "TD508",
         "cnn",

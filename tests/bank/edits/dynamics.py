@@ -7,8 +7,6 @@ from tests.bank.lines import (
     BACKWARD,
     CNN_STEM,
     LOOP,
-    MLP_STEM,
-    TRANSFORMER_TOKENS,
 )
 
 EPOCHS = "    for epoch in range(epochs):\n"
@@ -75,10 +73,13 @@ def cast(program: str, old: str, new: str, line: str) -> Edit:
     return Edit("TD716", program, ((old, new),), "setup_step", lines=(line,) if line else ())
 
 
+GRU_CALL = (
+    '    outputs = model(batch["input_ids"], batch["place"])\n'
+    '    loss = loss_fn(outputs, batch["labels"])\n'
+)
 AUTOCAST = "    with torch.autocast('cpu', dtype=torch.bfloat16):\n"
 MLP_CALL = "    loss = loss_fn(model(inputs), targets)\n"
 CNN_CALL = '    outputs = model(batch["pixel_values"])\n    loss = loss_fn(outputs, batch)\n'
-CHECKPOINT = "torch.utils.checkpoint.checkpoint({}, {}, use_reentrant={})"
 FAULTS = (
     keeping("mlp", "losses = []", "losses.append(loss)"),
     keeping("cnn", "total = 0.0", "total += loss"),
@@ -98,13 +99,17 @@ FAULTS = (
          "        loss = loss_fn(outputs, targets)\n", "outputs = model(inputs)"),
     cast("cnn", CNN_CALL, CNN_CALL.replace("    loss", f"{AUTOCAST}        loss"),
          'outputs = model(batch["pixel_values"])'),
+    cast("gru", GRU_CALL, GRU_CALL.replace("    loss", f"{AUTOCAST}        loss"),
+         'outputs = model(batch["input_ids"], batch["place"])'),
+    looped("TD216", "cnn", "model.blocks.requires_grad_(False)",
+           (REPORT, f"model.blocks.requires_grad_(False)\n        {REPORT}")),
+    looped("TD216", "gru", "model.gru.requires_grad_(False)",
+           (REPORT, f"model.gru.requires_grad_(False)\n        {REPORT}")),
     looped("TD216", "mlp", "model.stem.requires_grad_(False)",
            (REPORT, f"model.stem.requires_grad_(False)\n        {REPORT}")),
     looped("TD216", "transformer", "p.requires_grad = False",
            (REPORT, "for p in model.blocks.parameters():\n            p.requires_grad = False\n"
             f"        {REPORT}")),
-    Edit("TD807", "mlp", ((MLP_STEM, f"x = {CHECKPOINT.format('self.stem', 'x', True)}"),),
-         lines=("checkpoint.checkpoint",)),
     Edit("TD807", "cnn", ((CNN_STEM, "x = F.relu(self.stem(pixel_values))\n"
                            "        pixel_values = F.dropout2d(x.mean(dim=(2, 3)), 0.1)"),),
          lines=("F.dropout2d",)),
@@ -119,6 +124,4 @@ NEAR_MISSES = (
     cast("mlp", MLP_CALL, f"{AUTOCAST}        loss = loss_fn(model(inputs), targets)\n", ""),
     looped("TD216", "gru", "", (EPOCH, "        if epoch == 1:\n"
            f"            model.gru.requires_grad_(False)\n{EPOCH}")),
-    Edit("TD807", "transformer", ((TRANSFORMER_TOKENS, f"{TRANSFORMER_TOKENS}\n        x = "
-          + CHECKPOINT.format("self.blocks[0]", "x", False)),)),
 )  # fmt: skip

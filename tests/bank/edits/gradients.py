@@ -58,8 +58,8 @@ GRADIENT_NOT_FINITE = (
         (
             (
                 CNN_LOGITS,
-                "gaps = (features[:, None] - features[None]).pow(2).sum(2).sqrt()\n"
-                "        return self.head(features / gaps.mean())",
+                "gaps = (features[:, :, None] - features[:, None]).pow(2).sqrt()\n"
+                "        return self.head(features / gaps.mean((1, 2))[:, None])",
             ),
         ),
         lines=("gaps = ",),

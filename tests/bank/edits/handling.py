@@ -7,6 +7,7 @@ from tests.bank.lines import BACKWARD, STEP, ZERO_GRAD
 
 CLIP = "    nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)\n"
 LIMIT = "max_grad_norm = 1.0"
+NORM = "    nn.utils.clip_grad_norm_(model.parameters(), 0.05)\n"
 CALL = "loss = train_step(model, batch, optimizer)\n"
 LOOP = f"        for batch in loader:\n            {CALL}"
 EPOCHS = "    for epoch in range(epochs):\n"
@@ -68,28 +69,44 @@ def averaged(program: str, average: str, line: str) -> Edit:
 
 LATE_CLIP = ((CLIP, ""), (STEP, STEP + CLIP), (LIMIT, "max_grad_norm = 0.05"))
 EARLY_STEP = ((BACKWARD + CLIP + STEP, STEP + BACKWARD),)
+UNCLIPPED_STEP = ((BACKWARD + STEP, STEP + BACKWARD),)  # the convolutional network clips nothing
 ROTATED = ((ZERO_GRAD, STEP + ZERO_GRAD), (BACKWARD + CLIP + STEP, BACKWARD))
 MASK = "with torch.no_grad():"
+PAST = "    optimizer.step()  # past the scaler\n"
 
 FAULTS = (
     Edit("TD210", "mlp", ((LIMIT, "max_grad_norm = 1e-6"),), "setup_step", lines=(CLIP.strip(),)),
     Edit("TD210", "gru", ((LIMIT, "max_grad_norm = 1e-6"),), lines=('"max_grad_norm":',)),
     Edit("TD211", "mlp", LATE_CLIP, "setup_step", lines=(CLIP.strip(),)),
     Edit("TD211", "gru", LATE_CLIP, "setup_loop", lines=(CLIP.strip(),)),
+    Edit("TD211", "transformer", LATE_CLIP, "setup_loop", lines=(CLIP.strip(),)),
+    Edit("TD211", "cnn", ((STEP, STEP + NORM),), "setup_step", lines=(NORM.strip(),)),
     scheduled("TD406", "mlp", "LinearLR(optimizer, 1.0, 0.0, epochs)", each_batch=True),
     scheduled("TD406", "gru", "CosineAnnealingLR(optimizer, epochs)", each_batch=True),
-    scheduled(
-        "TD407",
-        "mlp",
-        "OneCycleLR(optimizer, 0.01, epochs * len(loader))",
-        each_batch=False,
+    scheduled("TD406", "cnn", "CosineAnnealingLR(optimizer, epochs)", each_batch=True),
+    scheduled("TD406", "transformer", "StepLR(optimizer, 1, 0.1)", each_batch=True),
+    *(
+        scheduled(
+            "TD407",
+            program,
+            f"OneCycleLR(optimizer, {highest}, epochs * len(loader))",
+            each_batch=False,
+        )
+        for program, highest in (("mlp", 0.01), ("cnn", 0.1), ("gru", 0.01), ("transformer", 0.01))
     ),
     Edit("TD411", "mlp", EARLY_STEP, "setup_loop", lines=("optimizer.step()",)),
     Edit("TD411", "gru", EARLY_STEP, "setup_step", lines=("optimizer.step()",)),
-    scaled("mlp", "    optimizer.step()  # past the scaler\n", (CLIP, "")),
+    Edit("TD411", "cnn", UNCLIPPED_STEP, "setup_loop", lines=("optimizer.step()",)),
+    Edit("TD411", "transformer", EARLY_STEP, "setup_step", lines=("optimizer.step()",)),
+    scaled("mlp", PAST, (CLIP, "")),
+    scaled("gru", PAST, (CLIP, "")),
+    scaled("transformer", PAST, (CLIP, "")),
     averaged("mlp", "copy.copy(model)", MASK),
     averaged("gru", "copy.copy(model)", MASK),
+    averaged("transformer", "copy.copy(model)", MASK),
     accumulated("mlp", "(index + 1) % 3 == 0"),
+    accumulated("gru", "(index + 1) % 3 == 0"),
+    accumulated("transformer", "(index + 1) % 3 == 0"),
 )
 
 NEAR_MISSES = (
@@ -109,5 +126,7 @@ NEAR_MISSES = (
         (CLIP, f"    scaler.unscale_(optimizer)\n{CLIP}"),
     ),
     averaged("mlp", "copy.deepcopy(model)", MASK),
+    averaged("transformer", "copy.deepcopy(model)", MASK),
     accumulated("mlp", "(index + 1) % 3 == 0 or index + 1 == len(loader)"),
+    accumulated("gru", "(index + 1) % 3 == 0 or index + 1 == len(loader)"),
 )

@@ -68,9 +68,23 @@ DEAD = (
 )
 WIDE_DRAW = "nn.init.normal_(layer.weight, std=0.5)"
 PLAIN = "x = F.relu(layer(x))"
+WIDE_FILTERS = "nn.init.normal_(self.conv.weight, std=0.5)"
 UNSTABLE = (
     deepened("mlp", GRU_LAYERS, MLP_LAYER, PLAIN, WIDE_DRAW),
     deepened("gru", GRU_LAYERS, GRU_LAYER, PLAIN, WIDE_DRAW),
+    Edit(
+        "TD706",
+        "cnn",
+        (
+            ("num_blocks = 2", "num_blocks = 10"),
+            (BLOCK, "return F.relu(self.conv(x))"),
+            (
+                "self.norm = nn.BatchNorm2d(channels)",
+                WIDE_FILTERS,
+            ),
+        ),
+        lines=(WIDE_FILTERS,),
+    ),
 )
 MLP_OF_BLOCK = "nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))"
 AFFINE = (

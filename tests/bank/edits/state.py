@@ -1,9 +1,18 @@
-"""Faults of what a model's state is, and of what becomes of it (TD213, TD707 to TD718)."""
+"""Faults of what a model's state is, and of what becomes of it (TD213, TD602, TD707 to TD718)."""
 
 from __future__ import annotations
 
 from tests.bank.build import Edit
-from tests.bank.lines import CNN_HEAD, MLP_STEM, MODELS, STATE, TRAIN
+from tests.bank.lines import (
+    CNN_HEAD,
+    LOGITS,
+    MLP_STEM,
+    MODELS,
+    STATE,
+    TRAIN,
+    TRANSFORMER_LOGITS,
+    TRANSFORMER_TOKENS,
+)
 
 CLASSES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "transformer": "Transformer"}
 LOAD = "model.load_state_dict(state, strict=False)"
@@ -17,6 +26,7 @@ def loaded(rule: str, program: str, names: str, *more: str, line: str = LOAD) ->
     return Edit(rule, program, ((MODELS[program], added),), lines=(line,))
 
 
+TOKENS = "self.tokens = nn.Embedding(vocab_size, dim)"
 GRU_HEAD = "self.head = nn.Linear(dim, vocab_size)"
 
 
@@ -30,7 +40,13 @@ def tied(program: str, table: str, *lines: str, culprit: str = "") -> Edit:
 NEW_HEAD = "self.head = nn.Linear(dim, vocab_size, bias=True)"
 DATA = "self.head.weight.data = self.embedding.weight.data"
 
-FORWARD = {"mlp": "    loss = loss_fn(model(inputs), targets)\n", "gru": "    outputs = model("}
+FORWARD = {
+    "mlp": "    loss = loss_fn(model(inputs), targets)\n",
+    "cnn": '    outputs = model(batch["pixel_values"])\n    loss = loss_fn(outputs, batch)\n',
+    "gru": '    outputs = model(batch["input_ids"], batch["place"])\n'
+    '    loss = loss_fn(outputs, batch["labels"])\n',
+    "transformer": '    loss = model(**batch)["loss"]\n',
+}
 
 
 def seeded(program: str, value: str, factory: str) -> Edit:
@@ -43,11 +59,12 @@ def seeded(program: str, value: str, factory: str) -> Edit:
 CAST = 'with torch.autocast("cpu", torch.{}):'
 
 
-def cast(dtype: str, divided: str = " / 1000") -> Edit:
-    """Compute the loss of the perceptron's own step in half precision."""
-    new = f"    {CAST.format(dtype)}\n    {FORWARD['mlp'].rstrip()}{divided}\n"
-    replaced = ((FORWARD["mlp"], new),)
-    return Edit("TD711", "mlp", replaced, factory="setup_step", lines=(CAST.format(dtype),))
+def cast(program: str, dtype: str, divided: str = " / 1000") -> Edit:
+    """Compute the loss of a program's own step in half precision."""
+    inside = FORWARD[program].rstrip().replace("\n", "\n    ")
+    new = f"    {CAST.format(dtype)}\n    {inside}{divided}\n"
+    replaced = ((FORWARD[program], new),)
+    return Edit("TD711", program, replaced, factory="setup_step", lines=(CAST.format(dtype),))
 
 
 HALF = Edit(  # weights and their optimizer in float16
@@ -98,9 +115,40 @@ RUNNING = (
 
 DRAW = "model.apply(lambda m: m.reset_parameters() if hasattr(m, 'reset_parameters') else None)"
 
+TRAIN_MODE_ONLY = (
+    Edit(
+        "TD602",
+        "mlp",
+        ((LOGITS, "return self.head(x) if self.training else self.head(-x)"),),
+    ),
+    Edit(
+        "TD602",
+        "gru",
+        ((LOGITS, "return self.head(x) if self.training else self.head(-x)"),),
+    ),
+    Edit(
+        "TD602",
+        "transformer",
+        (
+            (
+                TRANSFORMER_LOGITS,
+                "logits = self.head(self.norm(x) if self.training else -self.norm(x))",
+            ),
+        ),
+    ),
+    Edit("TD602", "cnn", (("nn.BatchNorm2d(channels)", "nn.BatchNorm2d(channels, momentum=0)"),)),
+)
+
 FAULTS = (
+    *TRAIN_MODE_ONLY,
     resting("mlp", "model.norm", *NORMED),
     resting("cnn", "model.blocks"),
+    resting(
+        "gru",
+        "model.norm",
+        (GRU_PLACE_LAYER, f"{GRU_PLACE_LAYER}\n        self.norm = nn.BatchNorm1d(dim)"),
+        (STATE, "x = self.norm(state[-1])"),
+    ),
     keeping(
         "mlp",
         MLP_STEM_LAYER,
@@ -109,11 +157,19 @@ FAULTS = (
         "x = F.relu(self.stem(x) + self.shift)",
     ),
     keeping("gru", GRU_PLACE_LAYER, "self.mean = torch.zeros(dim)", STATE, RUNNING),
+    keeping(
+        "transformer",
+        TOKENS,
+        "self.shift = torch.randn(dim)",
+        TRANSFORMER_TOKENS,
+        f"{TRANSFORMER_TOKENS} + self.shift",
+    ),
     widened("mlp", MLP_HEAD, 500),
     widened("cnn", CNN_HEAD, 40),
-    cast("float16"),
+    *(cast(program, "float16") for program in FORWARD),
     HALF,
     seeded("mlp", "0", "setup_step"),
+    seeded("transformer", "1", "setup_loop"),
     seeded("gru", "42", "setup_loop"),
     tied(
         "transformer", "tokens", "self.head.weight = self.tokens.weight", NEW_HEAD, culprit=NEW_HEAD
@@ -124,6 +180,8 @@ FAULTS = (
     loaded("TD715", "transformer", "k.upper()"),
     loaded("TD718", "mlp", "k", DRAW, line=DRAW),
     loaded("TD718", "gru", "k", DRAW, line=DRAW),
+    loaded("TD718", "cnn", "k", DRAW, line=DRAW),
+    loaded("TD718", "transformer", "k", DRAW, line=DRAW),
 )
 NEAR_MISSES = (
     keeping(
@@ -137,7 +195,7 @@ NEAR_MISSES = (
         "gru", GRU_PLACE_LAYER, 'self.register_buffer("mean", torch.zeros(dim))', STATE, RUNNING
     ),
     widened("mlp", MLP_HEAD, 8),
-    cast("bfloat16", ""),
+    *(cast(program, "bfloat16", "") for program in FORWARD),
     seeded("mlp", "int(torch.randint(1_000_000, ()))", "setup_step"),
     tied("transformer", "tokens", "self.head.weight = self.tokens.weight"),
     tied("gru", "embedding", "self.head.weight = self.embedding.weight"),

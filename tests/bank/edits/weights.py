@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bank.build import Edit
 from tests.bank.lines import (
     CNN_STEM,
+    GRU_CELL,
     MODELS,
     OPTIMIZERS,
     TRANSFORMER_TOKENS,
@@ -12,6 +13,7 @@ from tests.bank.lines import (
 )
 
 FROZEN = {
+    "gru": "(model.embedding, model.place, model.gru)",
     "cnn": "(model.stem, model.blocks[0])",
     "transformer": "(model.tokens, model.positions, model.blocks[0])",
 }
@@ -59,6 +61,11 @@ FAULTS = (
         "transformer",
         (TRANSFORMER_TOKENS, f"{TRANSFORMER_TOKENS}\n        x.requires_grad_()"),
         lines=(BLOCK_CALL,),
+    ),
+    frozen(
+        "gru",
+        (GRU_CELL, f"x.requires_grad_()\n        {GRU_CELL}"),
+        lines=(GRU_CELL,),
     ),
     started("TD704", "mlp", MLP_STEM, *ZERO_STEM, lines=ZERO_STEM),
     started("TD704", "cnn", CNN_STEM_LAYER, *ZERO_STEM, lines=ZERO_STEM),

@@ -164,7 +164,7 @@ ACCELERATE_TAGGER = (
         status=1,
     ),
     Breakage(
-        "TD014",
+        "TD003",
         "accelerate_tagger",
         (('batch["tags"].flatten())', 'batch["tags"][:, 1:].flatten())'),),
         ("loss = nn.functional.cross_entropy(",),
@@ -320,6 +320,7 @@ DDP_GLOO = (
         ("sampler = DistributedSampler(", "loader = DataLoader(", "for x, y in loader:"),
         "nothing; each epoch has the same order",
         learns=True,
+        is_information=True,
     ),
     Breakage(
         "TD208",

@@ -23,11 +23,11 @@ WORKERS_FORK = (
         learns=True,
     ),
     Breakage(
-        "TD504",
+        "TD208",
         "workers_fork",
-        (("        shuffle=True,\n", ""),),
-        ("loader = DataLoader(", "for noisy, clean in loader:"),
-        "nothing; each epoch has the same order, tone after tone",
+        (("            optimizer.zero_grad()\n", ""),),
+        ("optimizer.step()", "loss.backward()"),
+        "the loss falls less far",
         learns=True,
     ),
     Breakage(

@@ -243,6 +243,7 @@ SWA = (
         ),
         "nothing; each epoch has the same order",
         learns=True,
+        is_information=True,
     ),
 )
 

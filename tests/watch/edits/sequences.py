@@ -144,13 +144,13 @@ REMAT_TRANSFORMER = (
         "only the last layer and the head learn",
     ),
     Breakage(
-        "TD807",
+        "TD306",
         "remat_transformer",
         (("x = self.embed(ids) + ", "x = checkpoint(self.embed, ids, use_reentrant=True) + "),),
         ("x = checkpoint(self.embed, ids, use_reentrant=True)",),
         "a UserWarning: none of the inputs have requires_grad=True; the embedding is not trained",
         learns=True,
-        also=("TD306", "TD201"),
+        also=("TD201",),
     ),
 )
 

@@ -30,6 +30,7 @@ from traindoctor.trace.rows.graph import (
     GraphRow,
     KeptRow,
     OperationRow,
+    TermRow,
 )
 from traindoctor.trace.rows.handling import (
     CheckpointRow,
@@ -105,6 +106,7 @@ __all__ = [
     "SignalRow",
     "SourceRow",
     "StepRow",
+    "TermRow",
     "TieRow",
     "TransferRow",
     "UnsavedRow",

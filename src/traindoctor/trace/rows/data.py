@@ -71,7 +71,7 @@ class LoaderRow:
     num_samples: int | None = None  # of a data set with indices
     num_batches: int | None = None  # of a pass over it
     sampler_class: str = ""  # what chooses the order; of batches, where that is no plain one
-    is_in_order: bool = False  # by torch's own sequential sampler
+    is_in_order: bool = False  # by torch's own sequential sampler, or its distributed one
     needs_epoch: bool = False  # it shuffles by the epoch that its sampler is told
     is_one_index: bool = False  # a subset of one and the same sample
     batch_size: int | None = None

@@ -42,6 +42,25 @@ class CriterionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TermRow:
+    """One term of a loss that is a sum, with the gradient that it alone gives the parameters.
+
+    Over the parameters that this term reaches, `largest_norm` is the norm of the gradient of that
+    other term whose norm is largest there, and `largest` its number.
+    """
+
+    backward: int
+    term: int  # its number in the sum
+    operation: str = ""  # that made it: NllLoss, MseLoss, …
+    is_supervised: bool = False  # a loss function with a target
+    weight: float = 1.0  # constants that it is multiplied with in the sum
+    gradient_norm: float = 0.0
+    largest_norm: float = 0.0
+    largest: int | None = None
+    place: Place = Place()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CutRow:
     """An operation of the user's code that took a tensor off the graph."""
 

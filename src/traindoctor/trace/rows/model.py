@@ -58,6 +58,7 @@ class ParameterRow:
     place: Place = Place()  # where the user's code builds it
     weight_rms: float = 0.0
     also_named: tuple[str, ...] = ()  # other names of the same tensor
+    false_flag: str = ""  # an attribute set to False that reads like `requires_grad`, and is not
     in_model: bool = True  # False: held by an optimizer, unknown to the model
 
 
@@ -113,6 +114,7 @@ class ModuleRow:
     output_in_graph: bool | None = None  # an ancestor of the loss
     output_in_loss: bool | None = None  # its values reach the loss, by graph or past a cut
     attributes: dict[str, Any] = field(default_factory=dict)  # in_features and the like
+    false_flag: str = ""  # an attribute set to False that reads like a parameter's `requires_grad`
     is_registered: bool = True  # False: held in a plain list or dict of its parent
     holder: str = ""  # attribute of the parent that holds an unregistered module
 

@@ -29,10 +29,12 @@ class BackwardRow:
     batch: int  # index of the last batch fetched before it
     loss: float | None = None
     num_present_before: int = 0  # parameters whose gradient was there and not all zero before
+    num_moved_before: int = 0  # that changed since the last pass, where no optimizer does that
     num_present_after: int = 0
     num_not_finite: int = 0  # of these, parameters whose gradient holds NaN or infinity
     retain_graph: bool = False
     num_nodes: int = 0  # operations in the graph; 0 where they were not counted
+    num_terms: int = 1  # that the loss is a sum of
     through: tuple[int, ...] = ()  # the batches whose module outputs are in that graph
     seconds: float = 0.0
     place: Place = Place()
