@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import linecache
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 import traindoctor
 from traindoctor.probing.registry import all_rules
+from traindoctor.report.kept import load_report
 from traindoctor.target.reference import load
 
 FAULTS = Path(__file__).parent.parent / "fixtures" / "faults"
@@ -18,15 +21,33 @@ NAMES = sorted(folder.name for folder in FAULTS.iterdir() if folder.is_dir())
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return what a fixture expects; with `options`, what is told of the run beside its code."""
+    """Return what a fixture expects; with `options`, what is told of the run beside its code.
+
+    One with `nproc` is a script, and runs as so many processes.
+    """
     expected: dict[str, Any] = json.loads((FAULTS / name / "expected.json").read_text())
     return expected
 
 
-def examined(name: str, file: str) -> traindoctor.Report:
+def examined(name: str, file: str, folder: Path) -> traindoctor.Report:
     expected = read(name)
+    if "nproc" in expected:
+        return watched(FAULTS / name / file, expected["nproc"], folder)
     target = load(f"{FAULTS / name / file}:{expected['factory']}", {})
     return traindoctor.check(target, options=expected.get("options"))
+
+
+def watched(script: Path, number: int, folder: Path) -> traindoctor.Report:
+    """Return the report on a script that runs as several processes."""
+    words = ("watch", "-q", "--nproc", str(number), "--report", "report.json", str(script))
+    subprocess.run(
+        [sys.executable, "-m", "traindoctor", *words],
+        cwd=folder,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    return load_report(folder / "report.json")
 
 
 EVERY = 12  # a whole check takes seconds: one fixture in so many belongs to the short run
@@ -41,9 +62,9 @@ def spread(first: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", spread(0))
-def test_the_sick_program_has_one_root_cause_at_its_line(name: str) -> None:
+def test_the_sick_program_has_one_root_cause_at_its_line(name: str, tmp_path: Path) -> None:
     expected = read(name)
-    report = examined(name, "sick.py")
+    report = examined(name, "sick.py", tmp_path)
     loud = [f for f in report.findings if f.severity != "info"]
     roots = [f for f in loud if f.role == "root-cause"]
     assert [f.code for f in roots] == [expected["code"]]
@@ -58,8 +79,8 @@ def test_the_sick_program_has_one_root_cause_at_its_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", spread(3))
-def test_the_healthy_twin_is_healthy(name: str) -> None:
-    report = examined(name, "healthy.py")
+def test_the_healthy_twin_is_healthy(name: str, tmp_path: Path) -> None:
+    report = examined(name, "healthy.py", tmp_path)
     assert [(f.code, f.title) for f in report.findings if f.severity != "info"] == []
     assert report.verdict == "healthy"
 

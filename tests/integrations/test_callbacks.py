@@ -153,3 +153,25 @@ def test_a_run_that_raises_is_reported_and_untapped(tmp_path):
     assert taps() == before
     assert callback.report is not None
     assert callback.report.measurements["seen"]["steps"] == 5
+
+
+def test_a_callback_in_one_process_of_several_reports_on_its_own(monkeypatch):
+    from traindoctor.integrations.watcher import Watcher
+
+    numbers = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in (numbers | {"TORCHELASTIC_RUN_ID": "run"}).items():
+        monkeypatch.setenv(name, value)
+    model = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watcher = Watcher(select=["TD4"])
+
+    watcher.begin(model, [optimizer])
+    for _ in range(4):
+        optimizer.zero_grad()
+        model(torch.randn(8, 4)).pow(2).mean().backward()
+        optimizer.step()
+        watcher.step()
+    report = watcher.end()
+
+    assert report is not None
+    assert report.measurements["seen"]["steps"] == 4

@@ -80,3 +80,47 @@ def test_nothing_of_ours_is_written_beside_the_script(tmp_path: Path) -> None:
     assert done.returncode == 5  # it trains nothing
     assert b"SourceFileLoader" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.py", "script.py"]
+
+
+NONE_PASSED_BACK = """
+import torch
+from torch import nn
+
+class Both(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.set_materialize_grads(False)
+        return x * 2, x * 3
+
+    @staticmethod
+    def backward(ctx, first, second):
+        return None if second is None else second * 3
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        out = self.first(x)
+        return out, self.second(x) + Both.apply(out)[0]
+
+torch.manual_seed(0)
+net = Net()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(4):
+    optimizer.zero_grad()
+    out, other = net(torch.randn(8, 4))
+    passed = Both.apply(out)[0]
+    (passed.sum() + other.pow(2).mean()).backward()
+    optimizer.step()
+print("done", net.second.weight.sum().item())
+"""
+
+
+def test_a_function_that_passes_no_gradient_back_is_no_trouble(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(NONE_PASSED_BACK)
+    bare, watched = run(sys.executable, str(script)), run(*DOCTOR, str(script))
+    assert bare.stdout.startswith(b"done")
+    assert watched.stdout == bare.stdout

@@ -38,6 +38,10 @@ def watch(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="critical", show_default=False, help="End the run when it is found."),
     ] = None,
+    nproc: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="N", show_default=False, help="Run it as N processes, by torchrun."),
+    ] = None,
     budget: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of the run's time for watching.")
     ] = 0.02,
@@ -53,6 +57,7 @@ def watch(
     """Run a script as it is, and judge what it does.
 
     The run is the script's: its output, its arguments, its exit status. The report goes to stderr.
+    Several processes, by --nproc or under torchrun, make one report.
     """
     from traindoctor.cli.watching import Watching
 
@@ -64,6 +69,7 @@ def watch(
         budget=budget,
         trace=trace,
         stop_on=stop_on,
+        nproc=nproc,
         factory=factory,
     )
     raise typer.Exit(watching.run())

@@ -14,6 +14,7 @@ from traindoctor.cli.examination import SETTINGS, say, shown
 from traindoctor.cli.flags import Flags
 from traindoctor.cli.known import known_to
 from traindoctor.cli.plan import checked_options, silent_codes
+from traindoctor.cli.processes import check_number, engine, termination_noted
 from traindoctor.config import Config, load_config
 from traindoctor.errors import TargetError, UsageError, nearest
 from traindoctor.probing.events import Event
@@ -23,10 +24,20 @@ from traindoctor.report.assemble import Occasion, assemble
 from traindoctor.report.outcome import FOUND, NOT_OBSERVED, USAGE, exit_code
 from traindoctor.report.record import Report
 from traindoctor.selection import select_rules
+from traindoctor.target.processes import this_rank
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.archive import Archive
 from traindoctor.watching.child import Child, die_of
 from traindoctor.watching.judge import Bench
+from traindoctor.watching.meeting import (
+    first_failure,
+    lost,
+    note_end,
+    remove_trace,
+    remove_traces,
+    trace_of,
+    wait_for_others,
+)
 from traindoctor.watching.orders import Orders
 from traindoctor.watching.record import RUN
 from traindoctor.watching.shelf import latest, new_trace
@@ -47,6 +58,7 @@ class Watching:
         trace: where what is recorded is kept; None: nowhere, if all goes well.
         stop_on: end the run at the first finding of this severity.
         factory: where the beginning of a factory for `check` is written.
+        nproc: as how many processes the script runs; None: as it is started.
 
     Raises:
         UsageError: the command line asks for what there is not.
@@ -63,13 +75,15 @@ class Watching:
         trace: Path | None,
         stop_on: str | None,
         factory: Path | None = None,
+        nproc: int | None = None,
     ) -> None:
         _check_script(script, is_module)
+        check_number(nproc)
         if stop_on not in (None, "critical"):
             raise UsageError(f"--stop-on takes critical, not {stop_on!r}")
         self.flags, self.config = flags, _config(flags)
         self.stops, self.is_kept = stop_on is not None, trace is not None
-        self.factory = factory
+        self.factory, self.nproc, self.rank = factory, nproc, this_rank()
         if factory is not None and factory.exists():
             raise UsageError(f"there is a file {factory} already; name another for the factory")
         self.delivery = Delivery(self.config, _verbosity(flags), sys.stderr)
@@ -77,11 +91,15 @@ class Watching:
         self.known = known_to(self.config)
         self.reference = script
         words = [*(["-m"] if is_module else []), script, *arguments]
-        self.command = shlex.join(["traindoctor", "watch", *words])
-        self.verify = f"traindoctor watch --select CODE {shlex.join(words)}"
+        number = nproc if self.rank is None else self.rank.local_world_size
+        watch = "traindoctor watch" + (f" --nproc {number}" if number else "")
+        self.verify = f"{watch} --select CODE {shlex.join(words)}"
         self.delivery.check()
-        self.trace = (trace or new_trace(script)).absolute()
-        if self.trace.exists():
+        self.trace = (trace or new_trace(script, self.rank)).absolute()
+        self.own_trace = trace_of(self.trace, self.rank)
+        if trace is None:
+            remove_trace(self.own_trace)  # of an earlier run that had the same name
+        if self.own_trace.exists():
             raise UsageError(f"there is a file {trace} already; name another for the trace")
         self.orders = Orders(
             script=script,
@@ -95,7 +113,9 @@ class Watching:
     def run(self) -> int:
         """Run the script to its end, deliver the report, return the exit code."""
         start = time.monotonic()
-        child = Child(self.orders)
+        child = Child(self.orders, engine(self.nproc) if self.nproc else ())
+        if self.rank is not None and self.rank.local_rank:
+            return self._recorded(child)
 
         def announce(finding: Finding, step: int) -> None:
             if not self.flags.quiet:
@@ -105,15 +125,35 @@ class Watching:
 
         vigil = Vigil(self.trace, self.bench, self.reference, announce)
         status = child.wait(vigil.look)
+        with termination_noted() as asked:
+            if self.rank is not None:
+                note_end(self.trace, status)
+                wait_for_others(self.trace, self.rank, lambda: bool(status or asked))
+            elif self.nproc:
+                status = first_failure(self.trace) or status
+            code = self._delivered(start, status)
+        return FOUND if child.was_stopped else self._code(code, status)
+
+    def _recorded(self, child: Child) -> int:
+        """Let the script end: the first process of this machine reports on it."""
+        status = child.wait(lambda: None)
+        note_end(self.own_trace, status)
+        return self._code(0, status)
+
+    def _delivered(self, start: float, status: int) -> int:
+        """Deliver the report, and return the exit code of a script that ended well."""
         report = self.known(self._report(time.monotonic() - start, status))
         is_delivered = self.delivery.deliver(report)
         if self.factory is not None:
             self._begin_factory(self.factory)
         if not self.is_kept:
-            _remove(self.trace)
-        if child.was_stopped:
-            return FOUND
-        return self._code(report, status, is_delivered)
+            remove_traces(self.trace)
+        if not is_delivered:
+            return USAGE
+        if self.flags.exit_zero:
+            return 0
+        code = exit_code(report, self.config.fail_on)
+        return code or (0 if _was_training(report) else NOT_OBSERVED)
 
     def _report(self, seconds: float, status: int) -> Report:
         command = shlex.join(["traindoctor", *sys.argv[1:]])
@@ -131,18 +171,12 @@ class Watching:
             return
         say(f"{path} is the beginning of a factory; `traindoctor check {path}:setup` examines it")
 
-    def _code(self, report: Report, status: int, is_delivered: bool) -> int:
+    def _code(self, code: int, status: int) -> int:
+        """Return the script's own exit status if it failed, else the given code."""
         if status < 0:
             die_of(-status)
             return 128 - status
-        if status:
-            return status
-        if not is_delivered:
-            return USAGE
-        if self.flags.exit_zero:
-            return 0
-        code = exit_code(report, self.config.fail_on)
-        return code or (0 if _was_training(report) else NOT_OBSERVED)
+        return status or code
 
 
 def report_on(flags: Flags, path: Path | None) -> int:
@@ -208,7 +242,9 @@ def reported(
     )
     seen = _seen(archive, status)
     report = replace(report, measurements=report.measurements | {"seen": seen})
-    if seen["raised"] and report.verdict == "healthy":  # who knows what would have come of it
+    if (
+        seen["raised"] or seen["lost"]
+    ) and report.verdict == "healthy":  # who knows what would have come of it
         return replace(report, verdict="inconclusive")
     return report
 
@@ -217,6 +253,7 @@ def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
     """Return what there was to see, for a run in which that was little."""
     run = archive.run if archive is not None else None
     facts = run.facts if run is not None else {}
+    ranks = archive.ranks.ranks if archive is not None and archive.ranks is not None else ()
     ended = "" if status is None or status >= 0 else f"killed by {signal_name(-status)}"
     return {
         "torch": bool(facts.get("environment")),
@@ -226,6 +263,7 @@ def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
         "steps": facts.get("num_steps", 0),
         "ended": ended or str(facts.get("state", "")),
         "raised": run.exceptions[-1].summary if run is not None and run.exceptions else "",
+        "lost": "; ".join(filter(None, map(lost, ranks))),
     }
 
 
@@ -278,8 +316,3 @@ def _check_script(script: str, is_module: bool) -> None:
     folder = path.parent
     there = [str(folder / p.name) for p in folder.glob("*.py")] if folder.is_dir() else []
     raise UsageError(f"there is no script {script}{nearest(script, there)}")
-
-
-def _remove(trace: Path) -> None:
-    for ending in ("", "-wal", "-shm"):
-        Path(f"{trace}{ending}").unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from traindoctor.experiments.accumulated_gradient import AccumulatedGradient
 from traindoctor.experiments.all_columns import AllColumns
 from traindoctor.experiments.changed_batch import ChangedBatch
 from traindoctor.experiments.compare_data import CompareData
+from traindoctor.experiments.compare_ranks import CompareRanks
 from traindoctor.experiments.forward_keys import ForwardKeys
 from traindoctor.experiments.frozen_graphs import FrozenGraphs
 from traindoctor.experiments.lab import Experiment, Lab
@@ -40,6 +41,7 @@ __all__ = [
     "AllColumns",
     "ChangedBatch",
     "CompareData",
+    "CompareRanks",
     "Experiment",
     "ForwardKeys",
     "FrozenGraphs",

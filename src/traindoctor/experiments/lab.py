@@ -33,6 +33,7 @@ class Experiment:
     name: ClassVar[str]
     cost: ClassVar[int]  # cheap ones run first; about the number of training steps
     keeps_history: ClassVar[bool] = False  # of parameters that have operations behind them
+    only_watched: ClassVar[str] = ""  # why a lab cannot do it
 
     def run(self, lab: Lab) -> Trace:
         """Do it, in a lab that gives the setup back afterwards."""
@@ -106,9 +107,9 @@ class Lab:
                 )
         return replace(experiment, **settings)
 
-    def refusal(self, experiment: Experiment) -> str | None:  # noqa: ARG002
-        """Return why an experiment cannot be had: here every one can."""
-        return None
+    def refusal(self, experiment: Experiment) -> str | None:
+        """Return why an experiment cannot be had, or None."""
+        return experiment.only_watched or None
 
     def perform(self, experiment: Experiment) -> Trace:
         """Run an experiment from the same seed as any other, then give the setup back."""

@@ -288,7 +288,7 @@ def forward_signature(model: torch.nn.Module) -> tuple[tuple[str, ...], bool]:
 
 
 def _apart(optimizers: Sequence[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
-    """Return the optimizers but for those that wrap another: they share its groups."""
+    """Return one of each optimizer and those that wrap it: they share its groups, or parameters."""
     found: list[torch.optim.Optimizer] = []
     known: set[int] = set()
     for optimizer in optimizers:
@@ -296,7 +296,14 @@ def _apart(optimizers: Sequence[torch.optim.Optimizer]) -> list[torch.optim.Opti
         if not groups or not groups <= known:
             found.append(optimizer)
         known |= groups
-    return found
+    return [o for o in found if not any(_wraps(other, o) for other in found)]
+
+
+def _wraps(outer: torch.optim.Optimizer, inner: torch.optim.Optimizer) -> bool:
+    """Tell whether an optimizer has another as an attribute, and all that this one holds."""
+    if not any(value is inner for value in vars(outer).values()):
+        return False
+    return {id(p) for p in _held([inner])} <= {id(p) for p in _held([outer])}
 
 
 def _held(optimizers: Sequence[torch.optim.Optimizer]) -> list[torch.nn.Parameter]:

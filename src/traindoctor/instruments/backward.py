@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.recorder import BATCH, Recorder
 from traindoctor.instruments.terms import terms_of
+from traindoctor.target.processes import part_of
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import BackwardRow, Place
 
@@ -181,10 +182,12 @@ def gradient_norms(parameters: Sequence[torch.nn.Parameter]) -> dict[int, float]
 def norms(tensors: Sequence[torch.Tensor], order: float = 2.0) -> list[float]:
     """Return the norm of each tensor: one fused pass and one transfer a device.
 
-    NaN where a tensor holds NaN; sparse and complex tensors take their own path.
+    NaN where a tensor holds NaN; sparse and complex tensors take their own path. Of a tensor that
+    is spread over several processes it is the norm of this one's part: nothing is exchanged.
     """
     import torch
 
+    tensors = [part_of(tensor) for tensor in tensors]
     values = [0.0] * len(tensors)
     plain: dict[Any, list[int]] = {}
     for index, tensor in enumerate(tensors):

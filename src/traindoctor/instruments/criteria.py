@@ -226,17 +226,21 @@ class Criteria:
             self.clamps.is_value(output, len(self.rows))
         if output is not None and output.requires_grad:
             output.register_hook(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                lambda gradient: signs.append(_pull(gradient.detach()))
+                lambda gradient: signs.append(_pull(gradient))
             )
         self.rows.append(row)
         self.signs.append(signs)
 
 
-def _pull(gradient: torch.Tensor) -> float:
+def _pull(gradient: torch.Tensor | None) -> float:
     """Return the pull on a loss function's value, or 0 where its elements are pulled unevenly.
 
     Weights such as a policy's advantages make some likelihoods rise and others fall on purpose.
+    None is what a function of its own class may pass back.
     """
+    if gradient is None:
+        return 0.0
+    gradient = gradient.detach()
     pulled = gradient[gradient != 0]
     if not pulled.numel():
         return 0.0

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.processes import part_of
 from traindoctor.trace import WriteRow
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ class Gaps:
         kept = [(p, self.left[id(p)]) for p in held if id(p) in self.left]
         moved = self.moved.get(optimizer, 0.0)
         if kept and moved:
-            gone = [p.detach() for p, _ in kept]
+            gone = [part_of(p).detach() for p, _ in kept]
             self.ratios.append(distance(gone, [old for _, old in kept]) / moved)
             self.recorder.facts["moved_elsewhere"] = tuple(self.ratios)
             for p, old in kept:
-                self._note(p, pattern_of(old, p.detach()))
+                self._note(p, pattern_of(old, part_of(p).detach()))
         if changed and not self.is_suspicious:
             self.is_suspicious = True
             self.recorder.sums["writes"] = self.rows
@@ -71,7 +72,7 @@ class Gaps:
         self.sizes |= {id(p): size for p, size in zip(held, sizes, strict=True)}
         self.moved[optimizer] = sum(update * update for update in updates) ** 0.5
         if self.is_suspicious:
-            self.left |= {id(p): p.detach().clone() for p in held}
+            self.left |= {id(p): part_of(p).detach().clone() for p in held}
 
     def rows(self) -> list[WriteRow]:
         """Return a row a pattern."""

@@ -54,6 +54,7 @@ class Pass:
     place: Place
     is_by_user: bool
     started: float
+    sampler_epoch: int | None = None
     lag: int = 0  # batches that whoever iterates keeps back
     is_bulk: bool = False  # several are fetched, then several are trained on
     last: float = 0.0
@@ -90,6 +91,7 @@ class Pass:
             number=self.number,
             place=self.place,
             is_by_user=self.is_by_user,
+            sampler_epoch=self.sampler_epoch,
             num_batches=self.num_batches,
             num_samples=self.num_samples,
             last_batch=self.last_batch,

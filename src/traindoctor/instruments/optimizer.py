@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from traindoctor.instruments.backward import norms
 from traindoctor.instruments.gaps import Gaps
 from traindoctor.instruments.recorder import Recorder
+from traindoctor.target.processes import part_of
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import GradientRow, StepRow, UpdateRow
 
@@ -103,7 +104,7 @@ class StepWatch:
         )
         if self.detail:
             self._note_gradients(held)
-            state["weights"] = [p.detach().clone() for p in held]
+            state["weights"] = [part_of(p).detach().clone() for p in held]
             state["sizes_before"] = norms(state["weights"])
             state["reverted"] = self._num_reverted(optimizer, state["sizes_before"])
             state["elsewhere"] = self.gaps.begins_step(id(optimizer), held, state["sizes_before"])
@@ -182,16 +183,17 @@ class StepWatch:
     def _note_updates(self, optimizer: Any, state: Mapping[str, Any]) -> int:
         step = len(self.recorder.steps)
         held, before = state["held"], state["weights"]
-        moved = norms([p.detach() - old for p, old in zip(held, before, strict=True)])
-        sizes = norms([p.detach() for p in held])
+        parts = [part_of(p).detach() for p in held]
+        moved = norms([part - old for part, old in zip(parts, before, strict=True)])
+        sizes = norms(parts)
         self.weights[id(optimizer)] = (state["sizes_before"], sizes)
         self.gaps.ends_step(id(optimizer), held, sizes, moved)
         changed = 0
-        for p, old, update, weight in zip(held, before, moved, sizes, strict=True):
-            if p.is_meta:
+        for p, part, old, update, weight in zip(held, parts, before, moved, sizes, strict=True):
+            if part.is_meta:
                 continue
-            count = max(p.numel(), 1)
-            share = 0.0 if update == 0 else float((p.detach() != old).float().mean())
+            count = max(part.numel(), 1)
+            share = 0.0 if update == 0 else float((part != old).float().mean())
             changed += share > 0
             bad = 0 if weight == weight and weight != float("inf") else _num_not_finite(p)
             self.recorder.updates.append(
@@ -208,10 +210,12 @@ class StepWatch:
 
 
 def _share_zero(tensor: torch.Tensor) -> float:
+    tensor = part_of(tensor)
     dense = tensor.detach().coalesce().values() if tensor.is_sparse else tensor.detach()
     return float((dense == 0).float().mean()) if dense.numel() else 0.0
 
 
 def _num_not_finite(tensor: torch.Tensor) -> int:
+    tensor = part_of(tensor)
     dense = tensor.detach().coalesce().values() if tensor.is_sparse else tensor.detach()
     return int((~dense.isfinite()).sum())

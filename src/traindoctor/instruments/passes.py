@@ -13,7 +13,7 @@ from traindoctor.instruments.one_pass import Loader, Pass
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.batches import batch_size, describe
 from traindoctor.target.fingerprints import fingerprint, leading_size
-from traindoctor.target.loaders import loader_row
+from traindoctor.target.loaders import loader_row, told_epoch
 from traindoctor.trace import BatchRow, LoaderRow, PassRow, Place
 
 MOST_FULL = 32  # batches that are described before that is thinned out
@@ -73,6 +73,7 @@ class Passes:
         known = self._loader(loader)
         new = Pass(self._num, known, known.num_passes, place, is_by_user, self.recorder.clock())
         new.last = new.started
+        new.sampler_epoch = told_epoch(loader) if known.row.needs_epoch else None
         self._num += 1
         known.num_passes += 1
         known.num_open += 1

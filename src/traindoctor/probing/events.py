@@ -21,6 +21,7 @@ class TargetLoaded:
     environment: dict[str, Any] = field(default_factory=dict)
     location_file: str | None = None
     location_line: int | None = None
+    distributed: dict[str, Any] = field(default_factory=lambda: {"world_size": 1})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

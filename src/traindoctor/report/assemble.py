@@ -212,7 +212,7 @@ def _target(loaded: TargetLoaded | None, reference: str, home: Home) -> TargetRe
         kind=loaded.kind if loaded else "factory",
         model=model,
         data=loaded.data if loaded else {},
-        distributed={"world_size": 1},
+        distributed=loaded.distributed if loaded else {"world_size": 1},
         location=_at_home(Location(file=loaded.location_file, line=loaded.location_line), home)
         if loaded
         else Location(),

@@ -8,7 +8,7 @@ from traindoctor.target.source import method_place
 from traindoctor.target.usercode import is_user_class
 from traindoctor.trace import LoaderRow, Place
 
-__all__ = ["as_dataloader", "loader_row"]
+__all__ = ["as_dataloader", "loader_row", "told_epoch"]
 
 MOST_COMPARED = 256  # entries of a list
 
@@ -54,6 +54,7 @@ def loader_row(loader: Any, index: int = 0, place: Place = Place()) -> LoaderRow
         num_batches=None if is_iterable else _length(inner),
         sampler_class=sampler,
         is_in_order=is_in_order and not is_iterable,
+        needs_epoch=_shuffling(inner) is not None,
         is_one_index=_is_one_index(dataset),
         batch_size=inner.batch_size if isinstance(inner.batch_size, int) else None,
         drop_last=bool(inner.drop_last),
@@ -75,6 +76,21 @@ def _sampler(loader: Any) -> tuple[str, bool]:
         type(sampler) is DistributedSampler and not sampler.shuffle
     )
     return type(sampler).__name__, is_in_order
+
+
+def told_epoch(loader: Any) -> int | None:
+    """Return the epoch that a loader's sampler was told to shuffle by; None where it needs none."""
+    sampler = _shuffling(as_dataloader(loader))
+    return None if sampler is None else int(sampler.epoch)
+
+
+def _shuffling(loader: Any) -> Any:
+    """Return the DistributedSampler that shuffles what a loader reads; None where there is none."""
+    from torch.utils.data import DistributedSampler
+
+    batches = getattr(loader, "batch_sampler", None)
+    sampler = getattr(loader if batches is None else batches, "sampler", None)
+    return sampler if isinstance(sampler, DistributedSampler) and sampler.shuffle else None
 
 
 def _is_one_index(dataset: Any) -> bool:

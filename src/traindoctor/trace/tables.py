@@ -16,6 +16,7 @@ from traindoctor.trace.rows import (
     CountRow,
     CriterionRow,
     CutRow,
+    DigestRow,
     EvaluationRow,
     ExceptionRow,
     FlipRow,
@@ -34,6 +35,7 @@ from traindoctor.trace.rows import (
     ParameterRow,
     PassRow,
     PulseRow,
+    RankRow,
     ReportRow,
     ScalerRow,
     SchedulerRow,
@@ -106,6 +108,8 @@ class Trace:
     unsaved: tuple[UnsavedRow, ...] = ()
     ties: tuple[TieRow, ...] = ()
     transfers: tuple[TransferRow, ...] = ()
+    ranks: tuple[RankRow, ...] = ()
+    digests: tuple[DigestRow, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)  # single figures, named with their unit
 
     @property

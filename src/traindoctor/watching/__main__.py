@@ -6,6 +6,7 @@ import atexit
 import sys
 
 from traindoctor.codec import loads
+from traindoctor.target.processes import this_rank
 from traindoctor.watching.imports import Imports, compiled, weave_imports
 from traindoctor.watching.orders import Orders
 from traindoctor.watching.script import (
@@ -21,7 +22,7 @@ def main() -> None:
     """Run the script that stands in the orders, watched."""
     atexit.register(end_by_signal_if_interrupted)
     orders = loads(Orders, sys.argv[1])
-    session = Session(orders)
+    session = Session(orders, this_rank())
     Imports({"torch": session.torch_imported}).install()
     weave_imports()
     session.begin()

@@ -7,12 +7,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.instruments.unheld import FACT as UNHELD
 from traindoctor.trace import BatchRow, Trace
 from traindoctor.trace.storage import StoredTraces
+from traindoctor.watching.meeting import together
 from traindoctor.watching.record import CLOSELY, FIRST_STEP, OPENING, POST_MORTEM, RUN, SOURCE
 from traindoctor.watching.recorded import Recorded
 
@@ -59,9 +61,16 @@ class Archive(Recorded):
             facts.get("num_forwards") or facts.get("loop_places")
         )
 
+    @cached_property
+    def ranks(self) -> Trace | None:
+        """Return the run with what its other processes have recorded; None where it is alone."""
+        return together(self.run, self.stored.path)
+
     def answer(self, experiment: Experiment) -> Trace | None:
         """Return what was recorded; None where nobody looked."""
         name = experiment.name
+        if name == "compare-ranks":
+            return self.ranks
         if name == "short-run":
             return self.opening
         if name in ("long-run", "watch-loader", "try-hooks"):

@@ -68,6 +68,8 @@ class Calls:
         if learns:
             session.incidents.root_begins(module, args, kwargs)
             session.modes.called(module)
+            if session.ranks is not None:
+                session.ranks.root_called(module)
         if session.opening is None:
             if learns:
                 session.later.root_called(module)

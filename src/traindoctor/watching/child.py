@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -19,12 +19,18 @@ PATIENCE_SECONDS = 10.0  # for a script that was asked to end
 
 
 class Child:
-    """A watched process. Standard streams, environment and working directory are inherited."""
+    """A watched process. Standard streams, environment and working directory are inherited.
 
-    def __init__(self, orders: Orders) -> None:
+    Args:
+        orders: what it is told.
+        engine: the module that starts several of it, with its arguments; without one it is one.
+    """
+
+    def __init__(self, orders: Orders, engine: Sequence[str] = ()) -> None:
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        command = [sys.executable, *flags, "-m", "traindoctor.watching", dumps(orders)]
-        self.process = subprocess.Popen(command)
+        modules = [*(["-m"] if engine else []), *engine]
+        command = [*flags, *(modules or ["-m"]), "traindoctor.watching", dumps(orders)]
+        self.process = subprocess.Popen([sys.executable, *command])
         self.was_stopped = False
 
     def wait(self, on_tick: Callable[[], None]) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from traindoctor.instruments.backward import norms
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.target.batches import describe
+from traindoctor.target.processes import part_of
 from traindoctor.trace import GradientRow, LossRow, Place, StepRow, Trace, UpdateRow
 from traindoctor.watching.post_mortem import Call, Tracer, examine_gradients, examine_loss
 
@@ -102,7 +103,8 @@ class Incidents:
             p = reference()
             if p is None or p.grad is None:
                 continue
-            total = float(p.grad.sum())  # which may overflow where all is well: a closer look tells
+            # May overflow where all is well: a closer look tells.
+            total = float(part_of(p.grad).sum())
             if total - total != 0:
                 return True
         return False
@@ -132,7 +134,7 @@ class Incidents:
         step, sick = recorder.step, {id(p) for p in bad}
         for p in held:
             if id(p) in names and p.grad is not None:
-                number = int((~p.grad.isfinite()).sum()) if id(p) in sick else 0
+                number = int((~part_of(p.grad).isfinite()).sum()) if id(p) in sick else 0
                 recorder.gradients.append(
                     GradientRow(step=step, parameter=names[id(p)], num_not_finite=number)
                 )
@@ -185,12 +187,13 @@ def _sentinels(optimizer: Any) -> list[torch.nn.Parameter]:
 
 def _not_finite(parameters: Any) -> list[tuple[int, int]]:
     return [
-        (id(p), int((~p.detach().isfinite()).sum()))
+        (id(p), int((~part_of(p).detach().isfinite()).sum()))
         for p in parameters
         if not p.is_meta and not _is_finite(p.detach())
     ]
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
+    tensor = part_of(tensor)
     size = norms([tensor])[0]
     return size - size == 0 or bool(tensor.isfinite().all())

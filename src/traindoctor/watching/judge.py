@@ -40,7 +40,7 @@ class Bench:
 
     def judge(self, archive: Archive, reference: str) -> list[Event]:
         """Return what a run of `check` would say, from what was recorded."""
-        events: list[Event] = [loaded(archive.run, reference)]
+        events: list[Event] = [loaded(archive.run, reference, archive.ranks)]
         if not archive.has_training:
             return [*events, *(_unseen(probe) for probe in self.probes)]
         run_probes(
@@ -110,8 +110,10 @@ def with_later(
     return merged
 
 
-def loaded(run: Trace, reference: str) -> TargetLoaded:
+def loaded(run: Trace, reference: str, ranks: Trace | None = None) -> TargetLoaded:
     """Return what was watched, as the head of a report tells it."""
+    own_rank = run.facts.get("rank") or {}
+    together = {"ranks": [row.rank for row in ranks.ranks]} if ranks else {}
     own = [row for row in run.parameters if row.in_model]
     first = next((row for row in run.batches if row.size), None)
     return TargetLoaded(
@@ -126,6 +128,7 @@ def loaded(run: Trace, reference: str) -> TargetLoaded:
         },
         environment=dict(run.facts.get("environment") or {}),
         location_file=run.setup.factory.file,
+        distributed={"world_size": own_rank.get("world_size", 1)} | together,
     )
 
 

@@ -14,6 +14,7 @@ from traindoctor.instruments.optimizer import StepWatch
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.unregistered import places_among
 from traindoctor.instruments.weights import describe_matrix, matrices
+from traindoctor.target.processes import part_of
 from traindoctor.trace import SetupRow, Trace
 from traindoctor.watching.first_step import FirstStep
 from traindoctor.watching.matrices import watched
@@ -93,7 +94,9 @@ class Opening:
         self.steps.know(anatomy.optimizers)
         for part in ("parameters", "modules", "facts"):
             getattr(anatomy, part)  # as they are now
-        self._before = {name: p.detach().clone() for name, p in setup.model.named_parameters()}
+        self._before = {
+            name: part_of(p).detach().clone() for name, p in setup.model.named_parameters()
+        }
         self.calls = ModuleCalls(self.recorder, anatomy, keep_outputs=self.first_step is None)
         self.recorder.on_backward.clear()
         self.hooks = {} if self.is_compiled else self.calls.hooks()
@@ -244,8 +247,8 @@ class Opening:
             for name, p in self.anatomy.setup.model.named_parameters()
             if name in self._before
             and not p.is_meta
-            and p.shape == self._before[name].shape
-            and bool((p.detach() != self._before[name]).any())
+            and part_of(p).shape == self._before[name].shape
+            and bool((part_of(p).detach() != self._before[name]).any())
         )
 
 

@@ -93,8 +93,9 @@ class Call:
     def _keeping(self, number: int) -> Any:
         gradients = self.gradients
 
-        def keep(gradient: torch.Tensor) -> None:
-            gradients[number] = gradient.detach()
+        def keep(gradient: torch.Tensor | None) -> None:
+            if gradient is not None:  # which a function of its own class may pass back
+                gradients[number] = gradient.detach()
 
         return keep
 

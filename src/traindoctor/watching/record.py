@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ CLOSELY = (
     ZEROS,
 )  # what is seen of a training's first steps
 # Tables that only grow: what was written of them stays.
-GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions")
+GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions", "digests")
 MOST_SOURCE = 2_000_000  # characters of the user's files
 
 
@@ -63,6 +63,7 @@ class Record:
                 "state": "running",
                 "reference": orders.script,
                 "verify": orders.verify,
+                "rank": None if self.session.rank is None else asdict(self.session.rank),
             },
         )
         threading.Thread(target=self._write_on, name="traindoctor-record", daemon=True).start()

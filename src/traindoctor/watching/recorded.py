@@ -16,6 +16,11 @@ REFUSED = (
 )
 
 
+def reason(experiment: Experiment) -> str:
+    """Return why an experiment cannot be had of a run that was watched."""
+    return experiment.only_watched or REFUSED
+
+
 class Recorded:
     """Stands where a lab stands.
 
@@ -34,7 +39,7 @@ class Recorded:
 
     def refusal(self, experiment: Experiment) -> str | None:
         """Return why an experiment cannot be had, or None."""
-        return REFUSED if self.answer(experiment) is None else None
+        return reason(experiment) if self.answer(experiment) is None else None
 
     def perform(self, experiment: Experiment) -> Trace:
         """Return what was recorded.
@@ -44,7 +49,7 @@ class Recorded:
         """
         answer = self.answer(experiment)
         if answer is None:
-            raise ExperimentFailed(REFUSED)
+            raise ExperimentFailed(reason(experiment))
         return answer
 
     def answer(self, experiment: Experiment) -> Trace | None:

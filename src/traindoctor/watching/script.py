@@ -74,6 +74,17 @@ def end_like_python(error: BaseException) -> None:
     raise SystemExit(INTERRUPTED)
 
 
+def status_of(error: BaseException | None) -> int:
+    """Return the exit status of an interpreter that an exception ends, or nothing."""
+    if error is None:
+        return 0
+    if not isinstance(error, SystemExit):
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    return 1
+
+
 def end_by_signal_if_interrupted() -> None:
     """End as the interpreter does after Ctrl-C: by the signal, once everything else has ended.
 

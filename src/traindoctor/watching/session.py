@@ -16,9 +16,11 @@ from traindoctor.instruments.dynamics import Dynamics, dynamics_seen
 from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.loaders import Loaders, loaders_seen
+from traindoctor.instruments.ranks import Ranks
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.births import births
+from traindoctor.target.processes import Rank
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
 from traindoctor.watching.blame import module_left, operation_left
@@ -28,12 +30,14 @@ from traindoctor.watching.columns import columns_on
 from traindoctor.watching.governor import Governor
 from traindoctor.watching.incidents import Incidents
 from traindoctor.watching.later import Later
+from traindoctor.watching.meeting import calls_beside, trace_of
 from traindoctor.watching.meter import Meter
 from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
 from traindoctor.watching.ranks import settle, tap_processes
 from traindoctor.watching.record import Record
 from traindoctor.watching.scene import Scene
+from traindoctor.watching.script import status_of
 from traindoctor.watching.steps import Steps
 from traindoctor.watching.taps import tap
 from traindoctor.watching.troubles import Troubles
@@ -49,12 +53,20 @@ class Session:
 
     Args:
         orders: what was asked for.
+        rank: which process it is, of several that are to be compared.
         clock: seconds; injected in tests.
     """
 
-    def __init__(self, orders: Orders, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.orders, self.clock = orders, clock
-        self.process = os.getpid()
+    def __init__(
+        self,
+        orders: Orders,
+        rank: Rank | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.trace = trace_of(Path(orders.trace), rank)
+        self.orders, self.clock = replace(orders, trace=str(self.trace)), clock
+        self.process, self.rank = os.getpid(), rank
+        self.ranks: Ranks | None = None  # of several processes, this one
         script = Place() if orders.is_module else Place(os.path.abspath(orders.script))
         self.recorder = Recorder(clock=clock, phase="train_loop")
         self.scene, self.meter = Scene(script), Meter()
@@ -85,7 +97,7 @@ class Session:
         """Start writing, and hear what the script's handlers catch."""
         os.register_at_fork(after_in_child=self._forked)
         self._stack.enter_context(heard_by(self.handled))
-        self.safely(self.record.begin, Path(self.orders.trace))
+        self.safely(self.record.begin, self.trace)
         self._write_before_exit()
 
     def _write_before_exit(self) -> None:
@@ -124,6 +136,12 @@ class Session:
         recorder.after_fetch.append(self.batch_given)
         self._stack.enter_context(handling_seen(recorder, places=self.scene.places))
         self.dynamics = self._stack.enter_context(dynamics_seen(recorder, hears_calls=False))
+        if self.rank is not None:
+            self.safely(self._watch_ranks, self.rank)
+
+    def _watch_ranks(self, rank: Rank) -> None:
+        self.ranks = Ranks(self.recorder, self.names, rank, calls_beside(self.trace))
+        self._stack.enter_context(self.ranks.watching())
 
     def bring_up_to_date(self) -> None:
         """Let every instrument put what it has into the recorder."""
@@ -182,9 +200,10 @@ class Session:
         self.safely(self.later.close)
         if self.loaders is not None:
             self.safely(self.loaders.finish)
-        ended = error is None or (isinstance(error, SystemExit) and not error.code)
-        self.recorder.facts["ended"] = ended
-        self.safely(self.record.end, "returned" if ended else "exception")
+        status = status_of(error)
+        ended = {"ended": status == 0, "status": status, "ended_at": time.time()}
+        self.recorder.facts |= ended
+        self.safely(self.record.end, "exception" if status else "returned")
         self.safely(settle, self)
 
     def withdraw(self) -> None:

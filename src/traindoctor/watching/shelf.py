@@ -7,6 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from traindoctor.target.processes import Rank
+from traindoctor.watching.meeting import remove_traces
+
 MOST_KEPT = 20  # of runs that were cut off
 
 
@@ -18,12 +21,16 @@ def folder() -> Path:
     return path
 
 
-def new_trace(script: str) -> Path:
-    """Return a file for a run's trace; the oldest of too many are removed."""
+def new_trace(script: str, rank: Rank | None = None) -> Path:
+    """Return a file for a run's trace; the oldest of too many are removed.
+
+    All processes of a run, where there are several, are given the same one.
+    """
     kept = sorted(folder().glob("*.trace"), key=lambda path: path.stat().st_mtime)
     for old in kept[: max(len(kept) - MOST_KEPT, 0)]:
-        for ending in ("", "-wal", "-shm"):
-            Path(f"{old}{ending}").unlink(missing_ok=True)
+        remove_traces(old)
+    if rank is not None:
+        return folder() / f"{Path(script).stem}-{rank.meeting}.trace"
     name = f"{Path(script).stem}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.trace"
     return folder() / name
 

@@ -20,6 +20,7 @@ from traindoctor.report.renderers.page import Page, count, harmless
 from traindoctor.report.renderers.steps_view import put_steps
 from traindoctor.report.renderers.timing_view import put_timing
 from traindoctor.report.renderers.watch_view import (
+    lost,
     num_steps_seen,
     passes_seen,
     put_watch,
@@ -92,6 +93,8 @@ def verdict_line(report: Report) -> str:
     if report.target.model is None:
         reason = " ".join(report.probes[0].reason.split())
         return f"Inconclusive: nothing was examined; {reason}"
+    if lost(report) and not raised(report):
+        return "Inconclusive: nothing found in what came before a process was lost."
     if raised(report):
         return "Inconclusive: nothing found in what came before the exception."
     if num_open:
@@ -118,6 +121,11 @@ def _put_head(page: Page, report: Report) -> None:
         if data.get("batches"):
             size = f" of {data['batch_size']}" if data.get("batch_size") else ""
             line += f" · {count(data['batches'], 'batch', 'batches')}{size}"
+        number = report.target.distributed.get("world_size", 1)
+        if number > 1:
+            seen = len(report.target.distributed.get("ranks", ())) or 1
+            line += f" · rank 0 of {number}" if seen == 1 else f" · {number} ranks"
+            line += f", {seen} of them seen" if 1 < seen < number else ""
         page.put(line, style="dim")
     page.put()
 

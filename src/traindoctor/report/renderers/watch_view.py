@@ -24,6 +24,11 @@ def raised(report: Report) -> str:
     return str(report.measurements.get("seen", {}).get("raised") or "")
 
 
+def lost(report: Report) -> str:
+    """Return which of several processes did not come to their end, or an empty string."""
+    return str(report.measurements.get("seen", {}).get("lost") or "")
+
+
 def what_was_seen(report: Report) -> str:
     """Say what there was of a watched run in which nothing stepped."""
     seen = report.measurements.get("seen", {})
@@ -42,7 +47,9 @@ def put_watch(page: Page, report: Report) -> None:
     ended = report.measurements.get("seen", {}).get("ended", "")
     if ended.startswith("killed"):
         page.put(Text(f"The script was {ended}.", style="bold"))
-    if raised(report) and not report.findings:
+    if lost(report):
+        page.put(Text(f"Not all processes came to their end: {lost(report)}", style="bold"))
+    elif raised(report) and not report.findings:
         page.put(Text(f"The script ended with an exception: {raised(report)}", style="bold"))
     watch = report.measurements.get("watch") or {}
     if watch.get("share") is not None and watch["opening_steps"]:

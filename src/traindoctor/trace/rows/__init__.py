@@ -52,6 +52,7 @@ from traindoctor.trace.rows.model import (
     WeightRow,
 )
 from traindoctor.trace.rows.place import Place
+from traindoctor.trace.rows.ranks import CallRow, CollectiveRow, DigestRow, RankRow, WrapperRow
 from traindoctor.trace.rows.training import (
     BackwardRow,
     GradientRow,
@@ -66,11 +67,14 @@ __all__ = [
     "AutocastRow",
     "BackwardRow",
     "BatchRow",
+    "CallRow",
     "CheckpointRow",
     "ClipRow",
+    "CollectiveRow",
     "CountRow",
     "CriterionRow",
     "CutRow",
+    "DigestRow",
     "EdgeRow",
     "EvaluationRow",
     "ExceptionRow",
@@ -92,6 +96,7 @@ __all__ = [
     "PassRow",
     "Place",
     "PulseRow",
+    "RankRow",
     "ReportRow",
     "ScalerRow",
     "SchedulerRow",
@@ -110,5 +115,6 @@ __all__ = [
     "WeightRow",
     "WindowRow",
     "WorkerRow",
+    "WrapperRow",
     "WriteRow",
 ]

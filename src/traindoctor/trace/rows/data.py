@@ -72,6 +72,7 @@ class LoaderRow:
     num_batches: int | None = None  # of a pass over it
     sampler_class: str = ""  # what chooses the order; of batches, where that is no plain one
     is_in_order: bool = False  # by torch's own sequential sampler, or its distributed one
+    needs_epoch: bool = False  # it shuffles by the epoch that its sampler is told
     is_one_index: bool = False  # a subset of one and the same sample
     batch_size: int | None = None
     drop_last: bool = False
@@ -98,6 +99,7 @@ class PassRow:
     number: int = 0  # of this loader's passes
     place: Place = Place()  # where the user's code iterates
     is_by_user: bool = False  # that line itself iterates, and no library's loop
+    sampler_epoch: int | None = None  # that its sampler was told, where it needs one
     num_batches: int = 0
     num_samples: int | None = None  # in them; None where a batch's size is unknown
     last_batch: int | None = None  # number in the run of its last one, but for evaluation
