@@ -197,7 +197,9 @@ def observe(edit: Edit, folder: Path) -> Seen:
 
 
 def test_every_rule_is_planted_in_three_models_where_it_makes_sense():
-    models: dict[str, set[str]] = {rule: set() for rule in all_rules()}
+    # Programs of several processes are no bank's: tests/watching runs theirs.
+    rules = [rule for rule in all_rules() if not rule.startswith("TD9")]
+    models: dict[str, set[str]] = {rule: set() for rule in rules}
     for edit in FAULTS:
         models[edit.rule].add(edit.program)
     fewer = {rule: found for rule, found in models.items() if len(found) < FEWEST}
