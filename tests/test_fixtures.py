@@ -54,11 +54,13 @@ EVERY = 12  # a whole check takes seconds: one fixture in so many belongs to the
 
 
 def spread(first: int) -> list[Any]:
-    """Return all fixtures; those of the short run count from the first."""
-    return [
-        pytest.param(name, marks=[pytest.mark.slow] * (index % EVERY != first))
-        for index, name in enumerate(NAMES)
-    ]
+    """Return all fixtures; those of the short run count from the first.
+
+    None of several processes is among them: they have short tests of their own.
+    """
+    single = [name for name in NAMES if "nproc" not in read(name)]
+    short = set(single[first::EVERY])
+    return [pytest.param(name, marks=[] if name in short else [pytest.mark.slow]) for name in NAMES]
 
 
 @pytest.mark.parametrize("name", spread(0))

@@ -85,6 +85,7 @@ def test_what_is_wrong_with_a_second_training_only_is_named_at_its_line(tmp_path
     assert told["value"] == "number 2, from step 20 on"
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_joins_another_begins_no_training(tmp_path: Path) -> None:
     report, facts = watched(tmp_path, TOGETHER)
     assert facts["later_trainings"] == ()
