@@ -32,8 +32,12 @@ def check_number(number: int | None) -> None:
 
 
 def engine(number: int) -> list[str]:
-    """Return the module that starts so many processes of another, with its arguments."""
-    return ["torch.distributed.run", "--standalone", "--nproc-per-node", str(number), "-m"]
+    """Return the module that starts so many processes of another, with its arguments.
+
+    They meet at the loopback address: the name of this machine need not be known to anybody.
+    """
+    where = ["--standalone", "--local-addr", "127.0.0.1"]
+    return ["torch.distributed.run", *where, "--nproc-per-node", str(number), "-m"]
 
 
 @contextmanager
