@@ -50,7 +50,7 @@ def watched(script: Path, number: int, folder: Path) -> traindoctor.Report:
     return load_report(folder / "report.json")
 
 
-EVERY = 12  # a whole check takes seconds: one fixture in so many belongs to the short run
+EVERY = 30  # a whole check takes seconds: one fixture in so many belongs to the short run
 
 
 def spread(first: int) -> list[Any]:
