@@ -13,8 +13,8 @@ def missing_batches(run: Trace) -> list[BatchRow]:
     and passes over the loader in which nothing was trained, if anything was in others. Nothing is
     missing where the run ended early, where weights move without any backward pass, where as
     many passes as batches were seen (they may be fetched ahead, or kept), or where what is missing
-    is the run's beginning. Of a watched run only the first batches count:
-    later ones stand there because something was wrong with them.
+    is the run's beginning. Of a watched run only the first batches count: later ones stand there
+    because something was wrong with them.
     """
     is_watched = run.setup.kind == "script"
     batches = run.batches[: run.facts.get("num_batches_asked") if is_watched else None]

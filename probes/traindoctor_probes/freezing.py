@@ -38,7 +38,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.syntax import assigned
 from traindoctor.probing.wording import counted, first_location, grouped, location
-from traindoctor.trace import ModuleRow, ParameterRow, Place, SourceRow, Trace
+from traindoctor.trace import ModuleRow, ParameterRow, SourceRow, Trace
 from traindoctor_probes._unreached import is_meant_to_train
 
 BY_ACCIDENT = Rule(
@@ -112,7 +112,7 @@ def in_name_only(
         confidence=Confidence.CERTAIN if number else Confidence.LIKELY,
         mechanism="Autograd asks a parameter for `requires_grad` and nothing else for anything "
         f"else. `{flag}` is a new attribute that was made by the assignment.",
-        location=first_location([*lines, Place()]),
+        location=first_location(lines),
         also_at=[location(place) for place in lines[1:]],
         evidence=[
             Evidence("parameters that are frozen in name only", len(rows), 0),

@@ -23,7 +23,6 @@ torch.autograd documentation, "Gradients for non-differentiable functions".
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,6 +38,7 @@ from traindoctor.probing.syntax import guards
 from traindoctor.probing.wording import counted, figure, first_location, grouped
 from traindoctor.trace import BackwardRow, OperationRow, Place, Trace
 from traindoctor_probes._never_steps import step_lines
+from traindoctor_probes._singular import ADDED, cures, mechanism, range_of
 
 LEAST_PASSES = 3  # of a run without steps
 
@@ -71,41 +71,6 @@ NOT_FINITE = Rule(
         "TD6",
         "TD806",
     ),
-)
-CURES = {
-    "Sqrt": ("Add a small number under the root", "x.sqrt()", "(x + 1e-12).sqrt()"),
-    "Rsqrt": ("Add a small number under the root", "x.rsqrt()", "(x + 1e-12).rsqrt()"),
-    "Norm": (
-        "Take the norm of something that is not zero",
-        "x.norm()",
-        "(x.square().sum() + 1e-12).sqrt()",
-    ),
-    "LinalgVectorNorm": (
-        "Take the norm of something that is not zero",
-        "torch.linalg.vector_norm(x)",
-        "(x.square().sum() + 1e-12).sqrt()",
-    ),
-    "Pow": ("Keep the base away from zero", "x ** 0.5", "(x + 1e-12) ** 0.5"),
-    "Log": ("Keep the argument away from zero", "x.log()", "x.clamp_min(1e-12).log()"),
-    "Div": ("Keep the denominator away from zero", "a / b", "a / (b + 1e-12)"),
-    "Reciprocal": ("Keep the denominator away from zero", "1 / b", "1 / (b + 1e-12)"),
-    "Acos": ("Keep the argument inside (-1, 1)", "x.acos()", "x.clamp(-1 + 1e-6, 1 - 1e-6).acos()"),
-    "Asin": ("Keep the argument inside (-1, 1)", "x.asin()", "x.clamp(-1 + 1e-6, 1 - 1e-6).asin()"),
-    "Std": ("Take the variance over more than one value", "x.std()", "(x.var() + 1e-12).sqrt()"),
-    "Atan2": (
-        "Keep both arguments from being zero at once",
-        "torch.atan2(y, x)",
-        "torch.atan2(y, x + 1e-12)",
-    ),
-    "LinalgSvd": (
-        "Use the singular values alone, or separate equal ones",
-        "torch.linalg.svd(a)",
-        "torch.linalg.svdvals(a)",
-    ),
-}
-WHERE = (
-    " `torch.where` does not help: the branch that is not taken is differentiated too, and zero "
-    "times infinity is NaN."
 )
 
 
@@ -242,8 +207,8 @@ def not_finite(
         )
     evidence = [
         Evidence("gradients not finite", seen.num_bad, 0),
-        *(Evidence(f"with {_ADDED[shift]}", number, None) for shift, (number, _) in parted.items()),
-        *(_input(origin) if origin else []),
+        *(Evidence(f"with {ADDED[shift]}", number, None) for shift, (number, _) in parted.items()),
+        *(range_of(origin) if origin else []),
         *seen.evidence,
         Evidence("loss that was differentiated", seen.loss),
     ]
@@ -259,87 +224,19 @@ def not_finite(
     names = seen.names.partition(" ")[0]
     return NOT_FINITE.finding(
         message,
-        mechanism=_mechanism(origin) if origin else "",
+        mechanism=mechanism(origin) if origin else "",
         location=first_location(
             [*([origin.place] if origin else []), *seen.places],
             module=(origin.module if origin else names.rpartition(".")[0]) or None,
         ),
         evidence=evidence,
-        remedies=_remedies(origin, parted) if origin else None,
+        remedies=(cures(origin, parted) or None) if origin else None,
         explains=seen.explains,
         num_bad=seen.num_bad,
         num_seen=seen.num_seen,
         kind=kind,
         when=seen.when,
     )
-
-
-def _input(origin: OperationRow) -> list[Evidence]:
-    if origin.input_minimum is None:
-        return []
-    what = origin.note or "input"
-    return [
-        Evidence(f"smallest {what} of {origin.operation}", origin.input_minimum),
-        Evidence(f"largest {what} of {origin.operation}", origin.input_maximum),
-    ]
-
-
-def _mechanism(origin: OperationRow) -> str:
-    text = (
-        f"{origin.operation} has a finite value here, but its derivative is not finite, or is "
-        "multiplied by zero where it is infinite. Clipping does not help: the norm is not finite "
-        "either."
-    )
-    if origin.operation == "LinalgEigh":
-        text = (
-            "The derivative of an eigenvector divides by the distance of its eigenvalue to every "
-            "other one. Equal eigenvalues make that a division by zero: whole rows and columns of "
-            "zeros in a matrix are enough for it."
-        )
-    return text + (WHERE if "where" in origin.place.text else "")
-
-
-_ADDED = {"identity": "a multiple of the identity added", "ramp": "a ramp added"}
-
-
-def _remedies(origin: OperationRow, parted: dict[str, tuple[int, int]]) -> list[Remedy]:
-    if origin.operation == "LinalgEigh":
-        return _parting(origin, parted)
-    cure = CURES.get(origin.operation)
-    if cure is None:
-        return list(NOT_FINITE.remedies)
-    title, before, after = cure
-    return [Remedy(title, recommended=True, before=before, after=after)]
-
-
-def _parting(origin: OperationRow, parted: dict[str, tuple[int, int]]) -> list[Remedy]:
-    """Return the two diagonals as remedies, with what they did when they were tried."""
-    line = origin.place.text
-    call = re.search(r"\beigh\(\s*(\w+)", line)
-    name = call[1] if call else "a"
-    hermitian = f"{name} = 0.5 * ({name} + {name}.mH)\n"
-    result = {
-        shift: f"Tried: {number} of {counted(of, 'gradient')} not finite with it."
-        for shift, (number, of) in parted.items()
-    }
-    heals = {shift: number == 0 for shift, (number, _) in parted.items()}
-    ramp = Remedy(
-        "Make the matrix Hermitian and add a ramp: a different amount to each diagonal element",
-        recommended=heals.get("ramp", True),
-        pros=f"It parts eigenvalues that are equal. {result.get('ramp', '')}".strip(),
-        cons="Eigenvalues closer than the ramp's step are moved by as much as they are apart.",
-        before=line,
-        after=f"{hermitian}ramp = torch.arange(1.0, {name}.shape[-1] + 1, device={name}.device)\n"
-        f"{name} = {name} + torch.diag(1e-5 * ramp)\n{line}",
-    )
-    identity = Remedy(
-        "Make the matrix Hermitian and add a small multiple of the identity",
-        recommended=heals.get("identity", False) and not ramp.recommended,
-        cons="It moves equal eigenvalues by the same amount and leaves them equal. "
-        f"{result.get('identity', '')}".strip(),
-        after=f"{hermitian}{name} = {name} + 1e-6 * torch.eye({name}.shape[-1])\n{line}",
-    )
-    return [ramp, identity]
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

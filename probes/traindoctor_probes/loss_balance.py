@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from traindoctor.experiments import Experiment, LossTerms, ShortRun
+from traindoctor.experiments.loss_terms import share
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -108,11 +109,6 @@ def largest(row: TermRow, run: Trace) -> TermRow | None:
         ),
         None,
     )
-
-
-def share(row: TermRow) -> float:
-    """Return a term's part of the norms of the two gradients."""
-    return row.gradient_norm / ((row.gradient_norm + row.largest_norm) or 1.0)
 
 
 def dominated(rows: list[TermRow], run: Trace, first: dict[int, TermRow]) -> Finding:

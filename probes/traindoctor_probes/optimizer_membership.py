@@ -178,7 +178,7 @@ def unfrozen(long: Trace, run: Trace) -> Iterator[Finding]:
             *OUTSIDE.remedies[:1],
         ],
         num_outside=len(late),
-        num_trainable=len(run.parameters),
+        num_trainable=sum(row.requires_grad or row.name in looks for row in run.parameters),
         subject="later",
     )
 

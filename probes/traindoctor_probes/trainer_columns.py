@@ -58,10 +58,10 @@ DROPPED = Rule(
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Compare the losses with and without what the Trainer drops."""
-    if ask(ReadSource()).setup.kind == "script":
+    kind = ask(ReadSource()).setup.kind
+    if kind == "script":
         yield from asked_in_vain(ask)
-        return
-    if ask(ReadSource()).setup.kind != "Trainer":
+    if kind != "Trainer":
         return
     tried = ask(AllColumns())
     by_label = {row.label: row for row in tried.evaluations}

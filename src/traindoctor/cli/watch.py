@@ -87,6 +87,6 @@ def report(
 
     Without a trace, the last run that left one behind.
     """
-    from traindoctor.cli.watching import report_on
+    from traindoctor.cli.recorded import report_on
 
     raise typer.Exit(report_on(flags, trace))

@@ -5,33 +5,24 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from traindoctor.cli.delivery import Delivery
-from traindoctor.cli.examination import SETTINGS, say, shown
+from traindoctor.cli.examination import say, shown
 from traindoctor.cli.flags import Flags
 from traindoctor.cli.known import known_to
-from traindoctor.cli.plan import checked_options, silent_codes
 from traindoctor.cli.processes import check_number, engine, termination_noted
-from traindoctor.config import Config, load_config
+from traindoctor.cli.recorded import bench_of, configured, reported, verbosity
 from traindoctor.errors import TargetError, UsageError, nearest
-from traindoctor.probing.events import Event
 from traindoctor.probing.finding import Finding
-from traindoctor.probing.registry import all_probes, all_rules, broken_providers
-from traindoctor.report.assemble import Occasion, assemble
 from traindoctor.report.outcome import FOUND, NOT_OBSERVED, USAGE, exit_code
 from traindoctor.report.record import Report
-from traindoctor.selection import select_rules
 from traindoctor.target.processes import this_rank
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.archive import Archive
 from traindoctor.watching.child import Child, die_of
-from traindoctor.watching.judge import Bench
 from traindoctor.watching.meeting import (
     first_failure,
-    lost,
     note_end,
     remove_trace,
     remove_traces,
@@ -39,11 +30,9 @@ from traindoctor.watching.meeting import (
     wait_for_others,
 )
 from traindoctor.watching.orders import Orders
-from traindoctor.watching.record import RUN
-from traindoctor.watching.shelf import latest, new_trace
+from traindoctor.watching.shelf import new_trace
 from traindoctor.watching.starting_point import starting_point
 from traindoctor.watching.vigil import Vigil
-from traindoctor.worker.blackbox import signal_name
 
 
 class Watching:
@@ -81,13 +70,13 @@ class Watching:
         check_number(nproc)
         if stop_on not in (None, "critical"):
             raise UsageError(f"--stop-on takes critical, not {stop_on!r}")
-        self.flags, self.config = flags, _config(flags)
+        self.flags, self.config = flags, configured(flags)
         self.stops, self.is_kept = stop_on is not None, trace is not None
         self.factory, self.nproc, self.rank = factory, nproc, this_rank()
         if factory is not None and factory.exists():
             raise UsageError(f"there is a file {factory} already; name another for the factory")
-        self.delivery = Delivery(self.config, _verbosity(flags), sys.stderr)
-        self.bench = _bench(self.config)
+        self.delivery = Delivery(self.config, verbosity(flags), sys.stderr)
+        self.bench = bench_of(self.config)
         self.known = known_to(self.config)
         self.reference = script
         words = [*(["-m"] if is_module else []), script, *arguments]
@@ -179,94 +168,6 @@ class Watching:
         return status or code
 
 
-def report_on(flags: Flags, path: Path | None) -> int:
-    """Judge a trace and deliver the report; return the exit code.
-
-    Raises:
-        TargetError: there is no such trace.
-    """
-    found = path or latest()
-    if found is None:
-        raise TargetError("no run has left a trace behind; name one")
-    config = _config(flags)
-    delivery = Delivery(config, _verbosity(flags))
-    delivery.check()
-    known = known_to(config)
-    facts = StoredTraces(found).facts(RUN)
-    judged = reported(
-        found,
-        _bench(config),
-        str(facts.get("reference", found)),
-        str(facts.get("verify", "")),
-        shlex.join(["traindoctor", *sys.argv[1:]]),
-        float((facts.get("overhead") or {}).get("run_seconds", 0.0)),
-        None,
-    )
-    report = known(judged)
-    if not delivery.deliver(report):
-        return USAGE
-    return 0 if flags.exit_zero else exit_code(report, config.fail_on)
-
-
-def reported(
-    path: Path,
-    bench: Bench,
-    reference: str,
-    verify: str,
-    command: str,
-    seconds: float,
-    status: int | None,
-) -> Report:
-    """Return the report on what a trace holds; `status` is how the script ended, if known."""
-    events: list[Event] = []
-    required: frozenset[str] = frozenset()
-    try:
-        archive = Archive(StoredTraces(path))
-    except TargetError:  # it ended before anything was written
-        archive = None
-    if archive is not None:
-        archive.lend_source()
-        events = bench.judge(archive, reference)
-        required = bench.required(archive)
-        for trouble in archive.run.facts.get("troubles", ()):
-            say(f"an instrument failed and was left out: {trouble}")
-    report = assemble(
-        events,
-        Occasion(
-            reference=reference,
-            command=command,
-            verify=verify,
-            duration_seconds=seconds,
-            required=required,
-        ),
-    )
-    seen = _seen(archive, status)
-    report = replace(report, measurements=report.measurements | {"seen": seen})
-    if (
-        seen["raised"] or seen["lost"]
-    ) and report.verdict == "healthy":  # who knows what would have come of it
-        return replace(report, verdict="inconclusive")
-    return report
-
-
-def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
-    """Return what there was to see, for a run in which that was little."""
-    run = archive.run if archive is not None else None
-    facts = run.facts if run is not None else {}
-    ranks = archive.ranks.ranks if archive is not None and archive.ranks is not None else ()
-    ended = "" if status is None or status >= 0 else f"killed by {signal_name(-status)}"
-    return {
-        "torch": bool(facts.get("environment")),
-        "batches": facts.get("num_batches", 0),
-        "forwards": facts.get("num_forwards", 0),
-        "backwards": facts.get("num_passes", 0),
-        "steps": facts.get("num_steps", 0),
-        "ended": ended or str(facts.get("state", "")),
-        "raised": run.exceptions[-1].summary if run is not None and run.exceptions else "",
-        "lost": "; ".join(filter(None, map(lost, ranks))),
-    }
-
-
 def _was_training(report: Report) -> bool:
     """Tell whether steps were seen, or weights that are moved by hand."""
     seen = report.measurements.get("seen", {})
@@ -280,31 +181,6 @@ def _announce(finding: Finding, step: int) -> None:
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress bar draws itself again
     text = f"{finding.severity.value.upper()} {finding.code} {finding.name}{where}, step {step}"
     print(f"{clear}traindoctor: {text}: {shown(finding.title)}", file=sys.stderr, flush=True)
-
-
-def _bench(config: Config) -> Bench:
-    for provider, reason in broken_providers():
-        say(f"the probes of {provider!r} are left out: {reason}")
-    probes, rules = all_probes(), all_rules()
-    codes = select_rules(
-        rules, select=config.select, extend_select=config.extend_select, ignore=config.ignore
-    )
-    chosen = tuple(p for p in probes if any(rule.code in codes for rule in p.rules))
-    return Bench(
-        probes=chosen,
-        rules=codes,
-        options=checked_options(config.probes, probes),
-        silent=silent_codes(config, rules),
-    )
-
-
-def _config(flags: Flags) -> Config:
-    given = {name: getattr(flags, name) for name in SETTINGS}
-    return load_config(given, file=flags.config)
-
-
-def _verbosity(flags: Flags) -> int:
-    return int(flags.verbose) - int(flags.quiet)
 
 
 def _check_script(script: str, is_module: bool) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.trace import Trace
 
-ONE_PROCESS = (
-    "one process trains here; `traindoctor watch --nproc N SCRIPT`, or torchrun with "
-    "`-m traindoctor watch SCRIPT`, compares several"
-)
+ONE_PROCESS = "one process; `watch --nproc N` compares several"
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,10 @@ class CompareRanks(Experiment):
     cost: ClassVar[int] = 0
     only_watched: ClassVar[str] = ONE_PROCESS
 
-    def run(self, lab: Lab) -> Trace:
-        """Never done: a lab refuses it."""
-        raise NotImplementedError
+    def run(self, lab: Lab) -> Trace:  # noqa: ARG002
+        """Refuse: a lab is one process.
+
+        Raises:
+            ExperimentFailed: always.
+        """
+        raise ExperimentFailed(self.only_watched)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from traindoctor.instruments.dynamic import Part, State
+from traindoctor.target.processes import part_of
 
 EVERY = 16  # steps from one look to the next, and more for many parameters
 PER_STEP = 16  # parameters that are looked at for each step that goes by
@@ -54,8 +55,9 @@ class Unheld(Part):
         for key in set(self.found) - set(unheld):
             del self.found[key]
         for key, (name, p) in unheld.items():
-            if key not in self.known and len(self.found) < MOST:
-                self._note(key, name, float(p.detach().sum()), step)
+            is_followed = key in self.found or len(self.found) < MOST
+            if key not in self.known and is_followed:
+                self._note(key, name, float(part_of(p).detach().sum()), step)
         return number
 
     def _note(self, key: int, name: str, total: float, step: int) -> None:

@@ -59,7 +59,7 @@ class Calls:
         session, recorder, scene = self.session, self.session.recorder, self.session.scene
         learns = scene.learns(module)
         if not torch.is_grad_enabled():
-            session.evaluated = recorder.batch
+            session.batches.evaluated = recorder.batch
             if session.opening is not None and learns:
                 recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
             return
@@ -77,7 +77,7 @@ class Calls:
         if session.loaders is not None and isinstance(scene.loader, tuple):
             used = session.loaders.in_use()  # whose length, which is its truth, may not be known
             scene.loader = () if used is None else used
-        if not session.has_loader and learns:
+        if not session.batches.has_loader and learns:
             self._note_batch(kwargs or args)
         if session.opening is not None:
             session.opening.root_called(module)
@@ -85,7 +85,7 @@ class Calls:
     def _note_batch(self, inputs: Any) -> None:
         """Take what a model is given for a batch, where no loader gives any."""
         session, recorder = self.session, self.session.recorder
-        if recorder.batch in (-1, session.reached) and not recorder.steps:
+        if recorder.batch in (-1, session.batches.reached) and not recorder.steps:
             recorder.batch += 1  # nothing else tells one from the next
             session.boundary()
         is_known = any(row.index == recorder.batch for row in recorder.batches)

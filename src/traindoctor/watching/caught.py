@@ -23,7 +23,7 @@ class Caught(HandledWatch):
     def where(self) -> tuple[int, bool]:
         """Return the batch in use, and whether it was differentiated and not stepped on."""
         batch, session = self.recorder.batch, self.session
-        return batch, session.reached == batch and session.stepped != batch
+        return batch, session.batches.reached == batch and session.batches.stepped != batch
 
     def caught(self, frame: FrameType, error: BaseException) -> None:
         """Take in an exception, the traceback of which the handler may look at."""

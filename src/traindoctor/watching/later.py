@@ -87,7 +87,7 @@ class Later:
         if self.opening is not None:
             self.opening.steps.after(optimizer)
             self.opening.zeros.after_step()
-            if not self.session.has_loader:
+            if not self.session.batches.has_loader:
                 self.batch_asked()
                 self.batch_given()
 

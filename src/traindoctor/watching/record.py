@@ -25,13 +25,8 @@ FLUSH_SECONDS = 0.5
 RUN, OPENING, FIRST_STEP = "long-run", "short-run", "one-step"
 WEIGHTS, MATRICES, SOURCE = "read-weights", "watch-weights", "read-source"
 POST_MORTEM, ZEROS = "locate-non-finite", "locate-zero-gradient"
-CLOSELY = (
-    OPENING,
-    FIRST_STEP,
-    WEIGHTS,
-    MATRICES,
-    ZEROS,
-)  # what is seen of a training's first steps
+# What is seen of a training's first steps.
+CLOSELY = (OPENING, FIRST_STEP, WEIGHTS, MATRICES, ZEROS)
 # Tables that only grow: what was written of them stays.
 GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions", "digests")
 MOST_SOURCE = 2_000_000  # characters of the user's files

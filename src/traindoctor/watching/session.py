@@ -17,12 +17,14 @@ from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.loaders import Loaders, loaders_seen
 from traindoctor.instruments.ranks import Ranks
-from traindoctor.instruments.recorder import Recorder, here
+from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.warned import warnings_overheard
 from traindoctor.target.births import births
 from traindoctor.target.processes import Rank
 from traindoctor.target.woven import heard_by
 from traindoctor.trace import LossRow, ModuleRow, Place
+from traindoctor.watching.backwards import Backwards
+from traindoctor.watching.batches import Batches
 from traindoctor.watching.blame import module_left, operation_left
 from traindoctor.watching.calls import Calls
 from traindoctor.watching.caught import Caught
@@ -34,18 +36,16 @@ from traindoctor.watching.meeting import calls_beside, trace_of
 from traindoctor.watching.meter import Meter
 from traindoctor.watching.modes import Modes
 from traindoctor.watching.opening import Opening, losses
-from traindoctor.watching.ranks import settle, tap_processes
 from traindoctor.watching.record import Record
 from traindoctor.watching.scene import Scene
 from traindoctor.watching.script import status_of
+from traindoctor.watching.spawned import settle, tap_processes
 from traindoctor.watching.steps import Steps
 from traindoctor.watching.taps import tap
 from traindoctor.watching.troubles import Troubles
 
 if TYPE_CHECKING:
     from traindoctor.watching.orders import Orders
-
-MOST_LOST = 1000  # batches without a backward pass that are told apart
 
 
 class Session:
@@ -81,17 +81,14 @@ class Session:
         self.loaders: Loaders | None = None
         self.dynamics: Dynamics | None = None
         self.unregistered: tuple[ModuleRow, ...] = ()
-        self.calls, self.steps, self.record = Calls(self), Steps(self), Record(self)
+        self.batches, self.calls = Batches(self), Calls(self)
+        self.backwards, self.steps = Backwards(self), Steps(self)
+        self.record = Record(self)
         self.troubles = Troubles(self._give_up)
         self.safely = self.troubles.safely
         self._stack = ExitStack()
         self._thread = threading.get_ident()
-        self.has_loader = False
-        self.loss: float | None = None
         self.modes = Modes()
-        # The last batch that was differentiated, stepped on, and looked at without gradients.
-        self.reached = self.stepped = self.evaluated = -1
-        self.lost: list[int] = []
 
     def begin(self) -> None:
         """Start writing, and hear what the script's handlers catch."""
@@ -132,8 +129,8 @@ class Session:
         """Enter what records by itself, for as long as the run goes on."""
         recorder = self.recorder
         self.loaders = self._stack.enter_context(loaders_seen(recorder))
-        recorder.on_fetch.append(self.batch_asked)
-        recorder.after_fetch.append(self.batch_given)
+        recorder.on_fetch.append(self.batches.asked)
+        recorder.after_fetch.append(self.batches.given)
         self._stack.enter_context(handling_seen(recorder, places=self.scene.places))
         self.dynamics = self._stack.enter_context(dynamics_seen(recorder, hears_calls=False))
         if self.rank is not None:
@@ -166,18 +163,12 @@ class Session:
             "num_passes": self.recorder.num_passes,
             "num_forwards": self.calls.num_roots,
             "num_epochs": self._num_epochs(),
-            "lost_batches": self._lost_batches(),
+            "lost_batches": self.batches.lost(),
             "later_modes": self.modes.by_path(),
             "later_trainings": tuple(self.later.begun),
             "overhead": self.governor.facts(),
             "troubles": (*self.troubles.told, *self._switched_off()),
         }
-
-    def _lost_batches(self) -> tuple[int, ...]:
-        """Return the batches that were left; the last one, too, where none was differentiated."""
-        last = self.recorder.batch
-        is_left = self.has_loader and self.reached == -1 and last not in (-1, self.evaluated)
-        return tuple(dict.fromkeys((*self.lost, *([last] if is_left else []))))
 
     def _num_epochs(self) -> int:
         """Return how often the loader that is trained from most was gone through."""
@@ -223,87 +214,11 @@ class Session:
         self.recorder.exceptions.append(row)
         self.recorder.facts |= columns_on(error.__traceback__)
 
-    # What the taps see
-
-    def batch_asked(self) -> None:
-        """Take in that the script asks a loader for a batch: what it did with the last is done."""
-        if not self.is_ours():
-            return
-        start, batch = self.clock(), self.recorder.batch
-        is_done = batch in (-1, self.reached, self.evaluated, *self.lost[-1:])
-        if self.has_loader and not is_done and len(self.lost) < MOST_LOST:
-            self.lost.append(batch)
-        if self.opening is not None:
-            self.safely(self.boundary)
-        else:
-            self.safely(self.later.batch_asked)
-        self.governor.spent(start)
-
-    def batch_given(self, size: int | None, seconds: float, is_evaluation: bool) -> None:
-        """Take in what the loader gave."""
-        if not self.is_ours():
-            return
-        self.has_loader = True
-        self.later.batch_given()
-        if is_evaluation:
-            self.evaluated = self.recorder.batch
-        else:
-            self.meter.batch(size, seconds)
-
-    def backward_begins(self, tensors: Any, kwargs: Any) -> None:
-        """Take in that something is differentiated."""
-        if not self.is_ours():
-            return
-        start = self.clock()
-        self.safely(self._backward_begins, tensors, kwargs)
-        self.governor.spent(start)
-
-    def _backward_begins(self, tensors: Any, kwargs: Any) -> None:
-        first = tensors[0] if isinstance(tensors, list | tuple) else tensors
-        if self.opening is not None:
-            if self.opening.is_compiled:
-                self.safely(self.opening.traced, first)
-            if self.opening.anatomy is None:
-                self.opening.look()
-            if self.opening.anatomy is None:
-                self.recorder.batch += not self.has_loader  # nothing else tells one from the next
-                self.opening.without_modules(first)
-            self.opening.backwards.begins(tensors, kwargs, here())
-            self.loss = self.opening.backwards.facts["loss"]
-            self.safely(self.opening.zeros.before_backward, first)
-        else:
-            self.recorder.num_passes += 1
-            self.loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
-            self.later.backward_begins(tensors, kwargs)
-        if self.loss is not None and self.loss - self.loss != 0:
-            self.incidents.bad_loss(first, self.loss)
-        self.incidents.differentiated(first)
-
-    def backward_ended(self, seconds: float) -> None:
-        """Take in that it is over."""
-        if not self.is_ours():
-            return
-        start = self.clock()
-        if self.opening is not None:
-            self.safely(self.opening.backwards.ends, seconds)
-            if self.opening.anatomy is None and not self.has_loader:
-                self.safely(self.boundary)
-        else:
-            for listener in self.recorder.after_backward:
-                self.safely(listener)
-            self.safely(self.later.backward_ended, seconds)
-        self.modes.differentiated()
-        self.reached = self.recorder.batch
-        self.meter.backward(self.loss, seconds)
-        self.governor.spent(start)
-
     def compiles(self) -> None:
         """Take in that the script compiles: what is traced must be as it was."""
         self.uncalled()
         if self.opening is not None:
             self.opening.is_compiled = True
-
-    # Within
 
     def boundary(self) -> None:
         """Take in that the script is between two batches."""

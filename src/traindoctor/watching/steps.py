@@ -32,7 +32,7 @@ class Steps:
             session.safely(session.opening.step_begins, optimizer)
         elif session.later.opening is not None:
             session.safely(session.later.step_begins, optimizer)
-        session.safely(session.incidents.step_begins, optimizer, session.loss)
+        session.safely(session.incidents.step_begins, optimizer, session.backwards.loss)
         self._norm = session.safely(self._gradient_norm, optimizer, now)
         session.governor.spent(now)
         self._starts[id(optimizer)] = (session.clock(), 1)
@@ -52,7 +52,7 @@ class Steps:
 
     def _ended(self, optimizer: Any, seconds: float) -> None:
         session, recorder = self.session, self.session.recorder
-        session.stepped = recorder.batch
+        session.batches.stepped = recorder.batch
         if session.opening is not None:
             num_steps = len(recorder.steps)
             session.opening.steps.after(optimizer)
@@ -61,7 +61,7 @@ class Steps:
                 self._norm = recorder.steps[-1].gradient_norm
         else:
             recorder.step += 1
-            session.later.step_ended(optimizer)
+            session.safely(session.later.step_ended, optimizer)
         number = recorder.optimizers.of(optimizer)
         rates = tuple(
             float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))
@@ -70,7 +70,7 @@ class Steps:
         session.meter.step(number, now, rates=rates, norm=self._norm, seconds=seconds)
         session.governor.stepped()
         session.record.offer(now)
-        if not session.has_loader and session.opening is not None:
+        if not session.batches.has_loader and session.opening is not None:
             session.boundary()
             recorder.batch += 1
 

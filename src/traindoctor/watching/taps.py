@@ -94,10 +94,10 @@ def _backward(session: Session, original: Callable[..., Any]) -> Callable[..., A
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
         if session.is_off:
             return original(tensors, *args, **kwargs)
-        session.backward_begins(tensors, kwargs)
+        session.backwards.begins(tensors, kwargs)
         start = clock()
         result = original(tensors, *args, **kwargs)
-        session.backward_ended(clock() - start)
+        session.backwards.ended(clock() - start)
         return result
 
     return backward

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
-class Rank:
+class Spawned:
     """Stands for a function of the script's until it is pickled for a process."""
 
     def __init__(self, function: Callable[..., Any], orders: Orders) -> None:
@@ -68,7 +68,7 @@ def tap_processes(session: Session) -> None:
         is_first = session.is_ours() and not _trace_of(session.orders).exists()
         is_pickled = "fork" not in (*args, *kwargs.values())
         watch = is_first and is_pickled
-        return original(Rank(fn, session.orders) if watch else fn, *args, **kwargs)
+        return original(Spawned(fn, session.orders) if watch else fn, *args, **kwargs)
 
     vars(module)["start_processes"] = start_processes
     vars(torch.multiprocessing)["start_processes"] = start_processes
@@ -102,4 +102,4 @@ def _begin(orders: Orders) -> None:
 
 
 def _trace_of(orders: Orders) -> Path:
-    return Path(orders.trace).with_suffix(".rank.trace")
+    return Path(orders.trace).with_suffix(".spawned.trace")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from traindoctor.watching import ranks
+from traindoctor.watching import spawned
 from traindoctor.watching.orders import Orders
-from traindoctor.watching.ranks import Rank
+from traindoctor.watching.spawned import Spawned
 
 
 def train(rank: int) -> int:
@@ -21,7 +21,7 @@ def train(rank: int) -> int:
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[Orders]:
     """Collect the orders of the sessions that begin in this process."""
     found: list[Orders] = []
-    monkeypatch.setattr(ranks, "_begin", found.append)
+    monkeypatch.setattr(spawned, "_begin", found.append)
     return found
 
 
@@ -29,8 +29,8 @@ def test_only_the_first_process_is_watched_and_each_gets_the_function_itself(
     begun: list[Orders], tmp_path: Path
 ) -> None:
     orders = Orders(script="train.py", trace=str(tmp_path / "run.trace"))
-    rank = Rank(train, orders)
-    first, second = (pickle.loads(pickle.dumps(rank)) for _ in range(2))
+    process = Spawned(train, orders)
+    first, second = (pickle.loads(pickle.dumps(process)) for _ in range(2))
     assert first is train
     assert second is train
     assert begun == [orders]
@@ -42,10 +42,10 @@ def test_a_session_that_cannot_begin_leaves_the_process_alone(
     def refuse(_: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(ranks, "_begin", refuse)
+    monkeypatch.setattr(spawned, "_begin", refuse)
     orders = Orders(script="train.py", trace=str(tmp_path / "run.trace"))
-    assert pickle.loads(pickle.dumps(Rank(train, orders))) is train
+    assert pickle.loads(pickle.dumps(Spawned(train, orders))) is train
 
 
 def test_a_forked_process_calls_through() -> None:
-    assert Rank(train, Orders(script="train.py", trace="run.trace"))(3) == 3
+    assert Spawned(train, Orders(script="train.py", trace="run.trace"))(3) == 3
