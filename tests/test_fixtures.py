@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import linecache
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.watched import watched
 
 import traindoctor
 from traindoctor.probing.registry import all_rules
@@ -32,22 +31,10 @@ def read(name: str) -> dict[str, Any]:
 def examined(name: str, file: str, folder: Path) -> traindoctor.Report:
     expected = read(name)
     if "nproc" in expected:
-        return watched(FAULTS / name / file, expected["nproc"], folder)
+        script, number = FAULTS / name / file, str(expected["nproc"])
+        return load_report(watched(script, folder, "--nproc", number))
     target = load(f"{FAULTS / name / file}:{expected['factory']}", {})
     return traindoctor.check(target, options=expected.get("options"))
-
-
-def watched(script: Path, number: int, folder: Path) -> traindoctor.Report:
-    """Return the report on a script that runs as several processes."""
-    words = ("watch", "-q", "--nproc", str(number), "--report", "report.json", str(script))
-    subprocess.run(
-        [sys.executable, "-m", "traindoctor", *words],
-        cwd=folder,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    return load_report(folder / "report.json")
 
 
 EVERY = 30  # a whole check takes seconds: one fixture in so many belongs to the short run

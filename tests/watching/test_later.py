@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.watched import watched
 
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.record import RUN
@@ -51,30 +50,22 @@ for step in range(30):
 """
 
 
-def watched(folder: Path, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def seen(folder: Path, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the report, and the facts of the run's trace."""
     (folder / "script.py").write_text(text)
-    words = ("watch", "--report", "report.json", "--trace", "kept.trace", "script.py")
-    subprocess.run(
-        [sys.executable, "-m", "traindoctor", *words],
-        cwd=folder,
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    report = json.loads((folder / "report.json").read_text())
+    report = json.loads(watched("script.py", folder, "--trace", "kept.trace").read_text())
     return report, StoredTraces(folder / "kept.trace").facts(RUN)
 
 
 def test_a_second_healthy_training_is_healthy(tmp_path: Path) -> None:
-    report, facts = watched(tmp_path, TWO.replace("HELD", "second"))
+    report, facts = seen(tmp_path, TWO.replace("HELD", "second"))
     assert (report["verdict"], report["findings"]) == ("healthy", [])
     assert facts["later_trainings"] == (20,)
     assert facts["troubles"] == ()
 
 
 def test_what_is_wrong_with_a_second_training_only_is_named_at_its_line(tmp_path: Path) -> None:
-    report, _ = watched(tmp_path, TWO.replace("HELD", "first"))
+    report, _ = seen(tmp_path, TWO.replace("HELD", "first"))
     (finding,) = (f for f in report["findings"] if f["role"] == "root-cause")
     assert finding["code"] == "TD402"
     assert (
@@ -87,7 +78,7 @@ def test_what_is_wrong_with_a_second_training_only_is_named_at_its_line(tmp_path
 
 @pytest.mark.slow
 def test_an_optimizer_that_joins_another_begins_no_training(tmp_path: Path) -> None:
-    report, facts = watched(tmp_path, TOGETHER)
+    report, facts = seen(tmp_path, TOGETHER)
     assert facts["later_trainings"] == ()
     assert facts["troubles"] == ()
     assert "TD402" not in {finding["code"] for finding in report["findings"]}
@@ -96,5 +87,5 @@ def test_an_optimizer_that_joins_another_begins_no_training(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_folds_without_end_are_seen_for_a_while(tmp_path: Path) -> None:
     again = "for _ in range(12):\n    fit(second, Adam(second.parameters(), lr=1e-3))\n"
-    _, facts = watched(tmp_path, TWO.replace("HELD", "second") + again)
+    _, facts = seen(tmp_path, TWO.replace("HELD", "second") + again)
     assert facts["later_trainings"] == (20, 40, 60)

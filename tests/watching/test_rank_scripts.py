@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.watched import watched
 
 PROGRAM = """
 import torch
@@ -147,26 +146,19 @@ SICK = {
 }
 
 
-def watched(folder: Path, model: str, step: str, number: int = 2) -> dict[str, Any]:
+def reported(folder: Path, model: str, step: str, number: int = 2) -> dict[str, Any]:
     """Return the report on a program of these parts."""
     lines = "".join(f"        {line}\n" for line in step.strip().splitlines())
     (folder / "script.py").write_text(PROGRAM.format(model=model, step=lines))
-    words = ("watch", "-q", "--nproc", str(number), "--report", "report.json", "script.py")
-    subprocess.run(
-        [sys.executable, "-m", "traindoctor", *words],
-        cwd=folder,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    path = watched("script.py", folder, "--nproc", str(number))
+    found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HEALTHY)
 def test_ranks_that_share_work_in_an_unusual_way_are_healthy(tmp_path: Path, name: str) -> None:
-    report = watched(tmp_path, *HEALTHY[name])
+    report = reported(tmp_path, *HEALTHY[name])
     told = [(f["code"], f["message"]) for f in report["findings"] if f["severity"] != "info"]
     assert (told, report["verdict"]) == ([], "healthy")
 
@@ -175,14 +167,14 @@ def test_ranks_that_share_work_in_an_unusual_way_are_healthy(tmp_path: Path, nam
 @pytest.mark.parametrize("name", SICK)
 def test_what_is_wrong_between_ranks_is_the_one_root_cause(tmp_path: Path, name: str) -> None:
     model, step, code = SICK[name]
-    report = watched(tmp_path, model, step)
+    report = reported(tmp_path, model, step)
     loud = [f for f in report["findings"] if f["severity"] != "info"]
     assert [f["code"] for f in loud if f["role"] == "root-cause"] == [code]
 
 
 @pytest.mark.slow
 def test_four_ranks_are_compared(tmp_path: Path) -> None:
-    report = watched(tmp_path, MODEL, STEP, number=4)
+    report = reported(tmp_path, MODEL, STEP, number=4)
     assert (report["verdict"], report["target"]["distributed"]["ranks"]) == (
         "healthy",
         [0, 1, 2, 3],
