@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import is_
 from typing import Any
 from weakref import ref
 
+from traindoctor.instruments.recorder import here
 from traindoctor.trace import HandlingRow, Place
 
 SAMPLES = 4  # parameters that stand for all of an optimizer: the smallest, for they are kept alive
 MOST_WINDOWS = 32
 
-Stamps = tuple[tuple[Any, int], ...]
-"""Weak references to the gradients of the samples, with torch's count of writes to each."""
+Stamps = tuple[list[Any], list[int]]
+"""Weak references to the gradients of the samples, and torch's count of writes to each."""
+
+NO_STAMPS: Stamps = ([], [])
 
 
 class Account:
@@ -31,9 +35,9 @@ class Account:
         self.num_late = self.num_scaled = self.num_shrunk = self.num_clipped = 0
         self.place = self.backward_place = self.scale_place = Place()
         self.samples: Sequence[Any] = ()
-        self.before: Stamps = ()  # a backward pass
-        self.written: Stamps = ()  # by the last backward pass, and by what is known since
-        self.used: Stamps = ()  # by the last step
+        self.before = NO_STAMPS  # a backward pass
+        self.written = NO_STAMPS  # by the last backward pass, and by what is known since
+        self.used = NO_STAMPS  # by the last step
         self.step_sequence = self.backward_sequence = -1  # autograd's count of operations then
         self.batch = -1  # in which it stepped last
         self.num_before = 0  # backward passes before the step that runs now
@@ -55,16 +59,25 @@ class Account:
         by_size = sorted(filled or [p for p in held if p.requires_grad], key=lambda p: p.numel())
         chosen = by_size[:SAMPLES]
         if [*map(id, chosen)] != [*map(id, self.samples)]:
-            self.samples, self.used, self.written = chosen, (), ()
+            self.samples, self.used, self.written = chosen, NO_STAMPS, NO_STAMPS
 
     def stamps(self) -> Stamps:
         """Return the samples' gradients as they are now."""
-        gradients = [p.grad for p in self.samples]
-        return tuple([(None, -1) if g is None else (ref(g), g._version) for g in gradients])
+        references: list[Any] = []
+        counts: list[int] = []
+        for p in self.samples:
+            gradient = p.grad
+            if gradient is None:
+                references.append(None)
+                counts.append(-1)
+            else:
+                references.append(ref(gradient))
+                counts.append(gradient._version)
+        return references, counts
 
     def are_used(self, now: Stamps) -> bool:
         """Tell whether nothing was written to the gradients since a step used them."""
-        return bool(self.used) and _present(now) and same(now, self.used)
+        return self.used is not NO_STAMPS and _present(now) and same(now, self.used)
 
     def are_scaled(self, now: Stamps) -> bool:
         """Tell whether the gradients are of scaled losses, as their backward passes left them."""
@@ -75,23 +88,23 @@ class Account:
         """Take in that a backward pass begins, of whatever loss."""
         self.before = self.stamps()
 
-    def ends_backward(self, made: int, now: int, scale_place: Place | None, place: Place) -> None:
+    def ends_backward(self, made: int, now: int, scale_place: Place | None) -> None:
         """Take in that it is over.
 
         Args:
             made: autograd's count of operations when the loss was made.
             now: that count now.
             scale_place: where a scaler scaled the loss; None where none did.
-            place: of the backward pass.
         """
         after = self.stamps()
         if same(after, self.before):
             return  # it had to do with other parameters
         if self.backward_sequence <= made < self.step_sequence:
+            if not self.num_late:
+                self.backward_place = here()
             self.num_late += 1
-            self.backward_place = place
-        elif not self.num_late:
-            self.backward_place = place
+        elif not self.backward_place:
+            self.backward_place = here()
         self.backward_sequence = now
         self.num_backwards += 1
         if scale_place is not None:
@@ -156,10 +169,8 @@ class Account:
 
 def same(a: Stamps, b: Stamps) -> bool:
     """Tell whether these are the same gradients, written to as often."""
-    return len(a) == len(b) and all(
-        old is new and count == number for (old, count), (new, number) in zip(a, b, strict=True)
-    )
+    return a[1] == b[1] and all(map(is_, a[0], b[0]))
 
 
 def _present(stamps: Stamps) -> bool:
-    return any(gradient is not None for gradient, _ in stamps)
+    return any(reference is not None for reference in stamps[0])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from traindoctor.instruments.account import Account, same
+from traindoctor.instruments.account import NO_STAMPS, Account, same
 from traindoctor.instruments.notes import notes_of
 from traindoctor.instruments.order import Order, order_of
 from traindoctor.instruments.recorder import Recorder, here
@@ -64,7 +64,7 @@ class Clipping:
         is_absent = all(p.grad is None for p in parameters)
         calls.num_absent += is_absent
         account = calls.take(self.order, parameters)
-        now = account.stamps() if account is not None else ()
+        now = account.stamps() if account is not None else NO_STAMPS
         self.was_as_written = account is not None and same(now, account.written)
         if account is not None and not is_absent:
             calls.num_used += account.are_used(now)

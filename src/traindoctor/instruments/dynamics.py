@@ -23,6 +23,7 @@ from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.reported import Reported
 from traindoctor.instruments.seeds import Seeds
 from traindoctor.instruments.served import Served
+from traindoctor.instruments.stepping import Stepping
 from traindoctor.instruments.unheld import Unheld
 
 EVENTS = (
@@ -180,17 +181,14 @@ def _steps_told(dynamics: Dynamics) -> Iterator[None]:
         register_optimizer_step_pre_hook,
     )
 
-    depths: dict[int, int] = {}
+    stepping = Stepping()
 
     def before(optimizer: Any, *_: Any) -> None:
-        depths[id(optimizer)] = depths.get(id(optimizer), 0) + 1
-        if depths[id(optimizer)] == 1:
+        if stepping.enters(optimizer):
             dynamics.step_begins(optimizer)
 
     def after(optimizer: Any, *_: Any) -> None:
-        depths[id(optimizer)] = depths.get(id(optimizer), 1) - 1
-        if depths[id(optimizer)] <= 0:
-            del depths[id(optimizer)]
+        if stepping.leaves(optimizer):
             dynamics.state.num_steps += 1
 
     handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]

@@ -5,16 +5,15 @@ The other instruments of gradient handling (clipping, scalers, schedulers, check
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from types import FrameType
 from typing import Any
 
 from traindoctor.instruments.account import Account
 from traindoctor.instruments.notes import notes_of
 from traindoctor.instruments.recorder import Recorder, here
+from traindoctor.instruments.stepping import Stepping
 from traindoctor.target.patches import replaced
 from traindoctor.trace import HandlingRow, Place
 
@@ -67,11 +66,11 @@ class Order:
     def ends_backward(self, tensors: Any) -> None:
         """Take in that it is over."""
         self.num_backwards += 1
-        now, place = _operations(), here()
+        now = _operations()
         made = _made(tensors, now)
         scale_place = _scaled_at(tensors) if self.has_scaled else None
         for account in self.accounts:
-            account.ends_backward(made, now, scale_place, place)
+            account.ends_backward(made, now, scale_place)
 
     def begins_step(self, optimizer: Any) -> None:
         """Take in that an optimizer begins a step."""
@@ -95,7 +94,8 @@ class Order:
         return [*self.finished, *living]
 
     def _forget_the_dead(self) -> None:
-        for account in [a for a in self.accounts if a.optimizer() is None]:
+        dead = [a for a in self.accounts if a.optimizer() is None]
+        for account in dead:
             self.accounts.remove(account)
             self._finish(account)
 
@@ -125,8 +125,7 @@ def order_seen(recorder: Recorder, known: Sequence[Any] = ()) -> Iterator[None]:
     notes = notes_of(recorder, "order", "handling", order.rows)
     for optimizer in known:
         notes(order.account, optimizer)
-    # What torch wraps each class's `step` in; it calls the hooks.
-    stepping = torch.optim.Optimizer.profile_hook_step(lambda: None).__code__
+    stepping = Stepping()
 
     def backward(original: Any) -> Any:
         def noting(tensors: Any, *args: Any, **kwargs: Any) -> Any:
@@ -145,21 +144,12 @@ def order_seen(recorder: Recorder, known: Sequence[Any] = ()) -> Iterator[None]:
         return init
 
     def before(optimizer: Any, *_: Any) -> None:
-        if notes(is_outermost, optimizer):
+        if notes(stepping.enters, optimizer):
             notes(order.begins_step, optimizer)
 
     def after(optimizer: Any, *_: Any) -> None:
-        if notes(is_outermost, optimizer):
+        if notes(stepping.leaves, optimizer):
             notes(order.ends_step, optimizer)
-
-    def is_outermost(optimizer: Any) -> bool:
-        """Tell a step from the `super().step()` inside it."""
-        frame: FrameType | None = sys._getframe(1)
-        found = 0
-        while frame is not None:
-            found += frame.f_code is stepping and frame.f_locals["args"][0] is optimizer
-            frame = frame.f_back
-        return found == 1
 
     for hook in (before, after):
         hook._torchdynamo_disable = True  # type: ignore[attr-defined]  # no compiler traces it

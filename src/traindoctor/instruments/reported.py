@@ -66,6 +66,7 @@ class Reported(Part):
         self.reports: dict[tuple[Any, ...], list[_Report]] = {}
         self.replaced: list[tuple[Any, str, Any]] = []
         self.missing = list(METHODS)
+        self.num_modules = -1  # that were imported when it was last looked for these
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -161,7 +162,7 @@ class Reported(Part):
 
     def backward_begins(self, loss: Any, _is_retained: bool) -> None:
         """Keep the loss and the size of its batch."""
-        if self.missing:
+        if self.missing and len(sys.modules) != self.num_modules:
             self._find_methods()
         if len(self.losses) < MOST_LOSSES:
             self.losses.append(_kept(loss))
@@ -169,6 +170,7 @@ class Reported(Part):
 
     def _find_methods(self) -> None:
         """Replace the methods of what has been imported by now."""
+        self.num_modules = len(sys.modules)
         for entry in tuple(self.missing):
             module, kind, method, channel = entry
             owner = getattr(sys.modules.get(module), kind, None)

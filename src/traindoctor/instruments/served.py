@@ -12,6 +12,7 @@ from typing import Any
 from traindoctor.instruments.dynamic import Part, State
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.target.batches import batch_size
+from traindoctor.target.fingerprints import leading_size
 from traindoctor.target.source import branches_on_mode
 from traindoctor.target.usercode import is_called_by_user, user_place
 from traindoctor.trace import Place, ServedRow
@@ -121,7 +122,8 @@ class Served(Part):
         self.close()
         if data is not None:
             data.num_batches += 1
-            size = batch_size(batch) if self.state.num_backwards < MOST_SIZES else None
+            is_asked = self.state.num_backwards < MOST_SIZES
+            size = leading_size(batch) or batch_size(batch) if is_asked else None
             self.window = _Window(data, self.state.num_passes, size)
 
     def close(self) -> None:

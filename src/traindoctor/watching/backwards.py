@@ -24,12 +24,7 @@ class Backwards:
 
     def begins(self, tensors: Any, kwargs: Any) -> None:
         """Take in that something is differentiated."""
-        session = self.session
-        if not session.is_ours():
-            return
-        start = session.clock()
-        session.safely(self._begins, tensors, kwargs)
-        session.governor.spent(start)
+        self.session.take(self._begins, tensors, kwargs)
 
     def _begins(self, tensors: Any, kwargs: Any) -> None:
         session = self.session
@@ -39,7 +34,8 @@ class Backwards:
         else:
             session.recorder.num_passes += 1
             self.loss = float(first.detach()) if first.numel() == 1 and not first.is_meta else None
-            session.safely(session.later.backward_begins, tensors, kwargs)
+            if session.later.opening is not None:
+                session.safely(session.later.backward_begins, tensors, kwargs)
         if self.loss is not None and self.loss - self.loss != 0:
             session.incidents.bad_loss(first, self.loss)
         session.incidents.differentiated(first)
@@ -60,10 +56,10 @@ class Backwards:
 
     def ended(self, seconds: float) -> None:
         """Take in that it is over."""
+        self.session.take(self._ended, seconds)
+
+    def _ended(self, seconds: float) -> None:
         session = self.session
-        if not session.is_ours():
-            return
-        start = session.clock()
         if session.opening is not None:
             session.safely(session.opening.backwards.ends, seconds)
             if session.opening.anatomy is None and not session.batches.has_loader:
@@ -71,8 +67,8 @@ class Backwards:
         else:
             for listener in session.recorder.after_backward:
                 session.safely(listener)
-            session.safely(session.later.backward_ended, seconds)
+            if session.later.opening is not None:
+                session.safely(session.later.backward_ended, seconds)
         session.modes.differentiated()
         session.batches.reached = session.recorder.batch
         session.meter.backward(self.loss, seconds)
-        session.governor.spent(start)

@@ -28,18 +28,18 @@ class Batches:
 
     def asked(self) -> None:
         """Take in that the script asks a loader for a batch: what it did with the last is done."""
+        self.session.take(self._asked)
+
+    def _asked(self) -> None:
         session = self.session
-        if not session.is_ours():
-            return
-        start, batch = session.clock(), session.recorder.batch
+        batch = session.recorder.batch
         is_done = batch in (-1, self.reached, self.evaluated, *self._left[-1:])
         if self.has_loader and not is_done and len(self._left) < MOST_LOST:
             self._left.append(batch)
         if session.opening is not None:
             session.safely(session.boundary)
-        else:
+        elif session.later.opening is not None:
             session.safely(session.later.batch_asked)
-        session.governor.spent(start)
 
     def given(self, size: int | None, seconds: float, is_evaluation: bool) -> None:
         """Take in what the loader gave."""

@@ -25,21 +25,13 @@ class Calls:
 
     def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
         """Take in that the script calls a module."""
-        session = self.session
-        if not session.is_ours():
-            return
-        start = session.clock()
-        self.num_roots += 1
-        session.safely(self._root_begins, module, args, kwargs)
-        session.governor.spent(start)
+        self.session.take(self._root_begins, module, args, kwargs)
 
     def root_returned(self, output: Any) -> None:
         """Take in what a module returned to the script."""
-        session = self.session
-        if session.incidents.call is not None and session.is_ours():
-            start = session.clock()
-            session.safely(session.incidents.root_returned, output)
-            session.governor.spent(start)
+        incidents = self.session.incidents
+        if incidents.call is not None:
+            self.session.take(incidents.root_returned, output)
 
     def inner_begins(self, module: Any, args: Any, kwargs: Any) -> None:
         """Take in the call of any module, in the opening or a replay."""
@@ -57,6 +49,7 @@ class Calls:
         import torch
 
         session, recorder, scene = self.session, self.session.recorder, self.session.scene
+        self.num_roots += 1
         learns = scene.learns(module)
         if not torch.is_grad_enabled():
             session.batches.evaluated = recorder.batch

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from traindoctor.trace import PulseRow
 from traindoctor.trace.thinning import WHOLE, merged, thinned
 
 MOST_ROWS = 2048  # of one optimizer's pulses; then neighbours become one
+MOST_NEW = 64  # steps that wait to be summed up
+_COLUMNS = tuple(field.name for field in fields(PulseRow))
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class Meter:
     def __init__(self) -> None:
         self.rows: dict[int, list[PulseRow]] = {}
         self.open: dict[int, PulseRow] = {}  # the pulse that is not yet full, by optimizer
+        self._new: list[tuple[Any, ...]] = []  # steps that are in neither: a pulse's columns
         self.stride: dict[int, int] = {}  # steps that make a row
         self.num_steps: dict[int, int] = {}
         self.generation = 0  # how often rows were thinned
@@ -75,28 +78,33 @@ class Meter:
         """Take in a step that has just ended; `norm` is None where it was not measured."""
         number = self.num_steps.get(optimizer, 0)
         self.num_steps[optimizer] = number + 1
-        row = self._row(optimizer, number, now, rates, norm, seconds)
+        self._new.append(self._columns(optimizer, number, now, rates, norm, seconds))
         self._forget(now)
-        before = self.open.pop(optimizer, None)
-        row = row if before is None else merged(before, row)
-        if number < WHOLE or row.num_steps >= self.stride.get(optimizer, 1):
-            self._add(optimizer, row)
-        else:
-            self.open[optimizer] = row
+        if len(self._new) >= MOST_NEW:
+            self._sum_up()
 
     def all_rows(self) -> tuple[PulseRow, ...]:
         """Return the pulses of all optimizers, the open ones included."""
-        numbers = sorted(self.num_steps)
-        return tuple(
-            row
-            for number in numbers
-            for row in (
-                *self.rows.get(number, ()),
-                *([self.open[number]] if number in self.open else []),
-            )
-        )
+        self._sum_up()
+        found: list[PulseRow] = []
+        for number in sorted(self.num_steps):
+            found += self.rows.get(number, ())
+            found += [self.open[number]] if number in self.open else []
+        return tuple(found)
 
-    def _row(
+    def _sum_up(self) -> None:
+        """Take the new steps into the pulses: many at once, for a step is to cost little."""
+        new, self._new = self._new, []
+        for columns in new:
+            row = PulseRow(**dict(zip(_COLUMNS, columns, strict=True)))
+            before = self.open.pop(row.optimizer, None)
+            row = row if before is None else merged(before, row)
+            if row.last_step < WHOLE or row.num_steps >= self.stride.get(row.optimizer, 1):
+                self._add(row.optimizer, row)
+            else:
+                self.open[row.optimizer] = row
+
+    def _columns(
         self,
         optimizer: int,
         number: int,
@@ -104,32 +112,34 @@ class Meter:
         rates: tuple[float, ...],
         norm: float | None,
         seconds: float,
-    ) -> PulseRow:
+    ) -> tuple[Any, ...]:
+        """Return what `PulseRow` is made of, in the order of its columns."""
         losses = self.losses
         is_finite = norm is not None and norm - norm == 0
-        return PulseRow(
-            optimizer=optimizer,
-            first_step=number,
-            last_step=number,
-            num_batches=self.num_batches,
-            num_samples=self.num_samples,
-            num_backwards=self.num_backwards,
-            loss=losses.total / losses.number if losses.number else None,
-            minimum_loss=losses.minimum,
-            maximum_loss=losses.maximum,
-            last_loss=losses.last,
-            num_losses_not_finite=self.num_not_finite,
-            gradient_norm=norm if is_finite else None,
-            maximum_gradient_norm=norm if is_finite else None,
-            num_norms=int(norm is not None),
-            num_norms_not_finite=int(norm is not None and not is_finite),
-            first_learning_rates=rates,
-            last_learning_rates=rates,
-            seconds=0.0 if self.last_end is None else now - self.last_end,
-            fetch_seconds=self.fetch_seconds,
-            forward_seconds=self.forward_seconds,
-            backward_seconds=self.backward_seconds,
-            step_seconds=seconds,
+        known = norm if is_finite else None
+        return (
+            optimizer,
+            number,
+            number,
+            self.num_batches,
+            self.num_samples,
+            self.num_backwards,
+            losses.total / losses.number if losses.number else None,
+            losses.minimum,
+            losses.maximum,
+            losses.last,
+            self.num_not_finite,
+            known,
+            known,
+            int(norm is not None),
+            int(norm is not None and not is_finite),
+            rates,
+            rates,
+            0.0 if self.last_end is None else now - self.last_end,
+            self.fetch_seconds,
+            self.forward_seconds,
+            self.backward_seconds,
+            seconds,
         )
 
     def _forget(self, now: float) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.dynamics import Dynamics, dynamics_seen
@@ -87,7 +87,7 @@ class Session:
         self.troubles = Troubles(self._give_up)
         self.safely = self.troubles.safely
         self._stack = ExitStack()
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
         self.modes = Modes()
 
     def begin(self) -> None:
@@ -237,7 +237,20 @@ class Session:
 
     def is_ours(self) -> bool:
         """Tell whether what happens is to be seen: it is in the script's own thread."""
-        return threading.get_ident() == self._thread and not self.is_off
+        return get_ident() == self._thread and not self.is_off
+
+    def take(self, act: Callable[..., Any], *facts: Any) -> Any:
+        """Take something in, if it is to be seen: safely, and on the governor's account."""
+        if self.is_off or get_ident() != self._thread:
+            return None
+        clock, start = self.clock, self.clock()
+        try:
+            return act(*facts)
+        except Exception as error:
+            self.troubles.note(getattr(act, "__qualname__", "an instrument"), error)
+            return None
+        finally:
+            self.governor.seconds += clock() - start
 
     def _give_up(self) -> None:
         self.is_off = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
+from traindoctor.instruments.stepping import Stepping
 
 if TYPE_CHECKING:
     from traindoctor.watching.session import Session
@@ -15,43 +16,35 @@ class Steps:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._starts: dict[int, tuple[float, int]] = {}
+        self._stepping = Stepping()
+        self._starts: dict[int, float] = {}
         self._norm: float | None = None
 
     def begins(self, optimizer: Any, *_: Any) -> None:
         """Take in that an optimizer steps; `super().step()` inside a step is no step."""
+        self.session.take(self._begins, optimizer)
+
+    def _begins(self, optimizer: Any) -> None:
+        if not self._stepping.enters(optimizer):
+            return
         session = self.session
-        if not session.is_ours():
-            return
-        start, depth = self._starts.get(id(optimizer), (0.0, 0))
-        if depth:
-            self._starts[id(optimizer)] = (start, depth + 1)
-            return
-        now = session.clock()
         if session.opening is not None:
             session.safely(session.opening.step_begins, optimizer)
         elif session.later.opening is not None:
             session.safely(session.later.step_begins, optimizer)
         session.safely(session.incidents.step_begins, optimizer, session.backwards.loss)
-        self._norm = session.safely(self._gradient_norm, optimizer, now)
-        session.governor.spent(now)
-        self._starts[id(optimizer)] = (session.clock(), 1)
+        self._norm = session.safely(self._gradient_norm, optimizer)
+        self._starts[id(optimizer)] = session.clock()
 
     def ended(self, optimizer: Any, *_: Any) -> None:
         """Take in that it is over."""
-        session = self.session
-        if not session.is_ours():
-            return
-        start, depth = self._starts.pop(id(optimizer), (0.0, 0))
-        if depth > 1:
-            self._starts[id(optimizer)] = (start, depth - 1)
-            return
-        now = session.clock()
-        session.safely(self._ended, optimizer, now - start)
-        session.governor.spent(now)
+        self.session.take(self._ended, optimizer, self.session.clock())
 
-    def _ended(self, optimizer: Any, seconds: float) -> None:
+    def _ended(self, optimizer: Any, now: float) -> None:
+        if not self._stepping.leaves(optimizer):
+            return
         session, recorder = self.session, self.session.recorder
+        seconds = now - self._starts.pop(id(optimizer), now)
         session.batches.stepped = recorder.batch
         if session.opening is not None:
             num_steps = len(recorder.steps)
@@ -61,11 +54,11 @@ class Steps:
                 self._norm = recorder.steps[-1].gradient_norm
         else:
             recorder.step += 1
-            session.safely(session.later.step_ended, optimizer)
+            if session.later.opening is not None:
+                session.safely(session.later.step_ended, optimizer)
         number = recorder.optimizers.of(optimizer)
-        rates = tuple(
-            float(group["lr"]) for group in optimizer.param_groups if _is_known(group.get("lr"))
-        )
+        found = [group.get("lr") for group in optimizer.param_groups]
+        rates = tuple([float(rate) for rate in found if type(rate) is float or _is_known(rate)])
         now = session.clock()
         session.meter.step(number, now, rates=rates, norm=self._norm, seconds=seconds)
         session.governor.stepped()
@@ -74,8 +67,9 @@ class Steps:
             session.boundary()
             recorder.batch += 1
 
-    def _gradient_norm(self, optimizer: Any, now: float) -> float | None:
+    def _gradient_norm(self, optimizer: Any) -> float | None:
         session = self.session
+        now = session.clock()
         if session.opening is not None or not session.governor.may("gradient-norm"):
             return None
         grads = [p.grad for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
