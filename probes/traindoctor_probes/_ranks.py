@@ -12,8 +12,13 @@ Rows = tuple[DigestRow, ...]
 
 
 def is_data_parallel(row: RankRow) -> bool:
-    """Tell whether a process shares its gradients: by a wrapper, or by collectives of its own."""
-    return bool(row.wrappers) or any(call.of == "gradients" for call in row.collectives)
+    """Tell whether a process shares its gradients: by a wrapper, or by collectives of its own.
+
+    A collective over a copy of gradients that stay as they are shares none.
+    """
+    stays = {one.place for one in row.exchanges if one.is_copy and one.is_still}
+    shared = (call for call in row.collectives if call.of == "gradients")
+    return bool(row.wrappers) or any(call.place not in stays for call in shared)
 
 
 def refuse_what_cannot_be_compared(run: Trace) -> None:

@@ -37,6 +37,7 @@ from traindoctor.trace.waits import (
     first_difference,
     kind,
     missing,
+    named,
     standing,
 )
 from traindoctor_probes._ranks import unequal_passes
@@ -153,13 +154,6 @@ def told(sides: Sides) -> str:
     ]
     more = len(sides) - MOST_TOLD
     return "; ".join(each) + (f"; {more} more ranks did as some of these" if more > 0 else "")
-
-
-def named(call: CallRow) -> str:
-    """Name an exchange, and the other side of a message."""
-    if call.peer >= 0:
-        return f"{call.name} {'to' if call.name == 'send' else 'from'} rank {call.peer}"
-    return call.name
 
 
 def sized(call: CallRow) -> str:

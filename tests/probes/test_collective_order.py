@@ -155,6 +155,7 @@ def test_collectives_of_two_groups_in_another_order_are_told() -> None:
     )
     (finding,) = findings(rank(0, **held(total)), rank(1, **held(pair)))
     assert [place.line for place in finding.also_at] == [30, 31]
+    assert finding.title == "Ranks do not meet: all_reduce and all_reduce in group 1"
 
 
 def test_a_collective_that_the_others_never_came_to_is_told() -> None:

@@ -11,10 +11,21 @@ from collections.abc import Mapping, Sequence
 
 from traindoctor.trace.rows import CallRow
 
-__all__ = ["Calls", "circle", "first_difference", "has_entered", "kind", "missing", "standing"]
+__all__ = [
+    "SAME_SIZES",
+    "Calls",
+    "circle",
+    "first_difference",
+    "has_entered",
+    "kind",
+    "missing",
+    "named",
+    "standing",
+]
 
 Calls = Mapping[int, Sequence[CallRow]]  # by rank; none of a process whose exchanges are not known
 LEFT = "left"
+ALL = "0"  # what torch calls the group of all processes
 SAME_SIZES = ("all_reduce", "reduce", "broadcast", "all_gather_into_tensor", "all_gather_single")
 
 
@@ -72,6 +83,14 @@ def kind(call: CallRow) -> tuple[str, int]:
     if call.peer >= 0:
         return "message", call.num_bytes
     return call.name, call.num_elements if call.name in SAME_SIZES else 0
+
+
+def named(call: CallRow) -> str:
+    """Name an exchange, with the other side of a message, or its group where that is not of all."""
+    if call.peer >= 0:
+        return f"{call.name} {'to' if call.name == 'send' else 'from'} rank {call.peer}"
+    is_of_all = call.queue in ("", ALL, call.name)
+    return call.name if is_of_all else f"{call.name} in group {call.queue}"
 
 
 def first_difference(calls: Calls) -> list[tuple[int, CallRow]]:

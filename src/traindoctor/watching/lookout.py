@@ -18,7 +18,7 @@ from traindoctor.errors import TargetError
 from traindoctor.instruments.call_log import Logged, Whereabouts
 from traindoctor.trace import CallRow, Place
 from traindoctor.trace.storage import StoredTraces
-from traindoctor.trace.waits import circle, first_difference, missing
+from traindoctor.trace.waits import circle, first_difference, missing, named
 from traindoctor.watching.meeting import calls_beside, raised_in, traces_beside
 from traindoctor.watching.record import RUN
 
@@ -201,13 +201,6 @@ def gone(one: Seen) -> str:
     if last is not None and last.state == "entered":
         return f"its process is gone; it was in {named(last)}{place(last.place)}"
     return f"its process is gone; it was last seen{place(one.about.place)}"
-
-
-def named(call: CallRow) -> str:
-    """Name an exchange, and with whom it is."""
-    if call.peer >= 0:
-        return f"{call.name} {'to' if call.name == 'send' else 'from'} rank {call.peer}"
-    return call.name
 
 
 def idle(one: Seen, now: float) -> float:
