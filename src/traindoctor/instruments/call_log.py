@@ -152,6 +152,7 @@ def calls_in(path: Path) -> tuple[CallRow, ...]:
     return Logged(path).calls()
 
 
+@lru_cache(maxsize=256)
 def spans(ranks: tuple[int, ...]) -> str:
     """Write ranks briefly: `0-3,8`, and with a step `0-14:2`."""
     parts: list[str] = []

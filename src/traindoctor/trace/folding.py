@@ -7,13 +7,13 @@ and not with the processes; what is folded may be folded again, machine by machi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from traindoctor.trace.rows import DigestRow
 
-__all__ = ["folded"]
+__all__ = ["Folding"]
 
 Bits = tuple[int | None, ...]
 FIELDS = ("before", "reduced", "gradients", "after")
@@ -45,21 +45,23 @@ class _Column:
         return value
 
 
-def folded(ranks: Iterable[Iterable[DigestRow]]) -> tuple[DigestRow, ...]:
-    """Return the rows of all processes, with as few bits as show the same differences."""
-    return tuple(_folded(ranks))
+class Folding:
+    """Folds the rows of one process after another."""
 
+    def __init__(self) -> None:
+        self._columns: dict[tuple[int, int, str], _Column] = {}
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-def _folded(ranks: Iterable[Iterable[DigestRow]]) -> Iterator[DigestRow]:
-    columns: dict[tuple[int, int, str], _Column] = {}
-    names: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for rows in ranks:
-        for row in rows:
-            new: dict[str, Any] = {"parameters": names.setdefault(row.parameters, row.parameters)}
-            for field in FIELDS:
-                bits: Bits = getattr(row, field)
-                key = row.step, row.optimizer, field
-                if key not in columns:
-                    columns[key] = _Column(bits)
-                new[field] = columns[key].added(bits)
-            yield replace(row, **new)
+    def added(self, rows: Iterable[DigestRow]) -> list[DigestRow]:
+        """Return the rows of a further process, with as few bits as show what differs."""
+        return [self._added(row) for row in rows]
+
+    def _added(self, row: DigestRow) -> DigestRow:
+        new: dict[str, Any] = {"parameters": self._names.setdefault(row.parameters, row.parameters)}
+        for field in FIELDS:
+            bits: Bits = getattr(row, field)
+            key = row.step, row.optimizer, field
+            if key not in self._columns:
+                self._columns[key] = _Column(bits)
+            new[field] = self._columns[key].added(bits)
+        return replace(row, **new)

@@ -12,11 +12,12 @@ from traindoctor.errors import TargetError
 from traindoctor.instruments.call_log import calls_in
 from traindoctor.target.processes import Rank
 from traindoctor.trace import RankRow, Trace
-from traindoctor.trace.folding import folded
+from traindoctor.trace.folding import Folding
 from traindoctor.trace.storage import StoredTraces, TraceFile
 from traindoctor.watching.record import RUN
 
 TICK_SECONDS = 0.1
+MOST_TOLD = 8  # processes
 CALLS = ".calls"  # what a trace's file of collectives ends with
 COMPARED = ("ranks", "digests", "loaders", "passes", "clips", "exceptions")
 PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS = 60.0, 10.0
@@ -87,6 +88,13 @@ def wait_for_others(first: Path, rank: Rank, is_short: Callable[[], bool]) -> No
         time.sleep(TICK_SECONDS)
 
 
+def lost_among(rows: Collection[RankRow]) -> str:
+    """Say which of several processes did not come to their end, the first few of them."""
+    found = [text for row in rows if (text := lost(row))]
+    more = len(found) - MOST_TOLD
+    return "; ".join(found[:MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+
+
 def lost(row: RankRow) -> str:
     """Say of a process of several that it did not come to its end, and why, where it did not."""
     if row.exceptions:
@@ -112,15 +120,19 @@ def together(own: Trace, first: Path) -> Trace | None:
         own: the first process's trace.
         first: its file.
     """
-    others = [(path, _run(path, COMPARED)) for path in traces_beside(first)] if own.ranks else []
-    known = [(path, trace) for path, trace in [(first, own), *others] if trace.ranks]
-    if len(known) < 2:
+    paths, ranks, digests, folding = [], [], [], Folding()
+    for path in [first, *traces_beside(first)] if own.ranks else []:
+        trace = own if path == first else _run(path, COMPARED)
+        if trace.ranks:
+            paths.append(path)
+            ranks.append(_as_it_ended(trace))
+            digests += folding.added(trace.digests)
+    if len(ranks) < 2:
         return None
-    ranks = [_as_it_ended(trace) for _, trace in known]
     if any(row.exceptions or row.state != "returned" for row in ranks):
-        logs = [calls_in(calls_beside(path)) for path, _ in known]
+        logs = [calls_in(calls_beside(path)) for path in paths]
         ranks = [replace(row, calls=calls) for row, calls in zip(ranks, logs, strict=True)]
-    return replace(own, ranks=tuple(ranks), digests=folded(trace.digests for _, trace in known))
+    return replace(own, ranks=tuple(ranks), digests=tuple(digests))
 
 
 def _as_it_ended(trace: Trace) -> RankRow:
