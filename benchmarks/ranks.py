@@ -86,16 +86,16 @@ def write(path: Path, rank: int, world_size: int, kind: str) -> None:
 
 
 def merged(first: Path) -> None:
-    """Merge and judge; print seconds of both, the largest resident size in MB, and findings."""
+    """Merge and judge; print processor seconds of both, the largest resident size in MB, and findings."""
     probes = tuple(p for p in all_probes() if any(r.code.startswith("TD9") for r in p.rules))
     rules = frozenset(rule.code for probe in probes for rule in probe.rules)
     archive = Archive(StoredTraces(first))
-    start = time.perf_counter()
+    start = time.process_time()
     ranks = archive.ranks
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     assert ranks is not None
     events = Bench(probes=probes, rules=rules).judge(archive, "train.py")
-    judged = time.perf_counter() - start - seconds
+    judged = time.process_time() - start - seconds
     found = ",".join(sorted({e.finding.code for e in events if hasattr(e, "finding")})) or "-"
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(seconds, judged, most, found)
