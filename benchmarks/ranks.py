@@ -86,7 +86,7 @@ def write(path: Path, rank: int, world_size: int, kind: str) -> None:
 
 
 def merged(first: Path) -> None:
-    """Merge and judge; print processor seconds of both, the largest resident size in MB, and findings."""
+    """Merge and judge; print the processor seconds of both, the most MB held, and findings."""
     probes = tuple(p for p in all_probes() if any(r.code.startswith("TD9") for r in p.rules))
     rules = frozenset(rule.code for probe in probes for rule in probe.rules)
     archive = Archive(StoredTraces(first))
@@ -145,10 +145,10 @@ def of_one_rank(folder: Path) -> str:
     """Say what an exchange costs, and what a rank writes."""
     log = CallLog(folder / "calls")
     row = CallRow(name="all_reduce", place=PLACE, queue="0", turn=1, members=tuple(range(1024)))
-    number, start = 20_000, time.perf_counter()
+    number, start = 20_000, time.process_time()
     for _ in range(number):
         log.leaves(log.enters(row), raised=False)
-    micro = 1e6 * (time.perf_counter() - start) / number
+    micro = 1e6 * (time.process_time() - start) / number
     write(folder / "one", 0, NUMBERS[-1], EQUAL)
     size = (folder / "one").stat().st_size
     num_compared = sum(map(is_compared, range(1, STEPS + 1)))
