@@ -86,6 +86,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.watching
 	$(BIN)/python -m benchmarks.long_run
+	$(BIN)/python -m benchmarks.ranks
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \

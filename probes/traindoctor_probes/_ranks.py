@@ -8,12 +8,18 @@ from collections.abc import Iterable, Sequence
 from traindoctor.errors import CannotJudge
 from traindoctor.trace import DigestRow, PassRow, RankRow, Trace
 
+MOST_LISTED = 8  # ranks
 Rows = tuple[DigestRow, ...]
 
 
 def is_data_parallel(row: RankRow) -> bool:
-    """Tell whether a process shares its gradients: by a wrapper, or by collectives of its own."""
-    return bool(row.wrappers) or any(call.of == "gradients" for call in row.collectives)
+    """Tell whether a process shares its gradients: by a wrapper, or by collectives of its own.
+
+    A collective over a copy of gradients that stay as they are shares none.
+    """
+    stays = {one.place for one in row.exchanges if one.is_copy and one.is_still}
+    shared = (call for call in row.collectives if call.of == "gradients")
+    return bool(row.wrappers) or any(call.place not in stays for call in shared)
 
 
 def refuse_what_cannot_be_compared(run: Trace) -> None:
@@ -67,7 +73,13 @@ def own_parts(run: Trace) -> set[str]:
 
 def by_rank(rows: Iterable[DigestRow], field: str) -> str:
     """Return a figure of each rank, as `rank 0: 0.31, rank 1: 0.54`."""
-    return ", ".join(f"rank {row.rank}: {getattr(row, field):.3g}" for row in rows)
+    return listed([f"rank {row.rank}: {getattr(row, field):.3g}" for row in rows])
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Return what is told of each rank, of the first few where there are many."""
+    more = len(texts) - MOST_LISTED
+    return ", ".join(texts[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def trained_passes(row: RankRow) -> list[PassRow]:
@@ -81,15 +93,12 @@ def unequal_passes(run: Trace) -> list[tuple[tuple[RankRow, PassRow], ...]]:
     for row in run.ranks:
         for one in row.passes:
             by_number[one.number, one.loader].append((row, one))
-    return [
-        tuple(found)
-        for _, found in sorted(by_number.items())
-        if any(
-            short.has_ended and short.num_batches < longer.num_batches
-            for _, short in found
-            for _, longer in found
-        )
-    ]
+    return [tuple(found) for _, found in sorted(by_number.items()) if _are_unequal(found)]
+
+
+def _are_unequal(found: Sequence[tuple[RankRow, PassRow]]) -> bool:
+    ended = [one.num_batches for _, one in found if one.has_ended]
+    return bool(ended) and min(ended) < max(one.num_batches for _, one in found)
 
 
 def _last_comparable(run: Trace) -> float:

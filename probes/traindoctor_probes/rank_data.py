@@ -27,7 +27,7 @@ from traindoctor.experiments import CompareRanks, Experiment
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import first_location
 from traindoctor.trace import LoaderRow, PassRow, RankRow
-from traindoctor_probes._ranks import is_data_parallel, trained_passes
+from traindoctor_probes._ranks import is_data_parallel, listed, trained_passes
 
 LEAST_DIFFERENT = 2  # batches in a pass: one and the same batch again and again tells nothing
 
@@ -91,7 +91,7 @@ def same_data(first: RankRow, same: list[RankRow], one: PassRow, loader: LoaderR
     ranks = [first, *same]
     number = min(len(its.digests) for row in same for its in passes_like(row, one))
     number = min(number, len(one.digests))
-    named = ", ".join(str(row.rank) for row in ranks)
+    named = listed([str(row.rank) for row in ranks])
     sampler = f", by its {loader.sampler_class}" if loader.sampler_class else ""
     return SAME_DATA.finding(
         f"The first {number} batches that were compared are equal on ranks {named}. The loader "

@@ -86,8 +86,9 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look for the first step whose gradients differ as the backward pass left them."""
     run = ask(CompareRanks())
     refuse_what_cannot_be_compared(run)
+    own = own_parts(run)
     for rows in steps_beside(run):
-        apart = [name for name in differing(rows, "gradients") if name not in own_parts(run)]
+        apart = [name for name in differing(rows, "gradients") if name not in own]
         if set(apart) & set(differing(rows, "reduced")) and is_meant_as_one(run):
             yield not_reduced(run, rows, apart)
             return

@@ -25,7 +25,7 @@ from traindoctor.experiments import CompareRanks, Experiment
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import counted, first_location
 from traindoctor.trace import PassRow, RankRow
-from traindoctor_probes._ranks import unequal_passes
+from traindoctor_probes._ranks import listed, unequal_passes
 
 UNEQUAL = Rule(
     code="TD904",
@@ -74,8 +74,8 @@ def unequal(sides: tuple[tuple[RankRow, PassRow], ...]) -> Finding:
     """Return the finding, at the loader."""
     row, longest = max(sides, key=lambda side: side[1].num_batches)
     fewest = min(one.num_batches for _, one in sides)
-    each = ", ".join(f"rank {rank.rank}: {one.num_batches}" for rank, one in sides)
-    steps = ", ".join(f"rank {rank.rank}: {rank.num_steps}" for rank, _ in sides)
+    each = listed([f"rank {rank.rank}: {one.num_batches}" for rank, one in sides])
+    steps = listed([f"rank {rank.rank}: {rank.num_steps}" for rank, _ in sides])
     raised = row.exceptions[-1] if row.exceptions else None
     ended = (
         f"raised {raised.type_name}"

@@ -32,6 +32,7 @@ from traindoctor_probes._ranks import (
     by_rank,
     differing,
     is_data_parallel,
+    listed,
     own_parts,
     refuse_what_cannot_be_compared,
     steps_beside,
@@ -68,10 +69,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     refuse_what_cannot_be_compared(run)
     if not all(is_data_parallel(row) for row in run.ranks):
         return
-    last = 0
+    last, own = 0, own_parts(run)
     for rows in steps_beside(run):
         found = dict.fromkeys(differing(rows, "before") + differing(rows, "after"))
-        apart = [name for name in found if name not in own_parts(run)]
+        apart = [name for name in found if name not in own]
         if apart:
             yield diverged(run, rows, apart, last)
             return
@@ -144,7 +145,7 @@ def rates(rows: Rows) -> list[Evidence]:
     """Return the learning rates, if they differ."""
     if len({row.learning_rates for row in rows}) == 1:
         return []
-    told = ", ".join(f"rank {row.rank}: {max(row.learning_rates, default=0):.3g}" for row in rows)
+    told = listed([f"rank {row.rank}: {max(row.learning_rates, default=0):.3g}" for row in rows])
     return [Evidence("largest learning rate", told, "equal")]
 
 

@@ -23,4 +23,4 @@ def test_a_report_on_one_process_lists_these_rules_as_not_examined() -> None:
     setup = {"model": nn.Linear(3, 2), "loader": data, "loss_fn": nn.MSELoss()}
     report = traindoctor.check(setup, select=["TD9"])
     assert {(probe.status, probe.reason) for probe in report.probes} == {("skipped", ONE_PROCESS)}
-    assert len(report.probes) == 7
+    assert len(report.probes) == 8

@@ -79,6 +79,22 @@ if number % 2 == 1:
     optimizer.step()
     optimizer.zero_grad()
 """
+AT_ONCE = """
+works = [dist.all_reduce(p.grad, async_op=True) for p in model.parameters()]
+for work in works:
+    work.wait()
+for p in model.parameters():
+    p.grad /= world_size
+"""
+MEAN_GRADIENT = """
+mean = torch.cat([p.grad.flatten() for p in model.parameters()])
+dist.all_reduce(mean)
+"""
+GATHERED = """
+parts = [torch.empty(1) for _ in range(world_size)]
+dist.all_gather(parts, x.sum()[None])
+"""
+STAYS_FLAT = FLAT.partition("offset = 0")[0]
 SEEDS = "torch.manual_seed(rank)\n" + ALONE
 OWN_HEAD = """
 model = DistributedDataParallel(Net())
@@ -121,6 +137,13 @@ HEALTHY = {
     "accumulated": (MODEL, ACCUMULATED),
     "averaged by hand": (ALONE, FIRST + AVERAGE + "optimizer.step()\n"),
     "averaged by hand in one": (ALONE, FIRST + FLAT + "optimizer.step()\n"),
+    "averaged by hand at once": (ALONE, FIRST + AT_ONCE + "optimizer.step()\n"),
+    "the mean gradient is looked at": (MODEL, FIRST + MEAN_GRADIENT + "optimizer.step()\n"),
+    "trainings of their own, whose mean gradient is looked at": (
+        SEEDS,
+        FIRST + MEAN_GRADIENT + "optimizer.step()\n",
+    ),
+    "inputs that are gathered": (MODEL, STEP + GATHERED),
     "local steps, weights averaged": (ALONE, STEP + LOCAL),
     "trainings of their own": (SEEDS, STEP),
     "a head of its own": (OWN_HEAD, STEP.replace("model(x)", "model(x) + mine(x)")),
@@ -137,6 +160,24 @@ SICK = {
     ),
     "no wrapper": (ALONE, STEP, "TD903"),
     "a head that came after the wrapper": (LATE_HEAD, STEP, "TD903"),
+    "averaged in one, which stays there": (
+        ALONE,
+        FIRST + STAYS_FLAT + "optimizer.step()\n",
+        "TD908",
+    ),
+    "weights are sent into copies": (
+        SEEDS + "for p in model.parameters():\n    dist.broadcast(p.detach().clone(), 0)\n",
+        FIRST + AVERAGE + "optimizer.step()\n",
+        "TD908",
+    ),
+    "gathered into one tensor": (
+        MODEL,
+        STEP
+        + GATHERED.replace(
+            "[torch.empty(1) for _ in range(world_size)]", "[torch.empty(1)] * world_size"
+        ),
+        "TD908",
+    ),
     "a rate of its own": (MODEL + "optimizer.param_groups[0]['lr'] *= 1 + rank\n", STEP, "TD902"),
     "weights loaded on one rank": (
         MODEL + "if rank == 1:\n    nn.init.zeros_(model.module.head.weight)\n",

@@ -24,7 +24,7 @@ from traindoctor.selection import select_rules
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.archive import Archive
 from traindoctor.watching.judge import Bench
-from traindoctor.watching.meeting import lost
+from traindoctor.watching.meeting import lost_among
 from traindoctor.watching.record import RUN
 from traindoctor.watching.shelf import latest
 from traindoctor.worker.blackbox import signal_name
@@ -113,7 +113,7 @@ def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
         "steps": facts.get("num_steps", 0),
         "ended": ended or str(facts.get("state", "")),
         "raised": run.exceptions[-1].summary if run is not None and run.exceptions else "",
-        "lost": "; ".join(filter(None, map(lost, ranks))),
+        "lost": lost_among(ranks),
     }
 
 

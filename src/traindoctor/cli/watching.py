@@ -21,6 +21,7 @@ from traindoctor.target.processes import this_rank
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.archive import Archive
 from traindoctor.watching.child import Child, die_of
+from traindoctor.watching.lookout import Lookout
 from traindoctor.watching.meeting import (
     first_failure,
     note_end,
@@ -113,7 +114,14 @@ class Watching:
                 child.stop()
 
         vigil = Vigil(self.trace, self.bench, self.reference, announce)
-        status = child.wait(vigil.look)
+        lookout = Lookout(self.trace, _say_at_once)
+
+        def look() -> None:
+            vigil.look()
+            if not (self.flags.quiet or child.was_asked):
+                lookout.look()
+
+        status = child.wait(look)
         with termination_noted() as asked:
             if self.rank is not None:
                 note_end(self.trace, status)
@@ -175,12 +183,16 @@ def _was_training(report: Report) -> bool:
 
 
 def _announce(finding: Finding, step: int) -> None:
-    """Say at once, on a line of our own, what a look at the run has shown."""
-    place = shown(str(finding.location))
+    """Say what a look at the run has shown, on a line of our own."""
+    place = str(finding.location)
     where = f" at {place}" if place else ""
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress bar draws itself again
     text = f"{finding.severity.value.upper()} {finding.code} {finding.name}{where}, step {step}"
-    print(f"{clear}traindoctor: {text}: {shown(finding.title)}", file=sys.stderr, flush=True)
+    _say_at_once(f"{text}: {finding.title}")
+
+
+def _say_at_once(text: str) -> None:
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress bar draws itself again
+    print(f"{clear}traindoctor: {shown(text)}", file=sys.stderr, flush=True)
 
 
 def _check_script(script: str, is_module: bool) -> None:

@@ -16,9 +16,11 @@ from traindoctor.instruments.backward import norms
 from traindoctor.instruments.bits import bits
 from traindoctor.instruments.call_log import CallLog
 from traindoctor.instruments.collectives import Collectives
+from traindoctor.instruments.exchanges import Exchanges
 from traindoctor.instruments.notes import notes_of
 from traindoctor.instruments.order import order_of
 from traindoctor.instruments.recorder import Recorder, here
+from traindoctor.instruments.whereabouts import WhereaboutsThread
 from traindoctor.instruments.wrappers import Wrappers
 from traindoctor.target.patches import replaced
 from traindoctor.target.processes import Rank
@@ -47,7 +49,9 @@ class Ranks:
         recorder.sums["digests"] = lambda: self.rows
         self.rows: list[DigestRow] = []
         self.wrappers = Wrappers(self.notes)
-        self.collectives = Collectives(self.notes, self, CallLog(log))
+        self.exchanges = Exchanges(self, names)
+        self.log = CallLog(log, rank.rank)
+        self.collectives = Collectives(self.notes, self, self.log, self.exchanges, rank.world_size)
         self.is_between = False  # a backward pass was, and no step after it
         self.backward_place = Place()
         self.num_steps: dict[int, int] = {}  # by `id` of the optimizer
@@ -59,6 +63,7 @@ class Ranks:
     def watching(self) -> Iterator[None]:
         """Record while inside."""
         import torch
+        from torch.nn.parallel import DistributedDataParallel
 
         order_of(self.recorder).listeners.append(self)
         self.recorder.after_backward.append(self._differentiated)
@@ -66,16 +71,32 @@ class Ranks:
             stack.enter_context(self.wrappers.watching())
             stack.enter_context(self.collectives.watching())
             stack.enter_context(replaced(torch.autograd, "backward", self._shared_backward))
+            stack.enter_context(replaced(DistributedDataParallel, "__init__", self._built))
+            stack.enter_context(WhereaboutsThread(self.notes, self.log).watching())
             yield
 
     def _shared_backward(self, original: Any) -> Any:
         def backward(*args: Any, **kwargs: Any) -> Any:
-            if not self.wrappers.shares_next:
+            groups = self.wrappers.groups_next() if self.wrappers.shares_next else ()
+            if len(groups) != 1:
                 return original(*args, **kwargs)
-            with self.collectives.logged(("backward pass", 0, here())):
+            with self.collectives.logged(self.collectives.together("backward pass", groups[0])):
                 return original(*args, **kwargs)
 
         return backward
+
+    def _built(self, original: Any) -> Any:
+        def init(wrapper: Any, *args: Any, **kwargs: Any) -> None:
+            if kwargs.get("device_mesh") is not None or not kwargs.get("init_sync", True):
+                original(wrapper, *args, **kwargs)
+                return
+            group = kwargs.get("process_group")
+            with self.collectives.logged(
+                self.collectives.together("DistributedDataParallel", group)
+            ):
+                original(wrapper, *args, **kwargs)
+
+        return init
 
     def row(self) -> RankRow:
         """Return the process as it stands now."""
@@ -87,6 +108,7 @@ class Ranks:
             is_sharded=self.is_sharded,
             wrappers=tuple(wrapper.row() for wrapper in self.wrappers.all),
             collectives=tuple(self.collectives.rows.values()),
+            exchanges=self.exchanges.rows(),
         )
 
     def root_called(self, module: Any) -> None:
@@ -96,6 +118,7 @@ class Ranks:
     def begins_step(self, optimizer: Any, account: Any) -> None:  # noqa: ARG002  of a listener
         """Take in that an optimizer begins a step."""
         self.notes(self._begins_step, optimizer)
+        self.notes(self.exchanges.begins_step, optimizer)
 
     def ends_step(self, optimizer: Any, account: Any) -> None:  # noqa: ARG002  of a listener
         """Take in that it has stepped."""

@@ -83,6 +83,11 @@ class Wrappers:
         """Whether the next backward pass averages gradients, as far as calls tell."""
         return self.is_synced and any(wrapper.num_calls for wrapper in self.all)
 
+    def groups_next(self) -> tuple[Any, ...]:
+        """Return the groups that wrappers share gradients in."""
+        known = [wrapper.refers() for wrapper in self.all]
+        return tuple({id(w.process_group): w.process_group for w in known if w}.values())
+
     def root_called(self, module: Any) -> None:
         """Take in that the script itself calls a module, with gradients enabled."""
         for wrapper in self.all:

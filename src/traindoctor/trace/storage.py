@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import fields
 from functools import lru_cache
@@ -103,13 +103,18 @@ class StoredTraces:
         with self._open() as connection:
             return dict(_facts(connection, trace))
 
-    def trace(self, name: str) -> Trace | None:
-        """Return a trace, or None where nothing of it was written."""
+    def trace(self, name: str, only: Collection[str] | None = None) -> Trace | None:
+        """Return a trace, or None where nothing of it was written.
+
+        Args:
+            name: of the trace.
+            only: the tables that are read, beside its facts; None for all.
+        """
         with self._open() as connection:
             there = {
                 table
                 for (table,) in connection.execute("SELECT name FROM sqlite_master")
-                if table in _row_kinds()
+                if table in _row_kinds() and (only is None or table in only)
             }
             connection.execute("BEGIN")  # one state of the file for all tables
             tables = {table: tuple(_rows(connection, table, name)) for table in sorted(there)}

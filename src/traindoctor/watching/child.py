@@ -15,6 +15,7 @@ from traindoctor.codec import dumps
 from traindoctor.watching.orders import Orders
 
 TICK_SECONDS = 0.1
+ENDING = (signal.SIGINT, signal.SIGTERM)
 PATIENCE_SECONDS = 10.0  # for a script that was asked to end
 
 
@@ -31,7 +32,7 @@ class Child:
         modules = [*(["-m"] if engine else []), *engine]
         command = [*flags, *(modules or ["-m"]), "traindoctor.watching", dumps(orders)]
         self.process = subprocess.Popen([sys.executable, *command])
-        self.was_stopped = False
+        self.was_stopped = self.was_asked = False  # to end: by us, by anybody
 
     def wait(self, on_tick: Callable[[], None]) -> int:
         """Wait until it ends, and return its status; negative for a signal.
@@ -46,7 +47,7 @@ class Child:
 
     def stop(self) -> None:
         """Ask the script to end, as Ctrl-C would; then make it."""
-        self.was_stopped = True
+        self.was_stopped = self.was_asked = True
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             if self.process.poll() is not None:
                 return
@@ -59,6 +60,7 @@ class Child:
         at_terminal = any(os.isatty(number) for number in (0, 1, 2) if _is_open(number))
 
         def pass_on(number: int, _: FrameType | None) -> None:
+            self.was_asked = self.was_asked or number in ENDING
             is_from_keyboard = number in (signal.SIGINT, getattr(signal, "SIGQUIT", None))
             if not (at_terminal and is_from_keyboard):
                 with suppress(ProcessLookupError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ from traindoctor.errors import TargetError
 from traindoctor.instruments.call_log import calls_in
 from traindoctor.target.processes import Rank
 from traindoctor.trace import RankRow, Trace
+from traindoctor.trace.folding import Folding
 from traindoctor.trace.storage import StoredTraces, TraceFile
 from traindoctor.watching.record import RUN
 
 TICK_SECONDS = 0.1
+MOST_TOLD = 8  # processes
 CALLS = ".calls"  # what a trace's file of collectives ends with
+COMPARED = ("ranks", "digests", "loaders", "passes", "clips", "exceptions")
 PATIENCE_SECONDS, SHORT_PATIENCE_SECONDS = 60.0, 10.0
 
 
@@ -85,6 +88,13 @@ def wait_for_others(first: Path, rank: Rank, is_short: Callable[[], bool]) -> No
         time.sleep(TICK_SECONDS)
 
 
+def lost_among(rows: Collection[RankRow]) -> str:
+    """Say which of several processes did not come to their end, the first few of them."""
+    found = [text for row in rows if (text := lost(row))]
+    more = len(found) - MOST_TOLD
+    return "; ".join(found[:MOST_TOLD]) + (f"; and {more} more" if more > 0 else "")
+
+
 def lost(row: RankRow) -> str:
     """Say of a process of several that it did not come to its end, and why, where it did not."""
     if row.exceptions:
@@ -97,6 +107,12 @@ def lost(row: RankRow) -> str:
     return f"rank {row.rank} was in {last.name} at {last.place.file}:{last.place.line}"
 
 
+def raised_in(trace: Path) -> str:
+    """Return the exception that a process has ended with, if it has written of one."""
+    rows = _run(trace, ("exceptions",)).exceptions
+    return rows[-1].summary if rows else ""
+
+
 def together(own: Trace, first: Path) -> Trace | None:
     """Return the tables of the first process, with ranks and digests of all; None for one alone.
 
@@ -104,21 +120,24 @@ def together(own: Trace, first: Path) -> Trace | None:
         own: the first process's trace.
         first: its file.
     """
-    others = [(path, _run(path)) for path in traces_beside(first)] if own.ranks else []
-    known = [(path, trace) for path, trace in [(first, own), *others] if trace.ranks]
-    if len(known) < 2:
+    paths, ranks, digests, folding = [], [], [], Folding()
+    for path in [first, *traces_beside(first)] if own.ranks else []:
+        trace = own if path == first else _run(path, COMPARED)
+        if trace.ranks:
+            paths.append(path)
+            ranks.append(_as_it_ended(trace))
+            digests += folding.added(trace.digests)
+    if len(ranks) < 2:
         return None
-    return replace(
-        own,
-        ranks=tuple(_as_it_ended(path, trace) for path, trace in known),
-        digests=tuple(row for _, trace in known for row in trace.digests),
-    )
+    if any(row.exceptions or row.state != "returned" for row in ranks):
+        logs = [calls_in(calls_beside(path)) for path in paths]
+        ranks = [replace(row, calls=calls) for row, calls in zip(ranks, logs, strict=True)]
+    return replace(own, ranks=tuple(ranks), digests=tuple(digests))
 
 
-def _as_it_ended(path: Path, trace: Trace) -> RankRow:
+def _as_it_ended(trace: Trace) -> RankRow:
     return replace(
         trace.ranks[0],
-        calls=calls_in(calls_beside(path)),
         state=str(trace.facts.get("state", "")),
         num_batches=trace.num_batches,
         num_backwards=trace.num_backwards,
@@ -130,9 +149,9 @@ def _as_it_ended(path: Path, trace: Trace) -> RankRow:
     )
 
 
-def _run(path: Path) -> Trace:
+def _run(path: Path, tables: Collection[str]) -> Trace:
     try:
-        return StoredTraces(path).trace(RUN) or Trace()
+        return StoredTraces(path).trace(RUN, tables) or Trace()
     except TargetError:  # nothing is written yet
         return Trace()
 

@@ -52,7 +52,14 @@ from traindoctor.trace.rows.model import (
     WeightRow,
 )
 from traindoctor.trace.rows.place import Place
-from traindoctor.trace.rows.ranks import CallRow, CollectiveRow, DigestRow, RankRow, WrapperRow
+from traindoctor.trace.rows.ranks import (
+    CallRow,
+    CollectiveRow,
+    DigestRow,
+    ExchangeRow,
+    RankRow,
+    WrapperRow,
+)
 from traindoctor.trace.rows.training import (
     BackwardRow,
     GradientRow,
@@ -78,6 +85,7 @@ __all__ = [
     "EdgeRow",
     "EvaluationRow",
     "ExceptionRow",
+    "ExchangeRow",
     "FlipRow",
     "FrozenRow",
     "GradientRow",

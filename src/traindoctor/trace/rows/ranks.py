@@ -37,16 +37,50 @@ class CollectiveRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRow:
-    """One of the last collectives of all processes that one of them has entered.
+    """One of the last exchanges with other processes that one of them has entered.
 
-    A backward pass of a wrapper is one. Every process has to enter the same ones in one order.
+    A collective, a message that is sent or received, the wait for either, a backward pass of a
+    wrapper. It takes its turn in a queue: of the collectives of one group, or of the messages from
+    one process to another. Every member has to enter each turn.
     """
 
-    number: int  # from 1
+    number: int = 0  # of all of this process, from 1
     name: str
     num_elements: int = 0
+    num_bytes: int = 0
     place: Place = Place()
     state: str = "left"  # entered, where it was never left; raised
+    queue: str = ""
+    turn: int = 0  # in the queue, from 1; 0 where turns are not comparable
+    members: tuple[int, ...] = ()  # ranks that have to enter it; none where they are not known
+    peer: int = -1  # the other side of a message
+    is_wait: bool = False  # for what was entered before
+    entered_at: float = 0.0  # seconds on the machine's own clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeRow:
+    """What one exchange did to its tensors, of the first ones from each line.
+
+    `originals` are parameters whose gradients or weights it was given, in place or as a copy.
+    """
+
+    name: str
+    place: Place = Place()
+    queue: str = ""
+    turn: int = 0
+    peer: int = -1
+    num_bytes: int = 0
+    sent: int | None = None  # bits of what this process put in
+    num_outputs: int = 0
+    num_distinct: int = 0  # of these: with memory of their own
+    of: str = ""  # "weights" or "gradients", where it was given those
+    originals: tuple[str, ...] = ()
+    original_bits: tuple[int | None, ...] = ()
+    is_copy: bool = False
+    is_waited: bool = False
+    is_changed: bool = False  # what it was given has other values than before
+    is_still: bool = False  # at the step that followed, the originals had the values of before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +119,7 @@ class RankRow:
     is_sharded: bool = False  # parameters are spread over the ranks
     wrappers: tuple[WrapperRow, ...] = ()
     collectives: tuple[CollectiveRow, ...] = ()
+    exchanges: tuple[ExchangeRow, ...] = ()
     state: str = ""  # returned, exception; running where it was ended from outside
     num_batches: int = 0
     num_backwards: int = 0
