@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.backward import norms
+from traindoctor.instruments.norms import norms
 from traindoctor.instruments.unregistered import unregistered, unregistered_rows
 from traindoctor.target.source import attribute_place, call_place, method_place
 from traindoctor.target.usercode import is_user_class

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 from traindoctor.errors import TrainDoctorError
 from traindoctor.target.interpreter import InterpreterState
 from traindoctor.target.memory import Memory
+from traindoctor.target.room import roomiest_folder
 
 if TYPE_CHECKING:
     import torch
 
     from traindoctor.target.setup import TrainingSetup
 
-__all__ = ["Snapshot", "SnapshotError", "preserved"]
+__all__ = ["NoRoom", "Snapshot", "SnapshotError", "preserved"]
 
 
 class SnapshotError(TrainDoctorError):
     """Something changed of which no copy was kept."""
+
+
+class NoRoom(SnapshotError):
+    """There is no room for a copy."""
 
 
 class Snapshot:
@@ -46,16 +51,31 @@ class Snapshot:
             self._memory.remember(part)  # those of a scripted module stand in no attribute
         for loader in (setup.loader, setup.validation_loader):
             self._memory.remember_shallow(loader)
+        self._keep()
         self._interpreter = InterpreterState.read()
+
+    def _keep(self) -> None:
+        size = f"a copy of the setup, {self._memory.num_needed / 1e9:.1f} GB"
+        advice = "name a folder with more room in TMPDIR, or do without a copy (--no-restore)"
+        folder, free = roomiest_folder()
+        try:
+            self._memory.keep()
+        except OSError as error:
+            why = f"{error.strerror or error} in {folder}, where {free / 1e9:.1f} GB were free"
+            raise NoRoom(f"{size}, has no room in memory, nor on disk ({why}); {advice}") from None
 
     @classmethod
     def take(cls, setup: TrainingSetup) -> Snapshot:
-        """Remember the setup as it is now."""
+        """Remember the setup as it is now; where memory would not hold the copy, on disk.
+
+        Raises:
+            NoRoom: the disk would not hold it either.
+        """
         return cls(setup)
 
     @property
     def num_bytes(self) -> int:
-        """Memory that the copies take."""
+        """Memory that the copies take, those on disk left out."""
         return self._memory.num_bytes
 
     def restore(self) -> None:

@@ -15,28 +15,47 @@ _HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 class Copy:
-    """The bits of one piece of memory, and the way back."""
+    """The bits of one piece of memory, and the way back; nothing is copied before `keep`."""
 
     def __init__(self, data: torch.Tensor) -> None:
-        self._source = _without_repeats(data)
-        self._kept = self._source.clone()
+        self.source = _without_repeats(data)
+        self._kept: torch.Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that there are to copy."""
+        import torch
+
+        source = self.source
+        if source.layout is not torch.strided:
+            source = source._values() if source.layout is torch.sparse_coo else source.values()
+        return source.numel() * source.element_size()
 
     @property
     def num_bytes(self) -> int:
         """Memory that the copy takes."""
+        return 0 if self._kept is None else self.size
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its bits are all there is to it, in memory of this process."""
         import torch
 
-        kept = self._kept
-        if kept.layout is not torch.strided:
-            kept = kept._values() if kept.layout is torch.sparse_coo else kept.values()
-        return kept.numel() * kept.element_size()
+        source = self.source
+        is_odd = source.is_nested or source.is_quantized or source.is_conj() or source.is_neg()
+        return type(source) is torch.Tensor and source.layout is torch.strided and not is_odd
+
+    def keep(self) -> None:
+        """Copy the bits, in memory."""
+        self._kept = self.source.clone()
 
     def write_back(self) -> None:
-        """Write the bits where they came from."""
+        """Write the bits where they came from, if they were kept here."""
         import torch
 
-        with torch.no_grad():
-            self._source.copy_(self._kept)
+        if self._kept is not None:
+            with torch.no_grad():
+                self.source.copy_(self._kept)
 
 
 class TensorState:
