@@ -109,7 +109,16 @@ class Lab:
 
     def refusal(self, experiment: Experiment) -> str | None:
         """Return why an experiment cannot be had, or None."""
-        return experiment.only_watched or (self._without_room if experiment.cost else None)
+        refusal = experiment.only_watched or None
+        if refusal is None and experiment.cost:
+            refusal = self._without_values or self._without_room
+        return refusal
+
+    @cached_property
+    def _without_values(self) -> str | None:
+        from traindoctor.target.valueless import why_nothing_runs
+
+        return why_nothing_runs(self.setup.model)
 
     @cached_property
     def _without_room(self) -> str | None:

@@ -44,7 +44,7 @@ class Before:
         gone = norms([_minus(a, b) for a, b in zip(picked, self._kept, strict=True)])
         moves = []
         for part, new, old, norm in zip(parts, picked, self._kept, gone, strict=True):
-            changed = 0 if norm == 0 or new.is_meta else int(torch.count_nonzero(new != old))
+            changed = 0 if norm == 0 else int(torch.count_nonzero(new != old))
             number = max(new.numel(), 1)
             moves.append(Move(norm * (part.numel() / number) ** 0.5, changed / number))
         return moves

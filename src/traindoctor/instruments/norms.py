@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.target.processes import part_of
+from traindoctor.target.valueless import has_values
 
 if TYPE_CHECKING:
     import torch
@@ -17,8 +18,9 @@ PIECE = 1 << 22  # elements that are converted at a time
 def norms(tensors: Sequence[torch.Tensor]) -> list[float]:
     """Return the norm of each tensor: one fused pass and one transfer a device.
 
-    NaN where a tensor holds NaN; sparse and complex tensors take their own path. Of a tensor that
-    is spread over several processes it is the norm of this one's part: nothing is exchanged.
+    NaN where a tensor holds NaN, 0 where there are no values behind it; sparse, complex and
+    quantized tensors take their own path. Of a tensor that is spread over several processes it is
+    the norm of this one's part: nothing is exchanged.
     """
     import torch
 
@@ -26,9 +28,10 @@ def norms(tensors: Sequence[torch.Tensor]) -> list[float]:
     values = [0.0] * len(tensors)
     plain: dict[Any, list[int]] = {}
     for index, tensor in enumerate(tensors):
-        if tensor.is_meta or tensor.numel() == 0:
+        if not has_values(tensor) or tensor.numel() == 0:
             continue
-        if tensor.is_sparse or tensor.is_complex() or not tensor.is_floating_point():
+        is_odd = tensor.is_quantized or tensor.is_sparse or tensor.is_complex()
+        if is_odd or not tensor.is_floating_point():
             values[index] = _exact(tensor)
         else:
             plain.setdefault((tensor.device, tensor.dtype), []).append(index)
@@ -94,4 +97,6 @@ def _pieces(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor:
     tensor = part_of(tensor).detach()
+    if tensor.is_quantized:
+        return tensor.dequantize()
     return tensor.coalesce().values() if tensor.is_sparse else tensor

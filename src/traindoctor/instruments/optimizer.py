@@ -14,6 +14,7 @@ from traindoctor.instruments.norms import norms, num_not_finite, share_zero
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.processes import part_of
 from traindoctor.target.usercode import user_place
+from traindoctor.target.valueless import has_values
 from traindoctor.trace import GradientRow, StepRow, UpdateRow
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class StepWatch:
         self.gaps.ends_step(id(optimizer), held, sizes, [move.norm for move in moves])
         changed = 0
         for p, move, was, size in zip(held, moves, state["sizes_before"], sizes, strict=True):
-            if p.is_meta:
+            if not has_values(p):
                 continue
             count = max(part_of(p).numel(), 1)
             # Not every element of a large parameter is compared; its norm is that of all.

@@ -53,6 +53,8 @@ class Snapshot:
             self._memory.remember_shallow(loader)
         self._keep()
         self._interpreter = InterpreterState.read()
+        modules: list[Any] = list(setup.model.modules())
+        self._sharded = [module for module in modules if _is_sharded(module)]
 
     def _keep(self) -> None:
         size = f"a copy of the setup, {self._memory.num_needed / 1e9:.1f} GB"
@@ -85,6 +87,8 @@ class Snapshot:
             SnapshotError: a frozen parameter that was not copied has changed; all else is
                 restored all the same.
         """
+        for module in self._sharded:  # else it goes on as if its parameters were gathered
+            module.reshard()
         changed = self._memory.restore()
         self._interpreter.restore()
         if changed:
@@ -115,6 +119,11 @@ def _uncopied(setup: TrainingSetup) -> Sequence[torch.Tensor]:
     frozen = [p for p in parameters if not p.requires_grad and p.grad is None]
     trainable = sum(_num_bytes(p) for p in parameters if p.requires_grad)
     return frozen if sum(map(_num_bytes, frozen)) > trainable else []
+
+
+def _is_sharded(module: Any) -> bool:
+    """Tell whether parameters of a module are spread over processes by `fully_shard`."""
+    return any(kind.__name__ == "FSDPModule" for kind in type(module).__mro__)
 
 
 def _num_bytes(tensor: Any) -> int:

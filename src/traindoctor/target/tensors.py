@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.target.valueless import has_values
+
 if TYPE_CHECKING:
     import torch
 
@@ -77,7 +79,7 @@ class TensorState:
         self._hooks = {name: getattr(tensor, name, None) for name in _HOOKS}
         self._namespace = getattr(tensor, "__dict__", {})
         self._watched = None if copies is not None else _fingerprint(tensor)
-        if copies is not None and not tensor.is_meta and not is_lazy(tensor):
+        if copies is not None and not is_lazy(tensor) and has_values(tensor):
             key = _memory_key(self._data)
             if key not in copies:
                 copies[key] = Copy(self._data)
@@ -125,7 +127,11 @@ def _memory_key(data: torch.Tensor) -> Hashable:
     """Name the memory that a tensor stands for; each odd layout is a piece of its own."""
     import torch
 
-    if data.layout is not torch.strided or data.is_meta or data.is_nested or not data.numel():
+    if (
+        data.layout is not torch.strided
+        or data.is_nested
+        or not (data.numel() and has_values(data))
+    ):
         return id(data)
     return (
         data.data_ptr(),
@@ -156,8 +162,10 @@ def _fingerprint(tensor: torch.Tensor) -> tuple[int, torch.Tensor]:
     import torch
 
     version = 0 if tensor.is_inference() else tensor._version
-    if tensor.layout is not torch.strided or tensor.is_meta or not tensor.numel():
+    if tensor.layout is not torch.strided or not has_values(tensor) or not tensor.numel():
         return version, torch.empty(0)
+    if tensor.is_quantized:
+        tensor = tensor.int_repr()
     stride = max(1, tensor.numel() // SAMPLE_ELEMENTS)
     sample = tensor.detach().flatten()[::stride].contiguous()
     return version, sample.view(torch.uint8).clone()
