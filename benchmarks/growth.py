@@ -1,7 +1,8 @@
 """How costs grow: `python -m benchmarks.growth [memory|tensors|parameters]`.
 
-CPU seconds of whole processes, and their ratios to the bare passes in one run, one process at a time. `memory` compares
-the largest resident size, a billion parameters being the last row (about 9 GB, some minutes).
+CPU seconds of whole processes, and their ratios to the bare passes in one run, one process at a
+time. `memory` compares the largest resident size, a billion parameters being the last row (about
+9 GB, some minutes).
 Growth with steps is told by `benchmarks.long_run`, a million of them by default.
 """
 
