@@ -44,7 +44,7 @@ def main() -> None:
     table = Table("steps", "trace MB", "process MB", "µs a step")
     with tempfile.TemporaryDirectory() as folder:
         path, clock = Path(folder, "run.trace"), Clock()
-        session = Session(Orders(script="long.py", trace=str(path), budget=0.02), clock)
+        session = Session(Orders(script="long.py", trace=str(path), budget=0.02), clock=clock)
         session.begin()
         start, done = time.perf_counter(), 0
         for step in range(1, num_steps + 1):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from traindoctor.errors import CannotJudge
+from traindoctor.probing import Evidence
 from traindoctor.trace import HandlingRow, StepRow, Trace
 
 
@@ -24,6 +25,19 @@ def require_instruments(run: Trace, *names: str) -> None:
 def handling_of(run: Trace, optimizer: int | None) -> HandlingRow | None:
     """Return how the gradients of an optimizer were handled; None where it never stepped."""
     return next((row for row in run.handling if row.optimizer == optimizer), None)
+
+
+def around_the_restart(run: Trace) -> list[Evidence]:
+    """Return what is known of the run that this one goes on from, beside how this one begins."""
+    earlier = run.facts.get("earlier")
+    if not earlier:
+        return []
+    found = [Evidence("steps of the run before", earlier["num_steps"])]
+    first = next((row.loss for row in run.pulses if row.optimizer == 0), None)
+    if earlier["loss"] is not None and first is not None:
+        expected = f"about {earlier['loss']:.4g}, at which the run before ended"
+        found.append(Evidence("first loss", round(first, 6), expected))
+    return found
 
 
 def is_most(part: int, whole: int, share: float = 0.5) -> bool:

@@ -8,7 +8,8 @@ training's: epochs, batches of an epoch, optimizer steps.
 ## Why it matters
 A schedule counts its own steps. Planned in epochs and stepped each batch, it is over after a few
 batches, and the rest of the training has no learning rate; planned in batches and stepped each
-epoch, it never leaves its beginning.
+epoch, it never leaves its beginning. Built anew where a run is resumed, it goes through its
+beginning again.
 
 ## Known limits
 A training's length is known where the setup tells `epochs` and its loader has a length, where the
@@ -16,7 +17,9 @@ schedule is built inside the observed loop, or where a watched script has come t
 rates that were seen to be 0 are reported. A schedule that is longer or shorter than the training
 for no reason that its numbers show is left alone, and so are cycles, ReduceLROnPlateau's moments,
 and lambdas other than geometric decays. A rate of 0 in one or two first steps is a warm-up's
-beginning.
+beginning. That a schedule begins anew is told from the traces of both runs (`traindoctor report
+TRACE1 TRACE2`), where it had left its first rates, and `torch.load` read a checkpoint with an
+optimizer's state whose weights went into the model.
 
 ## References
 torch.optim documentation, "How to adjust learning rate".
@@ -42,6 +45,7 @@ from traindoctor.probing.values import written_rates
 from traindoctor.probing.wording import counted, figure, first_location, location
 from traindoctor.trace import SchedulerRow, StepRow, Trace
 from traindoctor_probes._handling import require_instruments
+from traindoctor_probes._resumed_schedules import anew, begun_anew
 from traindoctor_probes._schedule_lengths import (
     Case,
     decayed,
@@ -84,8 +88,8 @@ MISPLACED = Rule(
     name="scheduler-misplaced",
     severity=Severity.WARNING,
     title="{name} is {how}",
-    what="A learning rate scheduler is never stepped, stepped before the optimizer, or stepped at "
-    "another pace than it was planned for.",
+    what="A learning rate scheduler is never stepped, stepped before the optimizer, stepped at "
+    "another pace than it was planned for, or begun anew in a run that goes on from a checkpoint.",
     why="The rate does not follow its schedule: it stays at the beginning, or has gone through it "
     "long before the training ends.",
     known_limits="A scheduler whose `step` stands under a condition is not called unstepped, nor "
@@ -147,6 +151,10 @@ def examined(ask: Ask, run: Trace, row: SchedulerRow) -> Iterator[Finding]:
             yield of_length(run, row, case)
         return
     if not run.setup.trains_by_hand or (row.num_steps and not row.step_place):
+        return
+    before = begun_anew(run, row)
+    if before:
+        yield anew(MISPLACED, run, row, before)
         return
     if not row.num_steps:
         yield from never_stepped(MISPLACED, ask, run, row)

@@ -9,8 +9,9 @@ Adam's moments and SGD's momentum are half of where a training stands. Without t
 after a restart are as large as the first of all, at a point that was reached with small ones.
 
 ## Known limits
-A run is taken for a resumed one if its loop begins at the checkpoint's counter of epochs or steps,
-if a scheduler goes on where it was, or if the state went into an optimizer that never steps.
+A run is taken for a resumed one if its trace is joined to that of the run before
+(`traindoctor report TRACE1 TRACE2`), if its loop begins at the checkpoint's counter of epochs or
+steps, if a scheduler goes on where it was, or if the state went into an optimizer that never steps.
 Weights alone, taken from a file for fine-tuning, are silent; so are optimizers that keep no state
 or another kind of it, a script with a line for the state that this run did not come to, a state
 restored in whatever way before the first step, and files that `torch.load` does not read
@@ -42,7 +43,7 @@ from traindoctor.probing.syntax import calls, last_name
 from traindoctor.probing.values import resumed_counters
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import CheckpointRow, SourceRow, Trace
-from traindoctor_probes._handling import require_instruments
+from traindoctor_probes._handling import around_the_restart, require_instruments
 
 LOST = Rule(
     code="TD417",
@@ -121,6 +122,8 @@ def signs_of_resuming(
     if row.num_wasted < row.num_received:
         return [], Confidence.POSSIBLE  # some optimizer goes on with its state; maybe of another
     signs = []
+    if earlier := run.facts.get("earlier"):
+        signs.append(f"it was named as the one that goes on after {earlier['num_steps']} steps")
     if row.num_wasted:
         signs.append("the state was loaded into an optimizer that never steps")
     if any(r.position > 0 and r.optimizer == row.optimizer for r in run.schedulers):
@@ -163,6 +166,7 @@ def lost(run: Trace, row: CheckpointRow, signs: Sequence[str], confidence: Confi
             Evidence("and after it", row.num_kept),
             Evidence("states given to the optimizer that steps", 0, 1),
             Evidence("what the checkpoint holds", ", ".join(row.keys)),
+            *around_the_restart(run),
         ],
     )
 

@@ -73,7 +73,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         found = stopped(ask)
     except CannotJudge:
         known = ask(ReadSource())
-        if not any(row.device == "meta" for row in known.parameters):
+        is_empty = any(row.device == "meta" for row in known.parameters)
+        if not is_empty or known.facts.get("is_offloaded"):  # their values come with a forward
             raise
         yield without_data(known)
         return

@@ -11,6 +11,7 @@ from tests.probes.running import line, run, source
 from traindoctor.probing import Finding, NoOptions
 from traindoctor.trace import (
     BatchRow,
+    CheckpointRow,
     Place,
     PulseRow,
     SchedulerRow,
@@ -259,3 +260,42 @@ def test_what_accelerate_steps_is_not_measured() -> None:
 def test_the_doctors_own_steps_are_not_judged() -> None:
     assert codes(of(10, step_place=Place())) == []
     assert codes(of(10), setup={"trains_by_hand": False}) == []
+
+
+COURSE = tuple(1e-3 * 0.99**n**2 for n in range(8))
+
+
+def resumed(
+    rates: tuple[float, ...] = COURSE, earlier: dict[str, Any] | None = None, **facts: Any
+) -> list[Finding]:
+    """Judge a run that goes on from one of 1,000 steps, whose schedule had come to a hundredth."""
+    settings = {"T_max": 10_000}
+    before = scheduler("CosineAnnealingLR", settings=settings, rates=COURSE, last_rate=1e-5)
+    row = scheduler("CosineAnnealingLR", settings=settings, **{"rates": rates} | facts)
+    known = {"num_steps": 1000, "loss": 0.5, "schedulers": (before,)}
+    tables = {"checkpoints": (CheckpointRow(module_class="Net", num_states=4),)}
+    trace = trained(row, facts={"earlier": known if earlier is None else earlier}, **tables)
+    return list(examine(asks(trace), NoOptions()))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.01])
+def test_a_schedule_begun_anew_in_a_run_that_goes_on_is_told(factor: float) -> None:
+    (finding,) = resumed(tuple(factor * rate for rate in COURSE))
+    assert finding.code == "TD407"
+    assert finding.title.endswith("begun anew in a run that goes on")
+    assert {e.label: e.value for e in finding.evidence}["steps of the run before"] == 1000
+
+
+@pytest.mark.parametrize(
+    "healthy",
+    [
+        {"position": 1000},
+        {"num_before": 1000},
+        {"rates": tuple(1e-5 * 0.97**n for n in range(8))},
+        {"earlier": {}},
+        {"earlier": {"num_steps": 9, "loss": None, "schedulers": ()}},
+    ],
+    ids=["restored", "brought-forward", "goes-on", "no-run-before", "no-schedule-before"],
+)
+def test_a_schedule_that_goes_on_is_silent(healthy: dict[str, Any]) -> None:
+    assert "TD407" not in {finding.code for finding in resumed(**healthy)}

@@ -90,3 +90,11 @@ def test_fine_tuning_begins_with_the_weights_alone() -> None:
 
 def test_a_line_that_restores_and_was_not_reached_was_left_out_by_somebody() -> None:
     assert findings(RESTORES) == []
+
+
+def test_the_run_before_tells_a_resumed_run_and_how_it_ended() -> None:
+    earlier = {"num_steps": 480, "loss": 0.25, "schedulers": ()}
+    (finding,) = findings("", {"facts": {"earlier": earlier}})
+    assert "goes on after 480 steps" in finding.message
+    assert {e.label: e.value for e in finding.evidence}["steps of the run before"] == 480
+    assert not findings("", {"facts": {"earlier": earlier}}, num_restored=4)

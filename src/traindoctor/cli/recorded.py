@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from traindoctor.cli.flags import Flags
 from traindoctor.cli.known import known_to
 from traindoctor.cli.plan import checked_options, silent_codes
 from traindoctor.config import Config, load_config
-from traindoctor.errors import TargetError
+from traindoctor.errors import TargetError, UsageError
 from traindoctor.probing.events import Event
 from traindoctor.probing.registry import all_probes, all_rules, broken_providers
 from traindoctor.report.assemble import Occasion, assemble
@@ -23,6 +24,7 @@ from traindoctor.report.record import Report
 from traindoctor.selection import select_rules
 from traindoctor.trace.storage import StoredTraces
 from traindoctor.watching.archive import Archive
+from traindoctor.watching.joined import judged_together
 from traindoctor.watching.judge import Bench
 from traindoctor.watching.meeting import lost_among
 from traindoctor.watching.record import RUN
@@ -30,15 +32,19 @@ from traindoctor.watching.shelf import latest
 from traindoctor.worker.blackbox import signal_name
 
 
-def report_on(flags: Flags, path: Path | None) -> int:
-    """Judge a trace and deliver the report; return the exit code.
+def report_on(flags: Flags, paths: Sequence[Path]) -> int:
+    """Judge a trace, or those of runs that went on from each other, and deliver the report.
+
+    Returns the exit code.
 
     Raises:
         TargetError: there is no such trace.
+        UsageError: the traces are not of one script's runs.
     """
-    found = path or latest()
+    found = paths[-1] if paths else latest()
     if found is None:
         raise TargetError("no run has left a trace behind; name one")
+    _check_runs(paths)
     config = configured(flags)
     delivery = Delivery(config, verbosity(flags))
     delivery.check()
@@ -52,6 +58,7 @@ def report_on(flags: Flags, path: Path | None) -> int:
         shlex.join(["traindoctor", *sys.argv[1:]]),
         float((facts.get("overhead") or {}).get("run_seconds", 0.0)),
         None,
+        paths[:-1],
     )
     report = known(judged)
     if not delivery.deliver(report):
@@ -67,8 +74,12 @@ def reported(
     command: str,
     seconds: float,
     status: int | None,
+    before: Sequence[Path] = (),
 ) -> Report:
-    """Return the report on what a trace holds; `status` is how the script ended, if known."""
+    """Return the report on what a trace holds; `status` is how the script ended, if known.
+
+    `before` are the traces of the runs that this one went on from, in their order.
+    """
     events: list[Event] = []
     required: frozenset[str] = frozenset()
     try:
@@ -77,7 +88,8 @@ def reported(
         archive = None
     if archive is not None:
         archive.lend_source()
-        events = bench.judge(archive, reference)
+        earlier = [Archive(StoredTraces(one)) for one in before]
+        events = judged_together(bench, [*earlier, archive], reference)
         required = bench.required(archive)
         for trouble in archive.run.facts.get("troubles", ()):
             say(f"an instrument failed and was left out: {trouble}")
@@ -97,6 +109,19 @@ def reported(
     if is_cut_short and report.verdict == "healthy":
         return replace(report, verdict="inconclusive")
     return report
+
+
+def _check_runs(paths: Sequence[Path]) -> None:
+    """Refuse to join what does not belong together."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError("a trace is named twice; name each run once, in their order")
+    scripts = [str(StoredTraces(path).facts(RUN).get("reference", "")) for path in paths]
+    for path, script in zip(paths, scripts, strict=True):
+        if script != scripts[0]:
+            raise UsageError(
+                f"{paths[0]} is of {scripts[0]} and {path} of {script}; only runs of one script "
+                "are joined"
+            )
 
 
 def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:

@@ -78,15 +78,18 @@ def watch(
 def report(
     flags: Flags,
     *,
-    trace: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Argument(help="What `watch --trace` kept, or a run left that was cut off."),
+    traces: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(
+            metavar="[TRACE]...", help="What `watch --trace` kept, or a run left that was cut off."
+        ),
     ] = None,
 ) -> None:
     """Report on a run that was recorded.
 
-    Without a trace, the last run that left one behind.
+    Without a trace, the last run that left one behind. Several are joined: runs of one script, in
+    their order, each of which went on from the checkpoint of the one before.
     """
     from traindoctor.cli.recorded import report_on
 
-    raise typer.Exit(report_on(flags, trace))
+    raise typer.Exit(report_on(flags, traces or []))

@@ -109,12 +109,34 @@ class Lab:
 
     def refusal(self, experiment: Experiment) -> str | None:
         """Return why an experiment cannot be had, or None."""
-        return experiment.only_watched or None
+        refusal = experiment.only_watched or None
+        if refusal is None and experiment.cost:
+            refusal = self._without_values or self._without_room
+        return refusal
+
+    @cached_property
+    def _without_values(self) -> str | None:
+        from traindoctor.target.valueless import why_nothing_runs
+
+        return why_nothing_runs(self.setup.model)
+
+    @cached_property
+    def _without_room(self) -> str | None:
+        """Why there is no copy of the setup to go back to, where one is wanted; else None."""
+        from traindoctor.target.snapshot import NoRoom
+
+        self._give_lazy_parameters_their_shapes()
+        try:
+            _ = self.snapshot
+        except NoRoom as error:
+            return str(error)
+        return None
 
     def perform(self, experiment: Experiment) -> Trace:
         """Run an experiment from the same seed as any other, then give the setup back."""
-        self._give_lazy_parameters_their_shapes()
-        snapshot, history = self.snapshot, self.history  # both as the setup was handed over
+        # Without room for a copy only those run that change nothing.
+        snapshot = None if self._without_room else self.snapshot
+        history = self.history  # as the setup was handed over, too
         seed_everything()
         try:
             with history.cut():

@@ -200,7 +200,7 @@ def device_of(setup: TrainingSetup) -> Any:
     """Return the device that batches are moved to: the setup's, else the model's own."""
     if setup.device is not None:
         return setup.device
-    first = next(setup.model.parameters(), None)
+    first = next((p for p in setup.model.parameters() if not p.is_meta), None)
     return None if first is None else first.device
 
 

@@ -28,6 +28,7 @@ class ReadSource(Experiment):
         from traindoctor.instruments.ties import ties_apart
         from traindoctor.target.source import reachable_files, user_files
         from traindoctor.target.transfers import transfer_rows
+        from traindoctor.target.valueless import is_offloaded
 
         anatomy, start = lab.anatomy, lab.setup.factory.file
         return Trace(
@@ -36,7 +37,10 @@ class ReadSource(Experiment):
             modules=(*anatomy.modules, *anatomy.unregistered),
             optimizers=anatomy.optimizer_rows,
             ties=ties_apart(lab.setup.model),
-            facts={"fresh_statistics": _fresh_statistics(lab.setup.model)},
+            facts={
+                "fresh_statistics": _fresh_statistics(lab.setup.model),
+                "is_offloaded": is_offloaded(lab.setup.model),
+            },
             transfers=transfer_rows(lab.setup),
             source=tuple(
                 SourceRow(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import (
@@ -15,19 +16,17 @@ from traindoctor.experiments.loop import (
     trains_by_hand,
 )
 from traindoctor.experiments.user_loop import run_user_loop
-from traindoctor.instruments.backward import norms
+from traindoctor.instruments.before import Before, Move
 from traindoctor.instruments.dynamics import dynamics_seen
 from traindoctor.instruments.handled import handled_seen
 from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.holdings import schedulers_of
 from traindoctor.instruments.hooks import hooks_seen
 from traindoctor.instruments.modules import ModuleCalls
+from traindoctor.instruments.norms import norms
 from traindoctor.instruments.passes import Passes
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.trace import Place, Trace
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class ShortRun(Experiment):
         as_training_begins(lab)
         recorder.handled += setup.handled
         by_hand = trains_by_hand(setup)
-        before = _copies(lab) if by_hand else {}
+        before = Before(list(setup.model.parameters())) if by_hand else None
         sizes = _sizes(lab)
         start = lab.clock()
         with (
@@ -123,11 +122,6 @@ def _run_steps(lab: Lab, recorder: Recorder, number: int) -> None:
     passes.finish()
 
 
-def _copies(lab: Lab) -> dict[str, torch.Tensor]:
-    """Keep the parameters: a hand-written loop may move them without any optimizer."""
-    return {name: p.detach().clone() for name, p in lab.setup.model.named_parameters()}
-
-
 def _sizes(lab: Lab) -> dict[str, float]:
     """Return each parameter's norm: it tells whether a forward moved it (a running average)."""
     found = list(lab.setup.model.named_parameters())
@@ -135,12 +129,12 @@ def _sizes(lab: Lab) -> dict[str, float]:
     return {name: size for (name, _), size in zip(found, sizes, strict=True)}
 
 
-def _moved(lab: Lab, before: dict[str, torch.Tensor], sizes: dict[str, float]) -> tuple[str, ...]:
-    """Name the parameters that differ from before: bitwise where copies were kept, else by norm."""
-    if not before:
-        return tuple(name for name, size in _sizes(lab).items() if size != sizes.get(name, size))
-    return tuple(
-        name
-        for name, p in lab.setup.model.named_parameters()
-        if name in before and not p.is_meta and bool((p.detach() != before[name]).any())
-    )
+def _moved(lab: Lab, before: Before | None, sizes: dict[str, float]) -> tuple[str, ...]:
+    """Name the parameters that differ from before: by their values where kept, and by norm."""
+    parameters = dict(lab.setup.model.named_parameters())
+    moves: Sequence[Move] = ()
+    if before is not None and [*parameters] == [*sizes]:  # the loop may exchange some
+        moves = before.moves(list(parameters.values()))
+    moved = {name for name, move in zip(parameters, moves, strict=False) if move.share}
+    now = _sizes(lab)
+    return tuple(name for name in now if name in moved or now[name] != sizes.get(name, now[name]))

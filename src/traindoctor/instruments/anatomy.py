@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.backward import norms
+from traindoctor.instruments.norms import norms
 from traindoctor.instruments.unregistered import unregistered, unregistered_rows
 from traindoctor.target.source import attribute_place, call_place, method_place
 from traindoctor.target.usercode import is_user_class
@@ -85,24 +86,16 @@ class Anatomy:
         sizes = norms([p.detach() for _, p in found])
         apart = _apart(self.optimizers)
         held = [id(p) for p in _held(apart)]
-        holders = (
-            {id(p): sum(id(p) in {id(q) for q in _held([o])} for o in apart) for _, p in found}
-            if len(apart) > 1
-            else dict.fromkeys(held, 1)
-        )
+        holders = Counter(key for o in apart for key in {id(p) for p in _held([o])})
         groups = {
             id(p): (number, index)
             for number, optimizer in reversed(list(enumerate(self.optimizers)))
             for index, group in reversed(list(enumerate(optimizer.param_groups)))
             for p in group["params"]
         }
-        times: dict[int, int] = {}
-        for key in held:
-            times[key] = times.get(key, 0) + 1
+        times = Counter(held)
         rows = [
-            self._parameter(
-                name, p, size, aliases[id(p)], holders.get(id(p), 0), times.get(id(p), 0)
-            )
+            self._parameter(name, p, size, aliases[id(p)], holders[id(p)], times[id(p)])
             for (name, p), size in zip(found, sizes, strict=True)
         ]
         return tuple(

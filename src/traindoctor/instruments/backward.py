@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.instruments.norms import norms as norms  # noqa: PLC0414  asked for here too
 from traindoctor.instruments.recorder import BATCH, Recorder
 from traindoctor.instruments.terms import terms_of
-from traindoctor.target.processes import part_of
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import BackwardRow, Place
 
 if TYPE_CHECKING:
     import torch
-
-TINY, HUGE = 1e-15, 1e15
 
 
 @contextmanager
@@ -177,37 +175,6 @@ def gradient_norms(parameters: Sequence[torch.nn.Parameter]) -> dict[int, float]
     filled = [(id(p), p.grad) for p in parameters if p.grad is not None]
     sizes = norms([grad for _, grad in filled])
     return {key: size for (key, _), size in zip(filled, sizes, strict=True)}
-
-
-def norms(tensors: Sequence[torch.Tensor], order: float = 2.0) -> list[float]:
-    """Return the norm of each tensor: one fused pass and one transfer a device.
-
-    NaN where a tensor holds NaN; sparse and complex tensors take their own path. Of a tensor that
-    is spread over several processes it is the norm of this one's part: nothing is exchanged.
-    """
-    import torch
-
-    tensors = [part_of(tensor) for tensor in tensors]
-    values = [0.0] * len(tensors)
-    plain: dict[Any, list[int]] = {}
-    for index, tensor in enumerate(tensors):
-        if tensor.is_meta or tensor.numel() == 0:
-            continue
-        if tensor.is_sparse or tensor.is_complex() or not tensor.is_floating_point():
-            dense = tensor.coalesce().values() if tensor.is_sparse else tensor
-            values[index] = float(dense.detach().abs().to(torch.float64).norm(order))
-        else:
-            plain.setdefault((tensor.device, tensor.dtype), []).append(index)
-    for (_, dtype), indices in plain.items():
-        group = [tensors[index].detach() for index in indices]
-        if dtype in (torch.float16, torch.bfloat16):  # half norms overflow or round
-            group = [tensor.float() for tensor in group]
-        found = torch.stack(torch._foreach_norm(group, order)).tolist()
-        for index, tensor, value in zip(indices, group, found, strict=True):
-            # Squares of such values leave the range of float32: 1e-30 is not zero.
-            out_of_range = not TINY < value < HUGE and value == value
-            values[index] = float(tensor.double().norm(order)) if out_of_range else value
-    return values
 
 
 def _value(tensors: Any) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from traindoctor.target.valueless import has_values
+
 if TYPE_CHECKING:
     import torch
 
@@ -35,7 +37,7 @@ def bits(tensors: Sequence[torch.Tensor | None]) -> tuple[int | None, ...]:
 def _is_plain(tensor: torch.Tensor) -> bool:
     import torch
 
-    is_dense = tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_nested
+    is_dense = tensor.layout is torch.strided and has_values(tensor) and not tensor.is_nested
     return is_dense and type(tensor) in (torch.Tensor, torch.nn.Parameter)
 
 

@@ -166,6 +166,7 @@ def _remembered(parts: list[Any]) -> Memory:
     for part in parts:
         is_object = is_user_class(type(part)) and not isinstance(part, torch.nn.Module)
         memory.remember(vars(part) if is_object and hasattr(part, "__dict__") else part)
+    memory.keep()
     return memory
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import hypot, sqrt
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.instruments.before import FEWEST, stride_of
+from traindoctor.instruments.norms import norms
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.processes import part_of
 from traindoctor.trace import WriteRow
@@ -20,13 +23,13 @@ class Gaps:
     """What other code did to parameters between the steps, taken all in all.
 
     Norms tell cheaply that something changed. From then on a copy of the parameters is kept
-    between steps, which tells what.
+    between steps, which tells what; of parameters that are large together, one of some rows.
     """
 
     def __init__(self, recorder: Recorder, names: Mapping[int, str]) -> None:
         self.recorder, self.names = recorder, names
         self.sizes: dict[int, float] = {}  # by parameter: its norm after its last step
-        self.left: dict[int, torch.Tensor] = {}  # by parameter, once something has changed
+        self.left: dict[int, _Rows] = {}  # by parameter, once something has changed
         self.moved: dict[int, float] = {}  # by optimizer: how far its last step went
         self.is_suspicious = False
         self.ratios: list[float] = []
@@ -43,11 +46,12 @@ class Gaps:
         kept = [(p, self.left[id(p)]) for p in held if id(p) in self.left]
         moved = self.moved.get(optimizer, 0.0)
         if kept and moved:
-            gone = [part_of(p).detach() for p, _ in kept]
-            self.ratios.append(distance(gone, [old for _, old in kept]) / moved)
+            parts = [part_of(p).detach() for p, _ in kept]
+            gone = [rows.distance(part) for part, (_, rows) in zip(parts, kept, strict=True)]
+            self.ratios.append(hypot(*gone) / moved)
             self.recorder.facts["moved_elsewhere"] = tuple(self.ratios)
-            for p, old in kept:
-                self._note(p, pattern_of(old, part_of(p).detach()))
+            for part, (p, rows) in zip(parts, kept, strict=True):
+                self._note(p, pattern_of(rows.kept, rows.of(part)))
         if changed and not self.is_suspicious:
             self.is_suspicious = True
             self.recorder.sums["writes"] = self.rows
@@ -72,7 +76,9 @@ class Gaps:
         self.sizes |= {id(p): size for p, size in zip(held, sizes, strict=True)}
         self.moved[optimizer] = sum(update * update for update in updates) ** 0.5
         if self.is_suspicious:
-            self.left |= {id(p): part_of(p).detach().clone() for p in held}
+            parts = [part_of(p).detach() for p in held]
+            stride = stride_of(parts)
+            self.left |= {id(p): _Rows(part, stride) for p, part in zip(held, parts, strict=True)}
 
     def rows(self) -> list[WriteRow]:
         """Return a row a pattern."""
@@ -86,6 +92,26 @@ class Gaps:
             )
             for pattern, entry in self.patterns.items()
         ]
+
+
+class _Rows:
+    """Some rows of a tensor as they were, so far apart; all of them where the stride is 1."""
+
+    def __init__(self, tensor: torch.Tensor, stride: int) -> None:
+        self.stride = stride if tensor.ndim and tensor.numel() > FEWEST else 1
+        self.kept = self.of(tensor).clone()
+
+    def of(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the same rows of the tensor as it is now."""
+        return tensor[:: self.stride] if self.stride > 1 else tensor
+
+    def distance(self, tensor: torch.Tensor) -> float:
+        """Return how far the tensor is from what it was, taken that its other rows are alike."""
+        now = self.of(tensor)
+        if now.shape != self.kept.shape or not now.numel():
+            return 0.0
+        share = now.numel() / tensor.numel()
+        return norms([now.double() - self.kept.double()])[0] / sqrt(share)
 
 
 def pattern_of(before: torch.Tensor, after: torch.Tensor) -> tuple[str, float | None] | None:
@@ -120,13 +146,3 @@ def _factor(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor | None:
     off = ((ratio - mean).abs() * counts).amax(1)
     is_one = bool((off <= ONE_FACTOR * mean.abs().squeeze(1)).all()) and bool(mean.abs().min() > 0)
     return mean.squeeze(1) if is_one else None
-
-
-def distance(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:
-    """Return the norm of the difference of two lists of tensors."""
-    parts = [
-        float((x.double() - y.double()).pow(2).sum())
-        for x, y in zip(a, b, strict=True)
-        if x.shape == y.shape
-    ]
-    return float(sum(parts) ** 0.5)

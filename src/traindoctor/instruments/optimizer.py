@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from traindoctor.instruments.backward import norms
+from traindoctor.instruments.before import Before
 from traindoctor.instruments.gaps import Gaps
+from traindoctor.instruments.norms import norms, num_not_finite, share_zero
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.processes import part_of
 from traindoctor.target.usercode import user_place
+from traindoctor.target.valueless import has_values
 from traindoctor.trace import GradientRow, StepRow, UpdateRow
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ def steps_seen(
         recorder: takes steps, and with `detail` gradients and updates.
         names: parameter names by `id`.
         orphans: trainable parameters that no optimizer holds; their gradients are recorded too.
-        detail: keep statistics of each parameter (one copy of the parameters during a step).
+        detail: keep statistics of each parameter (of large ones from a part of their elements).
         known: optimizers that have their numbers already; others are numbered as they step.
     """
     from torch.optim.optimizer import (
@@ -104,8 +107,8 @@ class StepWatch:
         )
         if self.detail:
             self._note_gradients(held)
-            state["weights"] = [part_of(p).detach().clone() for p in held]
-            state["sizes_before"] = norms(state["weights"])
+            state["sizes_before"] = norms(held)
+            state["weights"] = Before(held)
             state["reverted"] = self._num_reverted(optimizer, state["sizes_before"])
             state["elsewhere"] = self.gaps.begins_step(id(optimizer), held, state["sizes_before"])
         state["start"] = seconds
@@ -169,53 +172,38 @@ class StepWatch:
                 self.recorder.gradients.append(GradientRow(step=step, parameter=name, is_none=True))
                 continue
             norm, count = next(sizes), max(p.grad.numel(), 1)
-            bad = 0 if norm == norm and norm != float("inf") else _num_not_finite(p.grad)
             self.recorder.gradients.append(
                 GradientRow(
                     step=step,
                     parameter=name,
                     rms=norm / count**0.5,
-                    share_zero=1.0 if norm == 0 else _share_zero(p.grad),
-                    num_not_finite=bad,
+                    share_zero=1.0 if norm == 0 else share_zero(p.grad),
+                    num_not_finite=0 if isfinite(norm) else num_not_finite(p.grad),
                 )
             )
 
     def _note_updates(self, optimizer: Any, state: Mapping[str, Any]) -> int:
         step = len(self.recorder.steps)
-        held, before = state["held"], state["weights"]
-        parts = [part_of(p).detach() for p in held]
-        moved = norms([part - old for part, old in zip(parts, before, strict=True)])
-        sizes = norms(parts)
+        held: list[torch.nn.Parameter] = state["held"]
+        sizes, moves = norms(held), state["weights"].moves(held)
         self.weights[id(optimizer)] = (state["sizes_before"], sizes)
-        self.gaps.ends_step(id(optimizer), held, sizes, moved)
+        self.gaps.ends_step(id(optimizer), held, sizes, [move.norm for move in moves])
         changed = 0
-        for p, part, old, update, weight in zip(held, parts, before, moved, sizes, strict=True):
-            if part.is_meta:
+        for p, move, was, size in zip(held, moves, state["sizes_before"], sizes, strict=True):
+            if not has_values(p):
                 continue
-            count = max(part.numel(), 1)
-            share = 0.0 if update == 0 else float((part != old).float().mean())
+            count = max(part_of(p).numel(), 1)
+            # Not every element of a large parameter is compared; its norm is that of all.
+            share = move.share or (1 / count if size != was and size == size else 0.0)
             changed += share > 0
-            bad = 0 if weight == weight and weight != float("inf") else _num_not_finite(p)
             self.recorder.updates.append(
                 UpdateRow(
                     step=step,
                     parameter=self.names.get(id(p), f"(not in the model) {tuple(p.shape)}"),
-                    weight_rms=weight / count**0.5,
-                    update_rms=update / count**0.5,
+                    weight_rms=size / count**0.5,
+                    update_rms=max(move.norm, abs(size - was) if share else 0.0) / count**0.5,
                     share_changed=share,
-                    num_not_finite=bad,
+                    num_not_finite=0 if isfinite(size) else num_not_finite(p),
                 )
             )
         return changed
-
-
-def _share_zero(tensor: torch.Tensor) -> float:
-    tensor = part_of(tensor)
-    dense = tensor.detach().coalesce().values() if tensor.is_sparse else tensor.detach()
-    return float((dense == 0).float().mean()) if dense.numel() else 0.0
-
-
-def _num_not_finite(tensor: torch.Tensor) -> int:
-    tensor = part_of(tensor)
-    dense = tensor.detach().coalesce().values() if tensor.is_sparse else tensor.detach()
-    return int((~dense.isfinite()).sum())

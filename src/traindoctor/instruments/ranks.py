@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from traindoctor.instruments.backward import norms
 from traindoctor.instruments.bits import bits
 from traindoctor.instruments.call_log import CallLog
 from traindoctor.instruments.collectives import Collectives
 from traindoctor.instruments.exchanges import Exchanges
+from traindoctor.instruments.norms import norms
 from traindoctor.instruments.notes import notes_of
 from traindoctor.instruments.order import order_of
 from traindoctor.instruments.recorder import Recorder, here

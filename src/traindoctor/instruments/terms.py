@@ -137,7 +137,7 @@ def term_gradients(
         parameters: those to look at.
         differentiate: `torch.autograd.grad`.
     """
-    from traindoctor.instruments.backward import norms
+    from traindoctor.instruments.norms import norms
 
     found = []
     for term in terms:

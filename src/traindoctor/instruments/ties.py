@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.target.source import at, class_body, class_file
 from traindoctor.target.usercode import is_user_class
+from traindoctor.target.valueless import has_values
 from traindoctor.trace import Place, TieRow
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _by_memory(model: torch.nn.Module) -> Iterator[tuple[str, str, str, Place]]:
     """Yield trainable parameters that lie in the same memory."""
     first: dict[tuple[Any, ...], str] = {}
     for name, p in model.named_parameters():
-        if p.is_meta or not p.requires_grad or p.numel() < 2:
+        if not has_values(p) or not p.requires_grad or p.numel() < 2:
             continue
         key = (str(p.device), p.data_ptr(), tuple(p.shape))
         if key in first:
@@ -97,5 +98,5 @@ def _tensor(model: torch.nn.Module, name: str) -> torch.Tensor | None:
     found: Any = model
     for part in name.split("."):
         found = getattr(found, part, None)
-    is_plain = isinstance(found, torch.nn.Parameter) and not found.is_meta
+    is_plain = isinstance(found, torch.nn.Parameter) and has_values(found)
     return found if is_plain else None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.target.processes import part_of
+from traindoctor.target.valueless import has_values
 from traindoctor.trace import WeightRow
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def matrices(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter, 
     """Yield the trainable floating-point parameters of two rows or more, with their modules."""
     for name, p in model.named_parameters():
         path = name.rpartition(".")[0]
-        is_readable = part_of(p) is p and not p.is_meta and p.is_floating_point() and p.numel()
+        is_readable = part_of(p) is p and has_values(p) and p.is_floating_point() and p.numel()
         if p.requires_grad and is_readable and len(_rows(p)) > 1:
             yield name, p, model.get_submodule(path)
 

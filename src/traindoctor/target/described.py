@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.target.batches import batch_size, kind_of, leaves, parts_of
 from traindoctor.target.source import class_place
+from traindoctor.target.valueless import has_values
 from traindoctor.trace import BatchRow, EdgeRow, LeafRow, Place
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _leaf_row(key: str, tensor: torch.Tensor, only_host: bool) -> LeafRow:
     import torch
 
     facts: dict[str, Any] = {}
-    is_readable = tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_nested
+    is_readable = tensor.layout is torch.strided and has_values(tensor) and not tensor.is_nested
     is_readable &= not only_host or tensor.device.type == "cpu"
     if is_readable and not tensor.is_quantized and tensor.numel():
         facts = _digests(tensor)

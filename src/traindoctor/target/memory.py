@@ -7,12 +7,17 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.target.on_disk import OnDisk
+from traindoctor.target.room import free_memory, roomiest_folder
 from traindoctor.target.tensors import Copy, TensorState
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Memory"]
+
+# Gradients, an optimizer's state and activations want theirs as well.
+MOST_SHARE = 1 / 8  # of the free memory, that copies may take
 
 _CONTAINERS = (dict, OrderedDict, defaultdict, list, set, deque)
 _LOADER_PARTS = ("sampler", "batch_sampler", "generator", "dataset")
@@ -23,7 +28,7 @@ class Memory:
 
     Objects that are entered: modules, optimizers, schedulers, scalers, and whatever of
     these stands in their attributes, however deep in lists and dicts. Each is remembered
-    once.
+    once; `keep` is to be called before anything changes.
     """
 
     def __init__(self) -> None:
@@ -33,12 +38,38 @@ class Memory:
         self._tensors: list[TensorState] = []
         self._watched: dict[int, torch.Tensor] = {}
         self._copies: dict[object, Copy] = {}
+        self._num_kept = 0
+        self._on_disk: list[OnDisk] = []
         self._setters: list[Callable[[], Any]] = []
 
     @property
     def num_bytes(self) -> int:
         """Memory that the copies of tensors take."""
         return sum(copy.num_bytes for copy in self._copies.values())
+
+    @property
+    def num_needed(self) -> int:
+        """Bytes of what is copied, wherever to."""
+        return sum(copy.size for copy in self._copies.values())
+
+    def keep(self) -> None:
+        """Copy what was remembered since: in memory, or on disk where that would be too much.
+
+        Raises:
+            OSError: there is no room on the disk either.
+        """
+        new = list(self._copies.values())[self._num_kept :]
+        self._num_kept += len(new)
+        by_device: dict[torch.device | None, list[Copy]] = {}
+        for copy in new:
+            by_device.setdefault(copy.source.device if copy.is_plain else None, []).append(copy)
+        for device, copies in by_device.items():
+            if device is not None and _is_too_much(sum(copy.size for copy in copies), device):
+                tensors = [copy.source for copy in copies]
+                self._on_disk.append(OnDisk(tensors, roomiest_folder()[0]))
+            else:
+                for copy in copies:
+                    copy.keep()
 
     def watch(self, tensor: torch.Tensor) -> None:
         """Do not copy this tensor when it is met; only notice whether it changed."""
@@ -123,11 +154,18 @@ class Memory:
             _refill(container, contents)
         for state in self._tensors:
             state.rebind()
-        for copy in self._copies.values():
-            copy.write_back()
+        for copies in (self._copies.values(), self._on_disk):
+            for copy in copies:
+                copy.write_back()
         for set_back in self._setters:
             set_back()
         return sum(state.has_changed for state in self._tensors)
+
+
+def _is_too_much(num_bytes: int, device: torch.device) -> bool:
+    """Tell whether a copy would take memory that the training itself may need."""
+    free = free_memory(device)
+    return free is not None and num_bytes > MOST_SHARE * free
 
 
 def _is_entered(part: Any) -> bool:

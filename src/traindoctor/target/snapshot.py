@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Any
 from traindoctor.errors import TrainDoctorError
 from traindoctor.target.interpreter import InterpreterState
 from traindoctor.target.memory import Memory
+from traindoctor.target.room import roomiest_folder
 
 if TYPE_CHECKING:
     import torch
 
     from traindoctor.target.setup import TrainingSetup
 
-__all__ = ["Snapshot", "SnapshotError", "preserved"]
+__all__ = ["NoRoom", "Snapshot", "SnapshotError", "preserved"]
 
 
 class SnapshotError(TrainDoctorError):
     """Something changed of which no copy was kept."""
+
+
+class NoRoom(SnapshotError):
+    """There is no room for a copy."""
 
 
 class Snapshot:
@@ -46,16 +51,33 @@ class Snapshot:
             self._memory.remember(part)  # those of a scripted module stand in no attribute
         for loader in (setup.loader, setup.validation_loader):
             self._memory.remember_shallow(loader)
+        self._keep()
         self._interpreter = InterpreterState.read()
+        modules: list[Any] = list(setup.model.modules())
+        self._sharded = [module for module in modules if _is_sharded(module)]
+
+    def _keep(self) -> None:
+        size = f"a copy of the setup, {self._memory.num_needed / 1e9:.1f} GB"
+        advice = "name a folder with more room in TMPDIR, or do without a copy (--no-restore)"
+        folder, free = roomiest_folder()
+        try:
+            self._memory.keep()
+        except OSError as error:
+            why = f"{error.strerror or error} in {folder}, where {free / 1e9:.1f} GB were free"
+            raise NoRoom(f"{size}, has no room in memory, nor on disk ({why}); {advice}") from None
 
     @classmethod
     def take(cls, setup: TrainingSetup) -> Snapshot:
-        """Remember the setup as it is now."""
+        """Remember the setup as it is now; where memory would not hold the copy, on disk.
+
+        Raises:
+            NoRoom: the disk would not hold it either.
+        """
         return cls(setup)
 
     @property
     def num_bytes(self) -> int:
-        """Memory that the copies take."""
+        """Memory that the copies take, those on disk left out."""
         return self._memory.num_bytes
 
     def restore(self) -> None:
@@ -65,6 +87,8 @@ class Snapshot:
             SnapshotError: a frozen parameter that was not copied has changed; all else is
                 restored all the same.
         """
+        for module in self._sharded:  # else it goes on as if its parameters were gathered
+            module.reshard()
         changed = self._memory.restore()
         self._interpreter.restore()
         if changed:
@@ -95,6 +119,11 @@ def _uncopied(setup: TrainingSetup) -> Sequence[torch.Tensor]:
     frozen = [p for p in parameters if not p.requires_grad and p.grad is None]
     trainable = sum(_num_bytes(p) for p in parameters if p.requires_grad)
     return frozen if sum(map(_num_bytes, frozen)) > trainable else []
+
+
+def _is_sharded(module: Any) -> bool:
+    """Tell whether parameters of a module are spread over processes by `fully_shard`."""
+    return any(kind.__name__ == "FSDPModule" for kind in type(module).__mro__)
 
 
 def _num_bytes(tensor: Any) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.target.valueless import has_values
+
 if TYPE_CHECKING:
     import torch
 
@@ -15,28 +17,47 @@ _HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 class Copy:
-    """The bits of one piece of memory, and the way back."""
+    """The bits of one piece of memory, and the way back; nothing is copied before `keep`."""
 
     def __init__(self, data: torch.Tensor) -> None:
-        self._source = _without_repeats(data)
-        self._kept = self._source.clone()
+        self.source = _without_repeats(data)
+        self._kept: torch.Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that there are to copy."""
+        import torch
+
+        source = self.source
+        if source.layout is not torch.strided:
+            source = source._values() if source.layout is torch.sparse_coo else source.values()
+        return source.numel() * source.element_size()
 
     @property
     def num_bytes(self) -> int:
         """Memory that the copy takes."""
+        return 0 if self._kept is None else self.size
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its bits are all there is to it, in memory of this process."""
         import torch
 
-        kept = self._kept
-        if kept.layout is not torch.strided:
-            kept = kept._values() if kept.layout is torch.sparse_coo else kept.values()
-        return kept.numel() * kept.element_size()
+        source = self.source
+        is_odd = source.is_nested or source.is_quantized or source.is_conj() or source.is_neg()
+        return type(source) is torch.Tensor and source.layout is torch.strided and not is_odd
+
+    def keep(self) -> None:
+        """Copy the bits, in memory."""
+        self._kept = self.source.clone()
 
     def write_back(self) -> None:
-        """Write the bits where they came from."""
+        """Write the bits where they came from, if they were kept here."""
         import torch
 
-        with torch.no_grad():
-            self._source.copy_(self._kept)
+        if self._kept is not None:
+            with torch.no_grad():
+                self.source.copy_(self._kept)
 
 
 class TensorState:
@@ -58,7 +79,7 @@ class TensorState:
         self._hooks = {name: getattr(tensor, name, None) for name in _HOOKS}
         self._namespace = getattr(tensor, "__dict__", {})
         self._watched = None if copies is not None else _fingerprint(tensor)
-        if copies is not None and not tensor.is_meta and not is_lazy(tensor):
+        if copies is not None and not is_lazy(tensor) and has_values(tensor):
             key = _memory_key(self._data)
             if key not in copies:
                 copies[key] = Copy(self._data)
@@ -106,7 +127,11 @@ def _memory_key(data: torch.Tensor) -> Hashable:
     """Name the memory that a tensor stands for; each odd layout is a piece of its own."""
     import torch
 
-    if data.layout is not torch.strided or data.is_meta or data.is_nested or not data.numel():
+    if (
+        data.layout is not torch.strided
+        or data.is_nested
+        or not (data.numel() and has_values(data))
+    ):
         return id(data)
     return (
         data.data_ptr(),
@@ -137,8 +162,10 @@ def _fingerprint(tensor: torch.Tensor) -> tuple[int, torch.Tensor]:
     import torch
 
     version = 0 if tensor.is_inference() else tensor._version
-    if tensor.layout is not torch.strided or tensor.is_meta or not tensor.numel():
+    if tensor.layout is not torch.strided or not has_values(tensor) or not tensor.numel():
         return version, torch.empty(0)
+    if tensor.is_quantized:
+        tensor = tensor.int_repr()
     stride = max(1, tensor.numel() // SAMPLE_ELEMENTS)
     sample = tensor.detach().flatten()[::stride].contiguous()
     return version, sample.view(torch.uint8).clone()

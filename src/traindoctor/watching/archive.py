@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.instruments.unheld import FACT as UNHELD
@@ -42,6 +43,11 @@ class Archive(Recorded):
         self._begun = (0, *(whole.facts.get("later_trainings") or ()), math.inf)
         self._unheld = whole.facts.get(UNHELD) or {}  # in any of its trainings
         self.run = replace(whole, facts=whole.facts | {UNHELD: self.unheld_in(0)})
+        self.opening = self._opening()
+
+    def goes_on_from(self, earlier: dict[str, Any]) -> None:
+        """Let probes know how the run ended that this one goes on from."""
+        self.run = replace(self.run, facts=self.run.facts | {"earlier": earlier})
         self.opening = self._opening()
 
     def unheld_in(self, number: int) -> dict[str, tuple[int, int]]:

@@ -52,7 +52,9 @@ class Bench:
             silent=self.silent,
         )
         for training in later_trainings(archive):
-            events = with_later(events, self._of_later(training), training.number, training.step)
+            number = f"number {training.number + 1}, from step {training.step} on"
+            told = Evidence("training of the script", number)
+            events = with_others(events, self._of_later(training), told)
         return [_as_watched(event, archive.run) for event in events]
 
     def _of_later(self, training: LaterTraining) -> list[FindingMade]:
@@ -81,19 +83,17 @@ class Bench:
                 yield probe
 
 
-def with_later(
-    events: Sequence[Event], made: Sequence[FindingMade], number: int, step: int
+def with_others(
+    events: Sequence[Event], made: Sequence[FindingMade], told: Evidence
 ) -> list[Event]:
-    """Put what was found in a later training beside what its probes have found before.
+    """Put what was found in another training or run beside what its probes have found before.
 
     Args:
         events: of the run.
-        made: findings of the training; those that the run has already are left out.
-        number: of the training, after the first.
-        step: of the run, before which it began.
+        made: findings of the other; those that the run has already are left out.
+        told: which it is.
     """
     known = {event.finding.fingerprint for event in events if isinstance(event, FindingMade)}
-    told = Evidence("training of the script", f"number {number + 1}, from step {step} on")
     merged: list[Event] = []
     for event in events:
         if isinstance(event, ProbeEnded):

@@ -231,6 +231,7 @@ def _as_it_was(call: Call) -> Iterator[None]:
     for parameter in call.module.parameters():
         memory.watch(parameter)
     memory.remember(call.module)
+    memory.keep()
     is_on, dtype = call.autocast
     kind = "cpu" if call.device_state is None else "cuda"
     torch.set_rng_state(call.random_state)
