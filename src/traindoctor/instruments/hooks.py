@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.errors import words_of
 from traindoctor.instruments.holdings import held, roots_of
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.instruments.recorder import Recorder
@@ -221,7 +222,7 @@ def _note_error(hook: Hook, error: Exception, given: Any) -> None:
     is_raised = raising_text(error.__traceback__).startswith("raise ")
     hook.error = {
         "error_type": type(error).__name__,
-        "error_message": str(error)[:2000],
+        "error_message": words_of(error),
         "error_given": type(given).__name__,
         "error_place": raised_place(error.__traceback__),
         "is_users_error": is_raised and is_user_class(type(error)),

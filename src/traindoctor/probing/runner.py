@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from traindoctor.errors import CannotJudge, ExperimentFailed
+from traindoctor.errors import RAISED_BY_USERS, CannotJudge, ExperimentFailed, told, words_of
 from traindoctor.probing.events import (
     Event,
     ExperimentEnded,
@@ -113,10 +113,10 @@ def _run_one(
             if finding.severity.rank >= Severity.WARNING.rank:
                 status = "failed"
     except CannotJudge as error:
-        reason = str(error)
+        reason = words_of(error)
         status = "skipped" if status == "passed" else status
-    except Exception as error:  # a probe is foreign code to the runner: the others go on
-        status, reason = "errored", f"{type(error).__name__}: {error}"
+    except RAISED_BY_USERS as error:  # a probe is foreign code to the runner: the others go on
+        status, reason = "errored", told(error)
     emit(
         ProbeEnded(
             name=probe.name,
@@ -184,8 +184,8 @@ class _Ask:
         outcome: Trace | str
         try:
             outcome = self.lab.perform(experiment)
-        except Exception as error:  # user code may raise anything where no experiment expects it
-            outcome = f"{experiment.name} failed with {type(error).__name__}: {error}"
+        except RAISED_BY_USERS as error:  # where no experiment expects it
+            outcome = f"{experiment.name} failed with {told(error)}"
         self._ended(experiment, outcome, self.lab.clock() - start)
         return outcome
 

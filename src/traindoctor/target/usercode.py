@@ -9,6 +9,7 @@ import sysconfig
 from functools import lru_cache
 from types import CodeType, FrameType, TracebackType
 
+from traindoctor.errors import told
 from traindoctor.trace import Place
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -140,5 +141,5 @@ def user_traceback(error: BaseException) -> str:
             if place.text:
                 lines.append(f"    {place.text}")
         trace = trace.tb_next
-    lines.append(f"{type(error).__name__}: {error}"[:2000])
+    lines.append(told(error))
     return "\n".join(lines[-41:])
