@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import Field, fields, is_dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -70,6 +70,9 @@ def decode(kind: Any, data: Any) -> Any:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return _decode_union(get_args(kind), data)
+    if origin is Literal:
+        _expect(data in get_args(kind), kind, data)
+        return data
     if origin is tuple:
         return _decode_tuple(get_args(kind), data)
     if origin is dict:

@@ -20,6 +20,7 @@ from traindoctor.cli.progress import progress
 from traindoctor.config import load_config
 from traindoctor.probing.events import Event, LoadFailed, ProbeEnded
 from traindoctor.probing.registry import all_probes, all_rules, broken_providers
+from traindoctor.probing.runner import ended
 from traindoctor.report.assemble import Occasion, assemble
 from traindoctor.report.outcome import OK, USAGE, exit_code
 from traindoctor.report.renderers.page import harmless
@@ -122,17 +123,10 @@ class Examination:
 
 
 def _given_up(todo: Plan, events: list[Event]) -> Iterator[ProbeEnded]:
-    ended = {event.name for event in events if isinstance(event, ProbeEnded)}
+    known = {event.name for event in events if isinstance(event, ProbeEnded)}
     for probe in todo.probes:
-        if probe.name not in ended:
-            yield ProbeEnded(
-                name=probe.name,
-                status="skipped",
-                seconds=0.0,
-                rules=tuple(rule.code for rule in probe.rules),
-                reason="interrupted",
-                core=probe.core,
-            )
+        if probe.name not in known:
+            yield ended(probe, "skipped", "interrupted")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from traindoctor.worker.messages import Message, Ready, from_line
 COMMAND = (sys.executable, "-m", "traindoctor.worker")
 TAIL_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
+MOST_LINE = 1 << 25  # bytes of one message
 TICK_SECONDS = 0.1
 DUMP_SECONDS = 1.0  # what a hung process gets to write down where it hangs
 GRACE_SECONDS = 5.0  # what the user's own exit handlers get, once everything is said
@@ -45,6 +46,7 @@ class WorkerProcess:
         self.tail = bytearray()
         self.has_hung = False
         self.has_ended = False  # it said all it had to say
+        self.is_garbled = False  # it said what is no message; user code may write anywhere
         self.box = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
         self.dump = tempfile.TemporaryFile()  # noqa: SIM115
         self.inbox, outbox = os.pipe()
@@ -79,10 +81,14 @@ class WorkerProcess:
                 is_dead = self.process.poll() is not None
                 selector.select(0 if is_dead else TICK_SECONDS)
                 heard = _read(self.inbox)
-                for message in lines.feed(heard):
-                    watch.listen(message)
-                    self.has_ended = isinstance(message, RunEnded | LoadFailed)
-                    yield message
+                try:
+                    for message in lines.feed(heard):
+                        watch.listen(message)
+                        self.has_ended = isinstance(message, RunEnded | LoadFailed)
+                        yield message
+                except ValueError:
+                    self.is_garbled = True
+                    return
                 printed = _read(self.output)
                 self._keep(printed)
                 if is_dead and not heard and not printed:
@@ -171,6 +177,8 @@ class _Lines:
 
     def feed(self, data: bytes) -> Iterator[Message]:
         *whole, self.rest = (self.rest + data).split(b"\n")
+        if len(self.rest) > MOST_LINE:
+            raise ValueError("no message is that long")
         return (from_line(line) for line in whole)
 
 
