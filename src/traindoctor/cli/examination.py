@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from types import FrameType
 
 from traindoctor.cli.delivery import Delivery
@@ -22,6 +21,7 @@ from traindoctor.probing.events import Event, LoadFailed, ProbeEnded
 from traindoctor.probing.registry import all_probes, all_rules, broken_providers
 from traindoctor.probing.runner import ended
 from traindoctor.report.assemble import Occasion, assemble
+from traindoctor.report.home import working_directory
 from traindoctor.report.outcome import OK, USAGE, exit_code
 from traindoctor.report.renderers.page import harmless
 from traindoctor.worker.supervisor import Supervisor
@@ -147,7 +147,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 def shown(text: str) -> str:
     """Return text with paths relative to the working directory, fit for a terminal."""
-    return harmless(text.replace(str(Path.cwd()) + os.sep, ""))
+    return harmless(text.replace(str(working_directory()) + os.sep, ""))
 
 
 def say(message: str) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from traindoctor.cli.delivery import Delivery
-from traindoctor.cli.examination import say, shown
+from traindoctor.cli.examination import INTERRUPTED, say, shown
 from traindoctor.cli.flags import Flags
 from traindoctor.cli.known import known_to
 from traindoctor.cli.processes import check_number, engine, termination_noted
 from traindoctor.cli.recorded import bench_of, configured, reported, verbosity
+from traindoctor.cli.streams import silence
 from traindoctor.errors import TargetError, UsageError, nearest
 from traindoctor.probing.finding import Finding
 from traindoctor.report.outcome import FOUND, NOT_OBSERVED, USAGE, exit_code
@@ -107,20 +109,30 @@ class Watching:
             return self._recorded(child)
 
         def announce(finding: Finding, step: int) -> None:
-            if not self.flags.quiet:
-                _announce(finding, step)
+            with suppress(OSError):  # nobody reads it any more
+                if not self.flags.quiet:
+                    _announce(finding, step)
             if self.stops:
                 child.stop()
 
         vigil = Vigil(self.trace, self.bench, self.reference, announce)
         status = child.wait(vigil.look)
+        if vigil.trouble:
+            say(f"the run was not looked at to its end: {vigil.trouble}")
         with termination_noted() as asked:
             if self.rank is not None:
                 note_end(self.trace, status)
                 wait_for_others(self.trace, self.rank, lambda: bool(status or asked))
             elif self.nproc:
                 status = first_failure(self.trace) or status
-            code = self._delivered(start, status)
+            try:
+                code = self._delivered(start, status)
+            except BrokenPipeError:  # whoever read the report has left
+                silence()
+                code = INTERRUPTED
+            except KeyboardInterrupt:
+                say(f"interrupted; `traindoctor report {self.trace}` tells what was seen")
+                code = INTERRUPTED
         return FOUND if child.was_stopped else self._code(code, status)
 
     def _recorded(self, child: Child) -> int:

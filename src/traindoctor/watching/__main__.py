@@ -12,6 +12,7 @@ from traindoctor.watching.orders import Orders
 from traindoctor.watching.script import (
     end_by_signal_if_interrupted,
     end_like_python,
+    end_with_parent,
     run_module,
     run_script,
 )
@@ -22,6 +23,7 @@ def main() -> None:
     """Run the script that stands in the orders, watched."""
     atexit.register(end_by_signal_if_interrupted)
     orders = loads(Orders, sys.argv[1])
+    end_with_parent()
     session = Session(orders, this_rank())
     Imports({"torch": session.torch_imported}).install()
     weave_imports()

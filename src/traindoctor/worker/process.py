@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import IO
 
 from traindoctor.codec import dumps
 from traindoctor.probing.events import LoadFailed, Progress, RunEnded
@@ -47,8 +48,7 @@ class WorkerProcess:
         self.has_hung = False
         self.has_ended = False  # it said all it had to say
         self.is_garbled = False  # it said what is no message; user code may write anywhere
-        self.box = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
-        self.dump = tempfile.TemporaryFile()  # noqa: SIM115
+        self.box, self.dump = _shared_file(), _shared_file()  # closed by __exit__
         self.inbox, outbox = os.pipe()
         shared = (outbox, self.box.fileno(), self.dump.fileno())
         self.process = subprocess.Popen(
@@ -143,6 +143,13 @@ class WorkerProcess:
             self.on_output(printed)
             self.tail += printed
             del self.tail[:-TAIL_BYTES]
+
+
+def _shared_file() -> IO[bytes]:
+    """Return a file without a name; in memory where there is such a thing: a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("traindoctor"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 class _Patience:
