@@ -16,6 +16,7 @@ from traindoctor.errors import UsageError, nearest
 from traindoctor.report.record import Report
 from traindoctor.report.renderers import ENDINGS, render
 from traindoctor.report.renderers.look import Look
+from traindoctor.report.renderers.page import harmless
 
 MOST_COLUMNS = 120
 _NEEDED = "✓✗–·❱×→⣿"
@@ -72,7 +73,7 @@ class Delivery:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             reason = error.strerror or str(error)
-            print(f"traindoctor: cannot write {path}: {reason}", file=sys.stderr)
+            print(f"traindoctor: cannot write {harmless(str(path))}: {reason}", file=sys.stderr)
             return False
         return True
 
@@ -88,10 +89,7 @@ def _form_of(path: Path) -> str:
 def _print(report: Report, form: str, verbosity: int, stream: TextIO) -> bool:
     """Write to a stream: text as the terminal can show it, machine formats as UTF-8.
 
-    Returns whether it could be written.
-
-    Raises:
-        BrokenPipeError: whoever read it has left.
+    Returns whether it could be written. Whoever has left, as `| head` does, has read enough.
     """
     look = _look(verbosity, stream)
     encoding = (stream.encoding or "ascii") if form == "text" else "utf-8"
@@ -100,7 +98,7 @@ def _print(report: Report, form: str, verbosity: int, stream: TextIO) -> bool:
         stream.buffer.write(octets)
         stream.buffer.flush()
     except BrokenPipeError:
-        raise
+        silence()
     except OSError as error:
         reason = error.strerror or str(error)
         with suppress(OSError):

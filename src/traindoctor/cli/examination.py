@@ -151,8 +151,8 @@ def shown(text: str) -> str:
 
 
 def say(message: str) -> None:
-    """Write a line of our own to stderr."""
-    print(f"traindoctor: {message}", file=sys.stderr)
+    """Write a line of our own to stderr, fit for a terminal whatever it quotes."""
+    print(f"traindoctor: {harmless(message)}", file=sys.stderr)
 
 
 def _pass_on(printed: bytes) -> None:

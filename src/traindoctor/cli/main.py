@@ -78,9 +78,11 @@ def _check_folder() -> None:
 
 
 def _complain(error: TrainDoctorError) -> None:
-    print(f"traindoctor: {error}", file=sys.stderr)
+    from traindoctor.report.renderers.page import harmless
+
+    print(f"traindoctor: {harmless(str(error))}", file=sys.stderr)
     if isinstance(error, TargetError) and error.details:
-        print(error.details, file=sys.stderr)
+        print(harmless(error.details), file=sys.stderr)
 
 
 def _confess(error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -14,7 +15,6 @@ from traindoctor.cli.flags import Flags
 from traindoctor.cli.known import known_to
 from traindoctor.cli.processes import check_number, engine, termination_noted
 from traindoctor.cli.recorded import bench_of, configured, reported, verbosity
-from traindoctor.cli.streams import silence
 from traindoctor.errors import TargetError, UsageError, nearest
 from traindoctor.probing.finding import Finding
 from traindoctor.report.outcome import FOUND, NOT_OBSERVED, USAGE, exit_code
@@ -98,6 +98,7 @@ class Watching:
             is_module=is_module,
             trace=str(self.trace),
             budget=budget,
+            watcher=0 if nproc else os.getpid(),
             verify=self.verify,
         )
 
@@ -127,9 +128,6 @@ class Watching:
                 status = first_failure(self.trace) or status
             try:
                 code = self._delivered(start, status)
-            except BrokenPipeError:  # whoever read the report has left
-                silence()
-                code = INTERRUPTED
             except KeyboardInterrupt:
                 say(f"interrupted; `traindoctor report {self.trace}` tells what was seen")
                 code = INTERRUPTED

@@ -6,7 +6,6 @@ import ast
 import copy
 import functools
 import inspect
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from traindoctor.instruments.modules import tensors_of
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.source import at, parse
 from traindoctor.target.usercode import (
+    absolute,
     is_user_class,
     is_user_file,
     raised_place,
@@ -247,8 +247,8 @@ def _place(file: str, line: int, name: str) -> Place:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
             if first == line:
-                return at(os.path.abspath(file), node, name)
-    return at(os.path.abspath(file), ast.Pass(lineno=line), name)
+                return at(absolute(file), node, name)
+    return at(absolute(file), ast.Pass(lineno=line), name)
 
 
 def _return_place(code: Any) -> Place:
@@ -262,4 +262,4 @@ def _return_place(code: Any) -> Place:
     ]
     last = max(returns, key=lambda node: node.lineno, default=None)
     here = last or ast.Pass(lineno=code.co_firstlineno)
-    return at(os.path.abspath(code.co_filename), here, code.co_name)
+    return at(absolute(code.co_filename), here, code.co_name)

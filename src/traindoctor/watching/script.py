@@ -100,12 +100,18 @@ def end_by_signal_if_interrupted() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def end_with_parent() -> None:
-    """Have this process asked to end, by SIGTERM, when whoever watches it is killed."""
+def end_with_parent(watcher: int) -> None:
+    """Have this process asked to end, by SIGTERM, when its parent is killed that watches it.
+
+    Args:
+        watcher: the parent, which may be gone by now; 0 where it is not known.
+    """
     if sys.platform != "linux":
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if watcher and os.getppid() != watcher:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def without_us(trace: TracebackType | None) -> TracebackType | None:

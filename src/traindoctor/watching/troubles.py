@@ -28,7 +28,10 @@ class Troubles:
         try:
             return act(*args)
         except Exception as error:
-            self.note(getattr(act, "__qualname__", "an instrument"), error)
+            try:
+                self.note(getattr(act, "__qualname__", "an instrument"), error)
+            except Exception:  # the script has changed what all of us stand on
+                self.give_up()
             return None
 
     def note(self, what: str, error: BaseException) -> None:
