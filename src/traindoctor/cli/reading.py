@@ -19,7 +19,7 @@ from traindoctor.errors import RAISED_BY_USERS, UsageError, told
 from traindoctor.probing.events import Event, FindingMade, Status, TargetLoaded
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.registry import all_probes, all_rules
-from traindoctor.probing.runner import ended
+from traindoctor.probing.runner import ended, plain
 from traindoctor.probing.suppression import Silent, complain, suppressed
 from traindoctor.report.assemble import Occasion, assemble
 from traindoctor.report.outcome import OK, USAGE, exit_code
@@ -104,7 +104,7 @@ def read(
         for probe in probes:
             start = time.monotonic()
             try:
-                found = list(probe.lint(row)) if probe.lint else []
+                found = list(map(plain, probe.lint(row))) if probe.lint else []
             except RAISED_BY_USERS as error:  # a probe is foreign code: the others go on
                 found, broken[probe.name] = [], told(error)
             spent[probe.name] += time.monotonic() - start

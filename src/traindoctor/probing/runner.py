@@ -126,7 +126,7 @@ def _run_one(
     status: Status = "passed"
     try:
         for made in probe.examine(ask, probe.options(**settings)):
-            finding = decode(Finding, encode(made))  # plain data, whatever it was made of
+            finding = plain(made)
             if finding.code not in {rule.code for rule in probe.rules}:
                 raise ValueError(f"it reported {finding.code}, which is not among its rules")
             if finding.code not in rules:
@@ -144,6 +144,16 @@ def _run_one(
     except RAISED_BY_USERS as error:  # a probe is foreign code to the runner: the others go on
         status, reason = "errored", told(error)
     emit(ended(probe, status, reason, clock() - start))
+
+
+def plain(made: object) -> Finding:
+    """Return what a probe has made as plain data, whatever it was made of.
+
+    Raises:
+        ValueError, TypeError: it is no finding, or holds what is no plain data.
+    """
+    finding: Finding = decode(Finding, encode(made))
+    return finding
 
 
 def ended(probe: Probe, status: Status, reason: str, seconds: float = 0.0) -> ProbeEnded:

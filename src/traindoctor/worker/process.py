@@ -180,10 +180,14 @@ class _Lines:
     """Puts lines together from the pieces that a pipe gives."""
 
     def __init__(self) -> None:
-        self.rest = b""
+        self.rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        *whole, self.rest = (self.rest + data).split(b"\n")
+        whole: list[bytes] = []
+        if b"\n" in data:
+            *whole, data = (bytes(self.rest) + data).split(b"\n")
+            self.rest.clear()
+        self.rest += data
         if len(self.rest) > MOST_LINE:
             raise ValueError("no message is that long")
         return (from_line(line) for line in whole)

@@ -153,8 +153,9 @@ class Supervisor:
                 steps=0,
                 reason=death.sentence(),
             )
-        name = course.probe or next(iter(course.left))
-        yield ended(course.left.pop(name), "errored", reason)
+        name = course.probe or next(iter(course.left), None)
+        if name is not None:  # else it died when all was said
+            yield ended(course.left.pop(name), "errored", reason)
 
 
 def _give_up(failure: LoadFailed, course: _Course) -> Iterator[Event]:
