@@ -89,7 +89,10 @@ def _marks() -> tuple[Any, Any] | None:
     model = target.made[0]["model"] if target.made else None
     if type(model) is torch.jit.RecursiveScriptModule or not isinstance(model, torch.nn.Module):
         return None
-    return marks.hooks_of(model), marks.values_of(model)
+    try:
+        return marks.hooks_of(model), marks.values_of(model)
+    except RecursionError:  # its modules lie deeper in one another than torch can go
+        return None
 
 
 def _not_given_back(before: Any, after: Any, recipe: Recipe) -> list[str]:

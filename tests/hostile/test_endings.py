@@ -25,7 +25,7 @@ def written(folder: Path, deed: str) -> None:
 @pytest.mark.parametrize("name", cases(DEEDS))
 def test_a_factory_that_treats_its_process_badly_is_reported(name: str, tmp_path: Path) -> None:
     written(tmp_path, DEEDS[name])
-    words = ("check", "train.py:setup", "--select", "TD1,TD2", "--format", "json")
+    words = ("check", "train.py:setup", "--select", "TD101,TD201", "--format", "json")
     code, out, err = ran((*words, "--timeout", "20"), tmp_path)
     assert is_calm(err), err
     assert code in CODES, err
