@@ -1,5 +1,10 @@
 """`python -m traindoctor`."""
 
-from traindoctor.cli.main import main
+import sys
 
-main()
+try:
+    from traindoctor.cli.main import main
+
+    main()
+except KeyboardInterrupt:  # before `main` could say so
+    sys.exit(130)

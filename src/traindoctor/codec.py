@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import types
 from collections.abc import Callable
 from dataclasses import Field, fields, is_dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+# Control and bidirectional characters, and lone surrogates; those below a space JSON escapes.
+_UNSAFE = re.compile(
+    "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def dumps(record: object, *, indent: int | None = None) -> str:
-    """Return a record as JSON text; a lone surrogate becomes its JSON escape."""
+    """Return a record as JSON text; what a terminal would act on becomes its JSON escape."""
     text = json.dumps(encode(record), indent=indent, ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def loads(kind: type[T], text: str | bytes) -> T:
@@ -70,6 +75,9 @@ def decode(kind: Any, data: Any) -> Any:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return _decode_union(get_args(kind), data)
+    if origin is Literal:
+        _expect(data in get_args(kind), kind, data)
+        return data
     if origin is tuple:
         return _decode_tuple(get_args(kind), data)
     if origin is dict:

@@ -37,6 +37,30 @@ class ExperimentFailed(CannotJudge):
     """An experiment could not be had: it is not possible here, or user code broke it."""
 
 
+RAISED_BY_USERS = (Exception, SystemExit)
+"""What the user's code may raise and we survive. A KeyboardInterrupt is meant for us too."""
+
+
+def words_of(error: BaseException, most: int = 2000) -> str:
+    """Return what an exception says, shortened. It may be the user's own, and fail to say it."""
+    try:
+        return shortened(str(error), most)
+    except Exception:
+        return "(it cannot say what)"
+
+
+def told(error: BaseException, most: int = 2000) -> str:
+    """Return an exception's type and what it says."""
+    return f"{type(error).__name__}: {words_of(error, most)}"
+
+
+def shortened(text: str, most: int = 2000) -> str:
+    """Keep both ends of a long text: torch's may begin with the whole model's repr."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} … {text[-most // 2 :]}"
+
+
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """Return a hint like ``; did you mean 'setup'?`` or the names there are.
 

@@ -40,9 +40,11 @@ def init(
     root = Path.cwd()
     made = write_factory(parts, files, output.absolute(), root)
     output.write_text(made.text, encoding="utf-8")
+    from traindoctor.report.renderers.page import harmless
+
     for part in parts.values():
         place = f"{part.scope.file}:{part.node.lineno}".removeprefix(f"{root}/")
-        typer.echo(f"{part.key:10}{place}")
+        typer.echo(harmless(f"{part.key:10}{place}"))
     if made.missing:
         typer.echo(f"to complete in {output}: {', '.join(made.missing)}")
     for name in made.runs_on_import:

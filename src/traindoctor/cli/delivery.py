@@ -6,14 +6,17 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from traindoctor.cli.streams import silence
 from traindoctor.config import Config
 from traindoctor.errors import UsageError, nearest
 from traindoctor.report.record import Report
 from traindoctor.report.renderers import ENDINGS, render
 from traindoctor.report.renderers.look import Look
+from traindoctor.report.renderers.page import harmless
 
 MOST_COLUMNS = 120
 _NEEDED = "✓✗–·❱×→⣿"
@@ -59,11 +62,10 @@ class Delivery:
         """
         lost = [form for path, form in self.files.items() if not self._write(report, path, form)]
         form = self.form or "text"
-        if self.output is None and not (is_told and form == "text"):
-            _print(report, form, self.verbosity, self.stream)
-        for unwritten in lost:
-            _print(report, unwritten, self.verbosity, self.stream)
-        return not lost
+        is_shown = self.output is None and not (is_told and form == "text")
+        shown = [form, *lost] if is_shown else lost
+        printed = [_print(report, form, self.verbosity, self.stream) for form in shown]
+        return all(printed) and not lost
 
     def _write(self, report: Report, path: Path, form: str) -> bool:
         text = render(report, form, Look(verbosity=self.verbosity))
@@ -71,7 +73,7 @@ class Delivery:
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             reason = error.strerror or str(error)
-            print(f"traindoctor: cannot write {path}: {reason}", file=sys.stderr)
+            print(f"traindoctor: cannot write {harmless(str(path))}: {reason}", file=sys.stderr)
             return False
         return True
 
@@ -84,12 +86,26 @@ def _form_of(path: Path) -> str:
     return form
 
 
-def _print(report: Report, form: str, verbosity: int, stream: TextIO) -> None:
-    """Write to a stream: text as the terminal can show it, machine formats as UTF-8."""
+def _print(report: Report, form: str, verbosity: int, stream: TextIO) -> bool:
+    """Write to a stream: text as the terminal can show it, machine formats as UTF-8.
+
+    Returns whether it could be written. Whoever has left, as `| head` does, has read enough.
+    """
     look = _look(verbosity, stream)
     encoding = (stream.encoding or "ascii") if form == "text" else "utf-8"
-    stream.buffer.write(render(report, form, look).encode(encoding, "backslashreplace"))
-    stream.buffer.flush()
+    octets = render(report, form, look).encode(encoding, "backslashreplace")
+    try:
+        stream.buffer.write(octets)
+        stream.buffer.flush()
+    except BrokenPipeError:
+        silence()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        with suppress(OSError):
+            print(f"traindoctor: cannot write to {stream.name}: {reason}", file=sys.stderr)
+        silence()
+        return False
+    return True
 
 
 def print_text(make: Callable[[Look], str]) -> None:

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from types import FrameType
 
 from traindoctor.cli.delivery import Delivery
@@ -20,7 +19,9 @@ from traindoctor.cli.progress import progress
 from traindoctor.config import load_config
 from traindoctor.probing.events import Event, LoadFailed, ProbeEnded
 from traindoctor.probing.registry import all_probes, all_rules, broken_providers
+from traindoctor.probing.runner import ended
 from traindoctor.report.assemble import Occasion, assemble
+from traindoctor.report.home import working_directory
 from traindoctor.report.outcome import OK, USAGE, exit_code
 from traindoctor.report.renderers.page import harmless
 from traindoctor.worker.supervisor import Supervisor
@@ -122,17 +123,10 @@ class Examination:
 
 
 def _given_up(todo: Plan, events: list[Event]) -> Iterator[ProbeEnded]:
-    ended = {event.name for event in events if isinstance(event, ProbeEnded)}
+    known = {event.name for event in events if isinstance(event, ProbeEnded)}
     for probe in todo.probes:
-        if probe.name not in ended:
-            yield ProbeEnded(
-                name=probe.name,
-                status="skipped",
-                seconds=0.0,
-                rules=tuple(rule.code for rule in probe.rules),
-                reason="interrupted",
-                core=probe.core,
-            )
+        if probe.name not in known:
+            yield ended(probe, "skipped", "interrupted")
 
 
 @contextmanager
@@ -153,12 +147,12 @@ def _ended_by_signals() -> Iterator[None]:
 
 def shown(text: str) -> str:
     """Return text with paths relative to the working directory, fit for a terminal."""
-    return harmless(text.replace(str(Path.cwd()) + os.sep, ""))
+    return harmless(text.replace(str(working_directory()) + os.sep, ""))
 
 
 def say(message: str) -> None:
-    """Write a line of our own to stderr."""
-    print(f"traindoctor: {message}", file=sys.stderr)
+    """Write a line of our own to stderr, fit for a terminal whatever it quotes."""
+    print(f"traindoctor: {harmless(message)}", file=sys.stderr)
 
 
 def _pass_on(printed: bytes) -> None:

@@ -10,7 +10,8 @@ import typer
 
 from traindoctor import __version__
 from traindoctor.cli import beginnings, examine, lint, manual, records, watch
-from traindoctor.errors import TargetError, TrainDoctorError
+from traindoctor.cli.streams import open_streams, silence
+from traindoctor.errors import TargetError, TrainDoctorError, UsageError
 
 EXIT_INTERNAL, EXIT_INTERRUPTED = 3, 130
 MOST_FRAMES = 6
@@ -51,25 +52,37 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit."""
+    open_streams()
     try:
+        _check_folder()
         app()
     except TrainDoctorError as error:
         _complain(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        print("traindoctor: interrupted", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has left, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        silence()
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         _confess(error)
         sys.exit(EXIT_INTERNAL)
 
 
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory is gone; change to one that is there") from None
+
+
 def _complain(error: TrainDoctorError) -> None:
-    print(f"traindoctor: {error}", file=sys.stderr)
+    from traindoctor.report.renderers.page import harmless
+
+    print(f"traindoctor: {harmless(str(error))}", file=sys.stderr)
     if isinstance(error, TargetError) and error.details:
-        print(error.details, file=sys.stderr)
+        print(harmless(error.details), file=sys.stderr)
 
 
 def _confess(error: Exception) -> None:

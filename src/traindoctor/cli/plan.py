@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from traindoctor.cli.flags import Flags
 from traindoctor.codec import decode
 from traindoctor.config import Config
-from traindoctor.errors import UsageError, nearest
+from traindoctor.errors import RAISED_BY_USERS, UsageError, nearest
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Rule
 from traindoctor.selection import select_rules
@@ -137,7 +137,10 @@ def _check_target(command: str, flags: Flags) -> None:
 
 
 def _asked(probe: Probe, options: Mapping[str, Mapping[str, Any]]) -> tuple[Experiment, ...]:
-    return probe.experiments(probe.options(**options.get(probe.name, {})))
+    try:
+        return probe.planned(options.get(probe.name, {}))
+    except RAISED_BY_USERS:  # which the run will tell
+        return ()
 
 
 def _arguments(pairs: Sequence[str]) -> dict[str, str]:

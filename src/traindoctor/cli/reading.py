@@ -15,10 +15,11 @@ from traindoctor.cli.flags import Flags
 from traindoctor.cli.known import known_to
 from traindoctor.cli.plan import silent_codes
 from traindoctor.config import Config, load_config
-from traindoctor.errors import UsageError
-from traindoctor.probing.events import Event, FindingMade, ProbeEnded, TargetLoaded
+from traindoctor.errors import RAISED_BY_USERS, UsageError, told
+from traindoctor.probing.events import Event, FindingMade, Status, TargetLoaded
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.registry import all_probes, all_rules
+from traindoctor.probing.runner import ended, plain
 from traindoctor.probing.suppression import Silent, complain, suppressed
 from traindoctor.report.assemble import Occasion, assemble
 from traindoctor.report.outcome import OK, USAGE, exit_code
@@ -97,11 +98,15 @@ def read(
     """Yield what the probes find in files, and that they have ended."""
     spent: dict[str, float] = dict.fromkeys((probe.name for probe in probes), 0.0)
     failed: set[str] = set()
+    broken: dict[str, str] = {}
     for file in files:  # a file is parsed once, for all probes
         row = SourceRow(file=str(file), text=file.read_text(encoding="utf-8", errors="replace"))
         for probe in probes:
             start = time.monotonic()
-            found = list(probe.lint(row)) if probe.lint else []
+            try:
+                found = list(map(plain, probe.lint(row))) if probe.lint else []
+            except RAISED_BY_USERS as error:  # a probe is foreign code: the others go on
+                found, broken[probe.name] = [], told(error)
             spent[probe.name] += time.monotonic() - start
             for finding in found:
                 if finding.code in codes:
@@ -109,9 +114,7 @@ def read(
                     failed |= set() if silenced else {probe.name}
                     yield silenced or FindingMade(probe=probe.name, finding=complain(finding))
     for probe in probes:
-        yield ProbeEnded(
-            name=probe.name,
-            status="failed" if probe.name in failed else "passed",
-            seconds=spent[probe.name],
-            rules=tuple(rule.code for rule in probe.rules),
-        )
+        status: Status = "failed" if probe.name in failed else "passed"
+        if probe.name in broken:
+            status = "errored"
+        yield ended(probe, status, broken.get(probe.name, ""), spent[probe.name])

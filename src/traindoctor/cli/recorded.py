@@ -84,7 +84,8 @@ def reported(
     required: frozenset[str] = frozenset()
     try:
         archive = Archive(StoredTraces(path))
-    except TargetError:  # it ended before anything was written
+    except TargetError as error:  # it ended before anything was written, or nothing could be
+        say(f"nothing is known of the run: {error}")
         archive = None
     if archive is not None:
         archive.lend_source()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from traindoctor.cli.delivery import Delivery
-from traindoctor.cli.examination import say, shown
+from traindoctor.cli.examination import INTERRUPTED, say, shown
 from traindoctor.cli.flags import Flags
 from traindoctor.cli.known import known_to
 from traindoctor.cli.processes import check_number, engine, termination_noted
@@ -97,6 +99,7 @@ class Watching:
             is_module=is_module,
             trace=str(self.trace),
             budget=budget,
+            watcher=0 if nproc else os.getpid(),
             verify=self.verify,
         )
 
@@ -108,8 +111,9 @@ class Watching:
             return self._recorded(child)
 
         def announce(finding: Finding, step: int) -> None:
-            if not self.flags.quiet:
-                _announce(finding, step)
+            with suppress(OSError):  # nobody reads it any more
+                if not self.flags.quiet:
+                    _announce(finding, step)
             if self.stops:
                 child.stop()
 
@@ -122,13 +126,20 @@ class Watching:
                 lookout.look()
 
         status = child.wait(look)
+        trouble = vigil.trouble or lookout.trouble
+        if trouble:
+            say(f"the run was not looked at to its end: {trouble}")
         with termination_noted() as asked:
             if self.rank is not None:
                 note_end(self.trace, status)
                 wait_for_others(self.trace, self.rank, lambda: bool(status or asked))
             elif self.nproc:
                 status = first_failure(self.trace) or status
-            code = self._delivered(start, status)
+            try:
+                code = self._delivered(start, status)
+            except KeyboardInterrupt:
+                say(f"interrupted; `traindoctor report {self.trace}` tells what was seen")
+                code = INTERRUPTED
         return FOUND if child.was_stopped else self._code(code, status)
 
     def _recorded(self, child: Child) -> int:

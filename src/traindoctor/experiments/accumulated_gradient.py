@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from traindoctor.errors import ExperimentFailed
+from traindoctor.errors import ExperimentFailed, words_of
 from traindoctor.experiments.lab import Experiment, Lab, seed_everything
 from traindoctor.experiments.loop import Loop, as_training_begins, device_of, instruments
 from traindoctor.experiments.removals import no_dropout
@@ -110,5 +110,7 @@ class AccumulatedGradient(Experiment):
                 loss = trainer.compute_loss(trainer.model, inputs, num_items_in_batch=number)
                 losses.append(float(loss.detach()))
         except Exception as error:  # other versions of it have other parts; user code may raise
-            raise ExperimentFailed(f"the Trainer's loss cannot be had: {error}") from error
+            raise ExperimentFailed(
+                f"the Trainer's loss cannot be had: {words_of(error)}"
+            ) from error
         return losses[0] != losses[1]

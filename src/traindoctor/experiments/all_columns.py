@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from traindoctor.errors import told
 from traindoctor.experiments.lab import Experiment, Lab, seed_everything
 from traindoctor.experiments.loop import as_training_begins, device_of
 from traindoctor.target.batches import copy_batch, to_device
@@ -86,5 +87,5 @@ def _evaluated(lab: Lab, label: str, without: tuple[str, ...]) -> EvaluationRow:
         loss = setup.trainer.compute_loss(model, setup.trainer._prepare_inputs(batch))
         return EvaluationRow(label=label, value=float(loss.detach()))
     except Exception as error:  # user code may raise anything
-        first = f"{type(error).__name__}: {error}".splitlines()[0]
+        first = told(error).splitlines()[0]
         return EvaluationRow(label=label, value=math.nan, detail=first[:200])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from traindoctor.errors import ExperimentFailed
+from traindoctor.errors import ExperimentFailed, words_of
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.target.batches import describe, leaves, split
 from traindoctor.target.loaders import as_dataloader
@@ -67,7 +67,9 @@ class CompareData(Experiment):
             try:
                 inputs, _ = split(collate([dataset[index]]))
             except Exception as error:  # the user's code may raise anything
-                raise ExperimentFailed(f"sample {index} cannot be read: {error}") from error
+                raise ExperimentFailed(
+                    f"sample {index} cannot be read: {words_of(error)}"
+                ) from error
             rows = describe(dict(leaves(inputs)), index).leaves
             found.append((index, tuple(row.digest for row in rows)))
             if lab.clock() - start > self.max_seconds:

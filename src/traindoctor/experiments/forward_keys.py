@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from traindoctor.errors import words_of
 from traindoctor.experiments.lab import Experiment, Lab, seed_everything
 from traindoctor.experiments.loop import device_of
 from traindoctor.instruments.anatomy import forward_signature
@@ -81,7 +82,7 @@ def _rejected(lab: Lab, batch: dict[str, Any]) -> tuple[Exception | None, list[s
             with torch.no_grad():
                 lab.setup.model(**copy_batch(left))
         except TypeError as error:
-            match = _UNEXPECTED.search(str(error))
+            match = _UNEXPECTED.search(words_of(error))
             if match is None or match[1] not in left:
                 return error, rejected
             rejected.append(match[1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from traindoctor.errors import UsageError, nearest
+from traindoctor.errors import RAISED_BY_USERS, UsageError, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -208,7 +208,7 @@ class Lab:
         if self._iterator is None and self.loader_error is None:
             try:
                 self._iterator = iter(self.setup.loader)
-            except Exception as error:  # the user's loader may raise anything
+            except RAISED_BY_USERS as error:
                 self.loader_error = error
         while len(self._fetched) < number and self.loader_error is None:
             start = self.clock()
@@ -216,7 +216,7 @@ class Lab:
                 batch = next(self._iterator)
             except StopIteration:
                 break
-            except Exception as error:  # the user's loader may raise anything
+            except RAISED_BY_USERS as error:
                 self.loader_error = error
                 break
             self._fetched.append(Fetched(len(self._fetched), batch, self.clock() - start))

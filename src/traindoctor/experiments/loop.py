@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.errors import words_of
 from traindoctor.experiments.lab import Fetched, Lab
 from traindoctor.instruments.backward import backwards_seen
 from traindoctor.instruments.logged import warned_again
@@ -214,7 +215,7 @@ def loader_exception(lab: Lab) -> ExceptionRow | None:
     return ExceptionRow(
         phase="fetch",
         type_name=type(error).__name__,
-        message=str(error)[:2000],
+        message=words_of(error),
         place=raised_place(error.__traceback__),
         traceback=user_traceback(error),
     )

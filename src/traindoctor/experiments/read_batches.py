@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import loader_exception
+from traindoctor.target.looking import attribute, length
 from traindoctor.trace import Trace
 
 
@@ -69,12 +70,11 @@ def loader_facts(loader: Any) -> dict[str, Any]:
     """Return what a loader says of itself; a key is absent where it says nothing."""
     facts: dict[str, Any] = {"loader_class": type(loader).__name__}
     for fact, name in (("batch_size", "batch_size"), ("drop_last", "drop_last")):
-        value = getattr(loader, name, None)
+        value = attribute(loader, name)
         if isinstance(value, int | bool):
             facts[fact] = value
     for fact, held in (("num_samples", "dataset"), ("num_sampled", "sampler")):
-        try:
-            facts[fact] = len(getattr(loader, held))
-        except (TypeError, AttributeError, NotImplementedError):
-            continue
+        number = length(attribute(loader, held))
+        if number is not None:
+            facts[fact] = number
     return facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from traindoctor.errors import told
 from traindoctor.experiments.hook_table import hook_rows
 from traindoctor.experiments.lab import Experiment, Lab
 from traindoctor.experiments.loop import Loop, as_training_begins, finished, instruments
@@ -96,4 +97,4 @@ def _failure(error: Any) -> str:
     """Return the error where it is about the kind; shapes and keys are the examples' own."""
     if not isinstance(error, AttributeError | TypeError | NotImplementedError):
         return ""
-    return f"{type(error).__name__}: {str(error)[:300]}"
+    return told(error, 300)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.norms import norms
 from traindoctor.instruments.unregistered import unregistered, unregistered_rows
+from traindoctor.target.looking import length
 from traindoctor.target.source import attribute_place, call_place, method_place
 from traindoctor.target.usercode import is_user_class
 from traindoctor.trace import ModuleRow, OptimizerRow, ParameterRow, Place, SetupRow
@@ -234,7 +235,7 @@ class Anatomy:
             accumulation_steps=setup.accumulation_steps,
             max_grad_norm=setup.max_grad_norm,
             epochs=setup.epochs,
-            num_batches=_length(setup.loader),
+            num_batches=length(setup.loader),
             factory=setup.factory,
             model_place=self._built(model),
             forward_place=method_place(type(model), "forward"),
@@ -305,13 +306,6 @@ def _held(optimizers: Sequence[torch.optim.Optimizer]) -> list[torch.nn.Paramete
 
 def _settings(optimizer: torch.optim.Optimizer, name: str) -> tuple[float, ...]:
     return tuple(float(group[name]) for group in optimizer.param_groups if name in group)
-
-
-def _length(loader: Any) -> int | None:
-    try:
-        return len(loader)
-    except (TypeError, NotImplementedError, AttributeError):
-        return None
 
 
 def _containers() -> tuple[type, ...]:

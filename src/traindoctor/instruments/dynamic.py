@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import WeakSet, ref
 
+from traindoctor.errors import told
 from traindoctor.instruments.recorder import Recorder
 
 MOST_MODULES = 1000
@@ -80,7 +81,7 @@ class Part:
     def switch_off(self, error: Exception) -> None:
         """Look at nothing any more, and say why."""
         self.is_off = True
-        note = f"{type(self).__name__}: {type(error).__name__}: {error}"
+        note = f"{type(self).__name__}: {told(error)}"
         self.state.recorder.facts.setdefault("switched_off", []).append(note)
 
     def installed(self) -> AbstractContextManager[Any]:

@@ -6,17 +6,18 @@ import ast
 import copy
 import functools
 import inspect
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.errors import words_of
 from traindoctor.instruments.holdings import held, roots_of
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.source import at, parse
 from traindoctor.target.usercode import (
+    absolute,
     is_user_class,
     is_user_file,
     raised_place,
@@ -221,7 +222,7 @@ def _note_error(hook: Hook, error: Exception, given: Any) -> None:
     is_raised = raising_text(error.__traceback__).startswith("raise ")
     hook.error = {
         "error_type": type(error).__name__,
-        "error_message": str(error)[:2000],
+        "error_message": words_of(error),
         "error_given": type(given).__name__,
         "error_place": raised_place(error.__traceback__),
         "is_users_error": is_raised and is_user_class(type(error)),
@@ -246,8 +247,8 @@ def _place(file: str, line: int, name: str) -> Place:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
             if first == line:
-                return at(os.path.abspath(file), node, name)
-    return at(os.path.abspath(file), ast.Pass(lineno=line), name)
+                return at(absolute(file), node, name)
+    return at(absolute(file), ast.Pass(lineno=line), name)
 
 
 def _return_place(code: Any) -> Place:
@@ -261,4 +262,4 @@ def _return_place(code: Any) -> Place:
     ]
     last = max(returns, key=lambda node: node.lineno, default=None)
     here = last or ast.Pass(lineno=code.co_firstlineno)
-    return at(os.path.abspath(code.co_filename), here, code.co_name)
+    return at(absolute(code.co_filename), here, code.co_name)

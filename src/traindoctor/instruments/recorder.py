@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from traindoctor.errors import RAISED_BY_USERS, shortened, words_of
 from traindoctor.instruments.ledger import Ledger
 from traindoctor.instruments.numbers import Numbers
 from traindoctor.target.retold import retold
@@ -43,6 +44,7 @@ from traindoctor.trace import (
     WorkerRow,
 )
 
+MOST_TOLD = 1 << 20  # characters of a message that are searched for another exception
 BATCH = "traindoctor.batch"  # the key of a graph node's metadata that holds a batch's number
 
 
@@ -117,7 +119,7 @@ class Recorder:
             yield
         except Stopped:
             raise
-        except Exception as error:  # the user's code may raise anything
+        except RAISED_BY_USERS as error:
             self.exceptions.append(self.row_of(error))
             raise Stopped from error
         finally:
@@ -128,11 +130,12 @@ class Recorder:
         innermost = self.running[-1] if self.running else {}
         is_refusal = self.refused is not None and self.refused[0] in (error, error.__context__)
         refused = self.refused[1] if self.refused and is_refusal else {}
-        first = retold(str(error))
+        words = words_of(error, MOST_TOLD)
+        first = retold(words)
         return ExceptionRow(
             phase=self.phase,
             type_name=first.type_name if first else type(error).__name__,
-            message=_shortened(first.message if first else str(error)),
+            message=shortened(first.message if first else words),
             place=(first and first.place) or raised_place(error.__traceback__),
             batch=max(self.batch, 0),
             traceback=user_traceback(error),
@@ -175,13 +178,6 @@ class Recorder:
         }
         tables |= {name: tuple(rows()) for name, rows in self.sums.items()}
         return Trace(**{**tables, "facts": self.facts, **more})
-
-
-def _shortened(message: str, most: int = 2000) -> str:
-    """Keep both ends of a long message: torch may begin with the whole model's repr."""
-    if len(message) <= most:
-        return message
-    return f"{message[: most // 2]} … {message[-most // 2 :]}"
 
 
 def here() -> Place:

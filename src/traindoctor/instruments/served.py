@@ -13,6 +13,7 @@ from traindoctor.instruments.dynamic import Part, State
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.target.batches import batch_size
 from traindoctor.target.fingerprints import leading_size
+from traindoctor.target.looking import length
 from traindoctor.target.source import branches_on_mode
 from traindoctor.target.usercode import is_called_by_user, user_place
 from traindoctor.trace import Place, ServedRow
@@ -110,7 +111,7 @@ class Served(Part):
         if key not in self.data:
             if len(self.data) >= MOST_DATASETS:
                 return None
-            self.data[key] = Data(len(self.data), _length(loader.dataset))
+            self.data[key] = Data(len(self.data), length(loader.dataset))
         data = self.data[key]
         data.num_repeated += data.num_passes > 0 and data.began == self.state.num_backwards
         data.num_passes += 1
@@ -272,10 +273,3 @@ def _rows(data: Data) -> list[ServedRow]:
         )
         for use in data.uses.values()
     ] or [ServedRow(**given)]
-
-
-def _length(dataset: Any) -> int | None:
-    try:
-        return len(dataset)
-    except (TypeError, NotImplementedError, AttributeError):
-        return None

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from traindoctor.probing.events import TargetLoaded
+from traindoctor.target.looking import attribute, length
 from traindoctor.target.setup import TrainingSetup
 
 
@@ -44,11 +45,9 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def _data(loader: Any) -> dict[str, Any]:
-    facts: dict[str, Any] = {"loader": type(loader).__name__}
-    try:
-        facts["batches"] = len(loader)
-    except TypeError:  # a stream: it has no length, or says so when asked
-        facts["batches"] = None
-    size = getattr(loader, "batch_size", None)
-    facts["batch_size"] = size if isinstance(size, int) else None
-    return facts
+    size = attribute(loader, "batch_size")
+    return {
+        "loader": type(loader).__name__,
+        "batches": length(loader),
+        "batch_size": size if isinstance(size, int) else None,
+    }

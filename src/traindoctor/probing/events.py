@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from traindoctor.probing.finding import Finding
+
+Status = Literal["passed", "failed", "skipped", "errored"]
+"""What became of a probe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetLoaded:
     """The setup stands; what it is."""
 
-    kind: str = "factory"
+    kind: Literal["factory", "script", "source"] = "factory"
     reference: str
     model_class: str
     num_parameters: int
@@ -49,7 +52,7 @@ class ExperimentEnded:
     key: str
     name: str
     settings: dict[str, Any]
-    status: str
+    status: Literal["done", "failed", "partial"]
     seconds: float
     steps: int
     reason: str = ""
@@ -68,7 +71,7 @@ class ProbeEnded:
     """`status` is `passed`, `failed`, `skipped` or `errored`."""
 
     name: str
-    status: str
+    status: Status
     seconds: float
     rules: tuple[str, ...]
     reason: str = ""
@@ -90,7 +93,7 @@ class Suppressed:
     code: str
     reason: str
     where: str
-    by: str = "source"  # or settings
+    by: Literal["source", "settings"] = "source"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,3 +53,7 @@ class Probe:
     options: Callable[[], Any] = NoOptions
     lint: Callable[[SourceRow], Iterator[Finding]] | None = None
     core: bool = False
+
+    def planned(self, settings: Mapping[str, Any]) -> tuple[Experiment, ...]:
+        """Return what it will ask for first, with these settings."""
+        return self.experiments(self.options(**settings))

@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from traindoctor.errors import RAISED_BY_USERS, told
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Rule
 
@@ -31,8 +32,8 @@ def _load() -> tuple[tuple[Probe, ...], tuple[tuple[str, str], ...]]:
                 probe = getattr(import_module(name), "probe", None)
                 if probe is not None:
                     _admit(probe, probes, codes)
-            except Exception as error:  # a provider is foreign code: it may raise anything
-                broken.append((name, f"{type(error).__name__}: {error}"))
+            except RAISED_BY_USERS as error:  # a provider is foreign code
+                broken.append((name, told(error)))
     return tuple(probes.values()), tuple(broken)
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from traindoctor.errors import CannotJudge, ExperimentFailed
+from traindoctor.codec import decode, encode
+from traindoctor.errors import (
+    RAISED_BY_USERS,
+    CannotJudge,
+    ExperimentFailed,
+    TrainDoctorError,
+    told,
+    words_of,
+)
 from traindoctor.probing.events import (
     Event,
     ExperimentEnded,
@@ -16,7 +24,9 @@ from traindoctor.probing.events import (
     ProbeEnded,
     ProbeStarted,
     Progress,
+    Status,
 )
+from traindoctor.probing.finding import Finding
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Severity
 from traindoctor.probing.suppression import Silent, complain, suppressed
@@ -73,19 +83,33 @@ def run_probes(
     """
     chosen = [probe for probe in probes if any(rule.code in rules for rule in probe.rules)]
     settings = {probe.name: (options or {}).get(probe.name, {}) for probe in chosen}
-    planned = {
-        lab.adjusted(experiment)
-        for probe in chosen
-        for experiment in probe.experiments(probe.options(**settings[probe.name]))
-    }
+    plans = {probe.name: _planned(probe, settings[probe.name], lab) for probe in chosen}
+    planned = {item for plan in plans.values() if not isinstance(plan, str) for item in plan}
     ask = _Ask(lab, emit, unavailable or {}, planned, budget or math.inf)
-    ordered = sorted(chosen, key=lambda probe: _cost(probe, settings[probe.name]))
-    for probe in ordered:
-        _run_one(probe, settings[probe.name], ask, rules, emit, lab.clock, silent or {})
+    for probe in sorted(chosen, key=lambda probe: _cost(plans[probe.name])):
+        plan = plans[probe.name]
+        if isinstance(plan, str):
+            emit(ProbeStarted(name=probe.name))
+            emit(ended(probe, "errored", plan))
+        else:
+            _run_one(probe, settings[probe.name], ask, rules, emit, lab.clock, silent or {})
 
 
-def _cost(probe: Probe, settings: Mapping[str, Any]) -> int:
-    return max((item.cost for item in probe.experiments(probe.options(**settings))), default=0)
+def _planned(
+    probe: Probe, settings: Mapping[str, Any], lab: Laboratory
+) -> tuple[Experiment, ...] | str:
+    """Return the experiments that a probe will ask for, or why it cannot say."""
+    try:
+        plan = tuple(map(lab.adjusted, probe.planned(settings)))
+        return plan if all(item.cost >= 0 and {item} for item in plan) else ()
+    except TrainDoctorError:
+        raise
+    except RAISED_BY_USERS as error:  # a probe is foreign code to the runner
+        return f"what it will ask for is not known: {told(error)}"
+
+
+def _cost(plan: tuple[Experiment, ...] | str) -> int:
+    return 0 if isinstance(plan, str) else max((item.cost for item in plan), default=0)
 
 
 def _run_one(
@@ -98,9 +122,11 @@ def _run_one(
     silent: Silent,
 ) -> None:
     emit(ProbeStarted(name=probe.name))
-    start, status, reason = clock(), "passed", ""
+    start, reason = clock(), ""
+    status: Status = "passed"
     try:
-        for finding in probe.examine(ask, probe.options(**settings)):
+        for made in probe.examine(ask, probe.options(**settings)):
+            finding = plain(made)
             if finding.code not in {rule.code for rule in probe.rules}:
                 raise ValueError(f"it reported {finding.code}, which is not among its rules")
             if finding.code not in rules:
@@ -113,19 +139,32 @@ def _run_one(
             if finding.severity.rank >= Severity.WARNING.rank:
                 status = "failed"
     except CannotJudge as error:
-        reason = str(error)
+        reason = words_of(error)
         status = "skipped" if status == "passed" else status
-    except Exception as error:  # a probe is foreign code to the runner: the others go on
-        status, reason = "errored", f"{type(error).__name__}: {error}"
-    emit(
-        ProbeEnded(
-            name=probe.name,
-            status=status,
-            reason=reason,
-            seconds=clock() - start,
-            rules=tuple(rule.code for rule in probe.rules),
-            core=probe.core,
-        )
+    except RAISED_BY_USERS as error:  # a probe is foreign code to the runner: the others go on
+        status, reason = "errored", told(error)
+    emit(ended(probe, status, reason, clock() - start))
+
+
+def plain(made: object) -> Finding:
+    """Return what a probe has made as plain data, whatever it was made of.
+
+    Raises:
+        ValueError, TypeError: it is no finding, or holds what is no plain data.
+    """
+    finding: Finding = decode(Finding, encode(made))
+    return finding
+
+
+def ended(probe: Probe, status: Status, reason: str, seconds: float = 0.0) -> ProbeEnded:
+    """Return that a probe has ended, and how."""
+    return ProbeEnded(
+        name=probe.name,
+        status=status,
+        reason=reason,
+        seconds=seconds,
+        rules=tuple(rule.code for rule in probe.rules),
+        core=probe.core,
     )
 
 
@@ -184,20 +223,21 @@ class _Ask:
         outcome: Trace | str
         try:
             outcome = self.lab.perform(experiment)
-        except Exception as error:  # user code may raise anything where no experiment expects it
-            outcome = f"{experiment.name} failed with {type(error).__name__}: {error}"
+        except RAISED_BY_USERS as error:  # where no experiment expects it
+            outcome = f"{experiment.name} failed with {told(error)}"
         self._ended(experiment, outcome, self.lab.clock() - start)
         return outcome
 
     def _ended(self, experiment: Experiment, outcome: Trace | str, seconds: float) -> None:
-        status, steps = "failed", 0
+        status: Literal["done", "failed", "partial"] = "failed"
+        steps = 0
         measurements: dict[str, Any] = {}
         if isinstance(outcome, str):
             reason = outcome
         else:
             raised = outcome.exceptions[:1]
             status, reason = ("partial", raised[0].summary) if raised else ("done", "")
-            steps, measurements = len(outcome.steps), experiment.measurements(outcome)
+            steps, measurements = len(outcome.steps), _measured(experiment, outcome)
         self.emit(
             ExperimentEnded(
                 key=experiment.key,
@@ -210,3 +250,12 @@ class _Ask:
                 measurements=measurements,
             )
         )
+
+
+def _measured(experiment: Experiment, trace: Trace) -> dict[str, Any]:
+    """Return an experiment's figures; none where it cannot give them, or they are no plain data."""
+    try:
+        figures: dict[str, Any] = decode(dict[str, Any], encode(experiment.measurements(trace)))
+    except RAISED_BY_USERS:  # an experiment may come with somebody else's probe
+        return {}
+    return figures

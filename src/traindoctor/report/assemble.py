@@ -21,7 +21,7 @@ from traindoctor.probing.events import (
     TargetLoaded,
 )
 from traindoctor.probing.finding import Finding, Location
-from traindoctor.report.home import Home
+from traindoctor.report.home import Home, working_directory
 from traindoctor.report.outcome import summarise, verdict
 from traindoctor.report.record import (
     SCHEMA_VERSION,
@@ -56,7 +56,7 @@ class Occasion:
     verify: str
     duration_seconds: float
     required: frozenset[str]
-    folder: Path = field(default_factory=Path.cwd)
+    folder: Path = field(default_factory=working_directory)
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
 

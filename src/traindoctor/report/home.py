@@ -6,6 +6,14 @@ import os
 from pathlib import Path
 
 
+def working_directory() -> Path:
+    """Return the working directory, by the name it had where it is gone by now."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.environ.get("PWD", os.sep))
+
+
 class Home:
     """Writes paths as they are seen from the working directory.
 

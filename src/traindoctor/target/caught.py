@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import Any
 
+from traindoctor.errors import words_of
 from traindoctor.target.usercode import (
     is_user_class,
     is_user_file,
@@ -78,13 +79,13 @@ class Caught:
         self._take_back(error)
         self._take_back(error.__cause__)
         batch, waits = self.where()
-        vars(error)[_MARK] = (id(self), seen, batch)
+        _marks(error)[_MARK] = (id(self), seen, batch)
         self.last = (seen, batch)
         seen.add(batch, waits)
 
     def _take_back(self, error: BaseException | None) -> None:
         """Uncount what a handler raised again: the one that keeps it is the one."""
-        who, *what = (0,) if error is None else vars(error).get(_MARK, (0,))
+        who, *what = (0,) if error is None else _marks(error).get(_MARK, (0,))
         if who == id(self):
             seen, batch = what
             seen.take_back(batch)
@@ -105,10 +106,16 @@ class Caught:
         )
 
 
+def _marks(error: BaseException) -> dict[str, Any]:
+    """Return where an exception keeps its attributes, whatever its class makes of `__dict__`."""
+    attributes: dict[str, Any] = vars(BaseException)["__dict__"].__get__(error)
+    return attributes
+
+
 def _described(error: BaseException) -> dict[str, Any]:
     return {
         "type_name": type(error).__name__,
-        "message": str(error)[:2000],
+        "message": words_of(error),
         "is_users_type": is_user_class(type(error)),
         "raising_text": raising_text(error.__traceback__),
         "traceback": user_traceback(error),

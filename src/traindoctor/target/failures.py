@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from traindoctor.errors import TargetError
+from traindoctor.errors import TargetError, words_of
 from traindoctor.target.usercode import user_traceback
 
 __all__ = ["running_user_code"]
@@ -32,8 +32,8 @@ def _ending(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         text = f": {error.text.strip()}" if error.text else ""
         return f"hit a syntax error at {error.filename}:{error.lineno}, {error.msg}{text}"
-    lines = str(error).splitlines()
+    lines = words_of(error).splitlines()
     raised = f"raised {type(error).__name__}" + (f": {lines[0][:300]}" if lines else "")
-    if isinstance(error, ImportError) and "no known parent package" in str(error):
+    if isinstance(error, ImportError) and "no known parent package" in words_of(error):
         return f"{raised}; name it as a module, `package.module:factory`"
     return raised

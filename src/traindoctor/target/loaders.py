@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from traindoctor.target.looking import attribute, length
 from traindoctor.target.source import method_place
 from traindoctor.target.usercode import is_user_class
 from traindoctor.trace import LoaderRow, Place
@@ -17,7 +18,7 @@ def as_dataloader(loader: Any) -> Any:
     """Return torch's DataLoader that a loader is or, by accelerate's hand, wraps; else None."""
     from torch.utils.data import DataLoader
 
-    inner = getattr(loader, "base_dataloader", None) if not isinstance(loader, type) else None
+    inner = attribute(loader, "base_dataloader") if not isinstance(loader, type) else None
     if isinstance(inner, DataLoader):
         return inner
     return loader if isinstance(loader, DataLoader) else None
@@ -29,14 +30,14 @@ def loader_row(loader: Any, index: int = 0, place: Place = Place()) -> LoaderRow
 
     inner = as_dataloader(loader)
     if inner is None:
-        length = _length(loader)
+        num_batches = length(loader)
         return LoaderRow(
             index=index,
             class_name=type(loader).__name__,
             is_dataloader=False,
             place=place,
-            num_batches=length,
-            is_iterable=length is None,
+            num_batches=num_batches,
+            is_iterable=num_batches is None,
         )
     dataset = inner.dataset
     is_iterable = isinstance(dataset, IterableDataset)
@@ -50,8 +51,8 @@ def loader_row(loader: Any, index: int = 0, place: Place = Place()) -> LoaderRow
         dataset_place=method_place(type(dataset), "__iter__" if is_iterable else "__getitem__"),
         is_iterable=is_iterable,
         # The length of a stream is not asked for: torch would warn when it comes out otherwise.
-        num_samples=None if is_iterable else _length(dataset),
-        num_batches=None if is_iterable else _length(inner),
+        num_samples=None if is_iterable else length(dataset),
+        num_batches=None if is_iterable else length(inner),
         sampler_class=sampler,
         is_in_order=is_in_order and not is_iterable,
         needs_epoch=_shuffling(inner) is not None,
@@ -103,10 +104,3 @@ def _is_one_index(dataset: Any) -> bool:
     if isinstance(dataset, list | tuple):
         return len(dataset) > 1 and all(item is dataset[0] for item in dataset[:MOST_COMPARED])
     return False
-
-
-def _length(thing: Any) -> int | None:
-    try:
-        return len(thing)
-    except Exception:  # a length of the user's own making may raise anything
-        return None

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
+from traindoctor.errors import told
+
 # Python passes frames of such files over when it looks for the line that a warning is about.
 UNSEEN = "<traindoctor, unseen like importlib._bootstrap>"
 
@@ -74,7 +76,7 @@ class Notes:
             return act(*args)
         except Exception as error:  # torch's objects may be of any kind, user code's all the more
             self.has_failed = True
-            self.failed(f"{type(error).__name__}: {error}")
+            self.failed(told(error))
         return None
 
     def close(self) -> None:

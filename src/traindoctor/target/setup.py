@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import TargetError, nearest
+from traindoctor.target.failures import running_user_code
 from traindoctor.trace import HandledRow, Place
 
 if TYPE_CHECKING:
@@ -123,8 +124,9 @@ def as_setup(
         TargetError: it is something else, or a part of it is; one sentence says which.
     """
     who = f"{reference!r}" if reference else "the target"
-    setup = _assembled(returned, who)
-    _check(setup, who)
+    with running_user_code(f"looking at what {who} returned"):  # which may be of any make
+        setup = _assembled(returned, who)
+        _check(setup, who)
     return replace(setup, reference=reference or setup.reference, factory=factory or setup.factory)
 
 
@@ -185,12 +187,15 @@ def _from_sequence(parts: tuple[Any, ...] | list[Any], who: str) -> TrainingSetu
 
 def _check(setup: TrainingSetup, who: str) -> None:
     """Refuse parts that cannot be what they are named, in one sentence each."""
-    from torch import nn
+    from torch import Tensor, nn
 
     if isinstance(setup.model, type):
         raise TargetError(f"{who}: the model is the class {setup.model.__name__}; call it")
     if not isinstance(setup.model, nn.Module):
         raise TargetError(f"{who}: the model is {_a(setup.model)}, not a torch.nn.Module")
+    for path, parameter in setup.model.named_parameters():
+        if not isinstance(parameter, Tensor):
+            raise TargetError(f"{who}: the model's parameter {path} is {_a(parameter)}")
     for optimizer in setup.optimizers:
         if isinstance(optimizer, type) or not hasattr(optimizer, "param_groups"):
             raise TargetError(f"{who}: the optimizer is {_a(optimizer)}, not a torch optimizer")
@@ -201,6 +206,10 @@ def _check(setup: TrainingSetup, who: str) -> None:
     steps = setup.accumulation_steps
     if not isinstance(steps, int) or steps < 1:
         raise TargetError(f"{who}: accumulation_steps is {steps!r}; it must be 1 or more")
+    for name in ("epochs", "max_grad_norm"):
+        number = getattr(setup, name)
+        if number is not None and not isinstance(number, int | float):
+            raise TargetError(f"{who}: {name} is {_a(number)}; it must be a number")
     _check_loader(setup.loader, "loader", who)
     if setup.validation_loader is not None:
         _check_loader(setup.validation_loader, "validation_loader", who)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-import os
 import sys
 import textwrap
 from functools import lru_cache
 
-from traindoctor.target.usercode import is_user_class, is_user_file
+from traindoctor.target.usercode import absolute, is_user_class, is_user_file
 from traindoctor.trace import Place
 
 MAX_FILES = 200
@@ -29,7 +28,7 @@ def parse(file: str) -> ast.Module | None:
 def user_files() -> list[str]:
     """Return the user's own source files that are imported, at most `MAX_FILES`."""
     files = {
-        os.path.abspath(str(file))
+        absolute(str(file))
         for module in list(sys.modules.values())
         if (file := getattr(module, "__file__", None)) and is_user_file(str(file))
     }
@@ -42,7 +41,7 @@ def reachable_files(start: str) -> list[str]:
     In a process that has seen other programs, those are nobody's business here.
     """
     theirs = {
-        name: os.path.abspath(str(file))
+        name: absolute(str(file))
         for name, module in list(sys.modules.items())
         if (file := getattr(module, "__file__", None)) and is_user_file(str(file))
     }
@@ -77,7 +76,7 @@ def at(file: str, node: ast.AST, function: str | None = None) -> Place:
 def class_file(kind: type) -> str | None:
     """Return the file in which a class is defined."""
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return os.path.abspath(str(file)) if file else None
+    return absolute(str(file)) if file else None
 
 
 def method_place(kind: type, name: str) -> Place:

@@ -9,6 +9,7 @@ import sysconfig
 from functools import lru_cache
 from types import CodeType, FrameType, TracebackType
 
+from traindoctor.errors import told
 from traindoctor.trace import Place
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -35,7 +36,7 @@ _PLACES: dict[tuple[int, int], tuple[CodeType, Place]] = {}
 @lru_cache(maxsize=4096)
 def is_ours(file: str) -> bool:
     """Tell whether a source file is traindoctor's own."""
-    path = os.path.realpath(file)
+    path = real_path(file)
     return path.startswith(_HERE + os.sep) or f"{os.sep}traindoctor_probes{os.sep}" in path
 
 
@@ -44,7 +45,7 @@ def is_user_file(file: str) -> bool:
     """Tell whether a source file is the user's: not the library's, not ours, not generated."""
     if not file or file.startswith("<") or not file.endswith((".py", ".ipynb", ".pyw")):
         return file.startswith("<ipython-input")
-    path = os.path.realpath(file)
+    path = real_path(file)
     if "site-packages" in path or "dist-packages" in path:
         return False
     if is_ours(file):
@@ -66,13 +67,29 @@ def place_of(frame: FrameType, line: int | None = None) -> Place:
     code = frame.f_code
     number = line or frame.f_lineno
     text = linecache.getline(code.co_filename, number).strip()
-    file = os.path.abspath(code.co_filename) if is_path(code.co_filename) else code.co_filename
+    file = absolute(code.co_filename) if is_path(code.co_filename) else code.co_filename
     return Place(file, number, code.co_name, text)
 
 
 def place_in(file: str, line: int) -> Place:
     """Return a line of a file as a place."""
-    return Place(os.path.abspath(file), line, None, linecache.getline(file, line).strip())
+    return Place(absolute(file), line, None, linecache.getline(file, line).strip())
+
+
+def absolute(file: str) -> str:
+    """Return a file's absolute path; as it is where the working directory is gone."""
+    try:
+        return os.path.abspath(file)
+    except FileNotFoundError:
+        return file
+
+
+def real_path(file: str) -> str:
+    """Return a file's path without links; as it is where the working directory is gone."""
+    try:
+        return os.path.realpath(file)
+    except FileNotFoundError:
+        return file
 
 
 def is_path(file: str) -> bool:
@@ -140,5 +157,5 @@ def user_traceback(error: BaseException) -> str:
             if place.text:
                 lines.append(f"    {place.text}")
         trace = trace.tb_next
-    lines.append(f"{type(error).__name__}: {error}"[:2000])
+    lines.append(told(error))
     return "\n".join(lines[-41:])

@@ -14,7 +14,7 @@ import linecache
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Protocol
@@ -40,7 +40,8 @@ def caught() -> None:
     error = sys.exc_info()[1]
     assert error is not None
     for listener in _LISTENERS:
-        listener.caught(sys._getframe(1), error)
+        with suppress(Exception):  # the user's exception may be any object; listening is ours
+            listener.caught(sys._getframe(1), error)
 
 
 def counted() -> None:

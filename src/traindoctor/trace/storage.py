@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from traindoctor.codec import decode, encode
-from traindoctor.errors import TargetError
+from traindoctor.errors import TargetError, shortened, told
 from traindoctor.trace.tables import Trace
 
 FORMAT = 1
@@ -100,7 +100,7 @@ class StoredTraces:
 
     def facts(self, trace: str) -> dict[str, Any]:
         """Return the single figures of a trace."""
-        with self._open() as connection:
+        with _as_target_error(self.path), self._open() as connection:
             return dict(_facts(connection, trace))
 
     def trace(self, name: str, only: Collection[str] | None = None) -> Trace | None:
@@ -110,7 +110,7 @@ class StoredTraces:
             name: of the trace.
             only: the tables that are read, beside its facts; None for all.
         """
-        with self._open() as connection:
+        with _as_target_error(self.path), self._open() as connection:
             there = {
                 table
                 for (table,) in connection.execute("SELECT name FROM sqlite_master")
@@ -193,7 +193,14 @@ def _read(value: Any, sql: str, hint: Any) -> Any:
         return None
     if sql == "JSON" or (sql == "REAL" and isinstance(value, str)):
         return decode(hint, json.loads(value))
-    return bool(value) if _bare(hint) is bool else float(value) if sql == "REAL" else value
+    if sql == "REAL":
+        return float(value)
+    kind = _bare(hint)
+    if kind is bool:
+        return bool(value)
+    if type(value) is not kind:
+        raise ValueError(f"{value!r:.100} is not a {kind.__name__}")
+    return value
 
 
 def _facts(connection: sqlite3.Connection, trace: str) -> Iterator[tuple[str, Any]]:
@@ -223,6 +230,15 @@ def _text(value: Any) -> str:
 
 def _is_finite(value: float) -> bool:
     return value - value == 0
+
+
+@contextmanager
+def _as_target_error(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file, or one that somebody else has written to, makes of reading."""
+    try:
+        yield
+    except (sqlite3.Error, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise TargetError(f"the trace {path} is damaged: {shortened(told(error), 200)}") from None
 
 
 class _as_os_error:  # noqa: N801  used like a function

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -28,5 +27,4 @@ class Caught(HandledWatch):
     def caught(self, frame: FrameType, error: BaseException) -> None:
         """Take in an exception, the traceback of which the handler may look at."""
         error.__traceback__ = without_us(error.__traceback__)
-        with suppress(Exception):  # a script's exception may be any object; counting it is ours
-            super().caught(frame, error)
+        super().caught(frame, error)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from traindoctor.errors import RAISED_BY_USERS
 from traindoctor.probing.events import (
     Event,
     ExperimentEnded,
@@ -16,7 +17,7 @@ from traindoctor.probing.events import (
 from traindoctor.probing.finding import Evidence
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Severity
-from traindoctor.probing.runner import run_probes
+from traindoctor.probing.runner import ended, run_probes
 from traindoctor.trace import Trace
 from traindoctor.watching.archive import Archive
 from traindoctor.watching.later_training import LaterTraining, later_trainings
@@ -76,9 +77,10 @@ class Bench:
 
     def _core(self, archive: Archive) -> Iterator[Probe]:
         for probe in self.probes:
-            asked: Sequence[Any] = probe.experiments(
-                probe.options(**self.options.get(probe.name, {}))
-            )
+            try:
+                asked = probe.planned(self.options.get(probe.name, {}))
+            except RAISED_BY_USERS:  # which the run will tell
+                asked = ()
             if probe.core and not any(archive.refusal(item) for item in asked):
                 yield probe
 
@@ -133,14 +135,7 @@ def loaded(run: Trace, reference: str, ranks: Trace | None = None) -> TargetLoad
 
 
 def _unseen(probe: Probe) -> ProbeEnded:
-    return ProbeEnded(
-        name=probe.name,
-        status="skipped",
-        seconds=0.0,
-        rules=tuple(rule.code for rule in probe.rules),
-        reason="no training was seen",
-        core=probe.core,
-    )
+    return ended(probe, "skipped", "no training was seen")
 
 
 def _as_watched(event: Event, run: Trace) -> Event:

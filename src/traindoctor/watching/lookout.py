@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from traindoctor.errors import TargetError
+from traindoctor.errors import TargetError, told
 from traindoctor.instruments.call_log import Logged, Whereabouts
 from traindoctor.trace import CallRow, Place
 from traindoctor.trace.storage import StoredTraces
@@ -80,9 +80,20 @@ class Lookout:
         self.processes: tuple[int, ...] = ()  # that were alive at the last look
         self.is_coming_down = False  # one is lost, and the others will follow
         self.told: dict[int, int] = {}  # ranks that hang, and the number of the call
+        self.trouble = ""  # why nobody looks any more
 
     def look(self) -> None:
-        """Say what is to be said, if it is time for a look."""
+        """Say what is to be said, if it is time for a look.
+
+        Whatever fails of that ends the looking, never the run.
+        """
+        try:
+            self._look()
+        except Exception as error:
+            self.is_coming_down = True
+            self.trouble = told(error)
+
+    def _look(self) -> None:
         now = self.clock()
         are_there = all(map(self.is_alive, self.processes))
         if self.is_coming_down or (now < self.due and are_there):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def remove_traces(first: Path) -> None:
 def remove_trace(path: Path) -> None:
     """Remove one trace, with what SQLite keeps beside it."""
     for ending in ("", "-wal", "-shm", CALLS):
-        Path(f"{path}{ending}").unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or the disk takes no changes any more
+            Path(f"{path}{ending}").unlink()
 
 
 def note_end(trace: Path, status: int) -> None:

@@ -15,6 +15,7 @@ class Orders:
         is_module: the script is a module.
         trace: the file that the trace is written to.
         budget: share of the run's time that instruments may take once it is under way.
+        watcher: the process that starts it and is its parent; 0 where others are in between.
         verify: the command that looks for one fault again, for the report.
     """
 
@@ -23,4 +24,5 @@ class Orders:
     is_module: bool = False
     trace: str
     budget: float = 0.02
+    watcher: int = 0
     verify: str = ""

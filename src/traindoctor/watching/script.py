@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import ctypes
 import importlib.machinery
 import os
 import runpy
@@ -10,12 +11,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from traindoctor.target.usercode import is_ours
 
 INTERRUPTED = 130
+PR_SET_PDEATHSIG = 1
 _is_interrupted = threading.Event()
 
 
@@ -95,6 +98,20 @@ def end_by_signal_if_interrupted() -> None:
         sys.stderr.flush()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def end_with_parent(watcher: int) -> None:
+    """Have this process asked to end, by SIGTERM, when its parent is killed that watches it.
+
+    Args:
+        watcher: the parent, which may be gone by now; 0 where it is not known.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if watcher and os.getppid() != watcher:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def without_us(trace: TracebackType | None) -> TracebackType | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.errors import told
 from traindoctor.instruments.dynamics import Dynamics, dynamics_seen
 from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.hooks import Hooks
@@ -181,7 +182,7 @@ class Session:
         broken = [f"{name}: {why}" for name, why in facts.get("broken_instruments", {}).items()]
         found = [*facts.get("switched_off", ()), *broken]
         error = None if self.loaders is None else self.loaders.error
-        return found if error is None else [*found, f"loaders: {type(error).__name__}: {error}"]
+        return found if error is None else [*found, f"loaders: {told(error)}"]
 
     def end(self, error: BaseException | None = None) -> None:
         """Write what is left. The taps stay: the script's exit handlers may still run."""

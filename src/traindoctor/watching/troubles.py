@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from traindoctor.errors import words_of
 from traindoctor.target.usercode import is_ours
 
 MOST = 20  # different ones; then something is wrong with us
@@ -27,7 +28,10 @@ class Troubles:
         try:
             return act(*args)
         except Exception as error:
-            self.note(getattr(act, "__qualname__", "an instrument"), error)
+            try:
+                self.note(getattr(act, "__qualname__", "an instrument"), error)
+            except Exception:  # the script has changed what all of us stand on
+                self.give_up()
             return None
 
     def note(self, what: str, error: BaseException) -> None:
@@ -37,7 +41,7 @@ class Troubles:
         frames = traceback.extract_tb(error.__traceback__)
         place = [frame for frame in frames if is_ours(frame.filename)][-1:]
         where = f" at {os.path.basename(place[0].filename)}:{place[0].lineno}" if place else ""
-        text = f"{what} failed with {type(error).__name__}{where}: {str(error)[:200]}"
+        text = f"{what} failed with {type(error).__name__}{where}: {words_of(error, 200)}"
         if text not in self.told:
             self.told.append(text)
         if len(self.told) >= MOST:

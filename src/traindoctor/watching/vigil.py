@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from traindoctor.diagnosis import diagnose
-from traindoctor.errors import TargetError
+from traindoctor.errors import TargetError, told
 from traindoctor.probing.events import FindingMade
 from traindoctor.probing.finding import Finding
 from traindoctor.probing.rule import Severity
@@ -33,12 +33,25 @@ class Vigil:
         self, path: Path, bench: Bench, reference: str, announce: Callable[[Finding, int], None]
     ) -> None:
         self.path, self.bench, self.reference, self.announce = path, bench, reference, announce
-        self.due = 1
+        self.due, self.is_off = 1, False
+        self.trouble = ""  # why nobody looks any more
         self.before: set[str] = set()
         self.announced: set[str] = set()
 
     def look(self) -> None:
-        """Judge, if the run has come as far as the next look."""
+        """Judge, if the run has come as far as the next look.
+
+        Whatever fails of that ends the looking, never the run.
+        """
+        if self.is_off:
+            return
+        try:
+            self._look()
+        except Exception as error:
+            self.is_off = True
+            self.trouble = told(error)
+
+    def _look(self) -> None:
         try:
             stored = StoredTraces(self.path)
             facts = stored.facts(RUN)

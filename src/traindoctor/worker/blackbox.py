@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from traindoctor.target.usercode import is_user_file, user_place
+from traindoctor.target.usercode import absolute, is_user_file, user_place
 from traindoctor.trace import Place
 
 SLOT_BYTES = 4096
@@ -133,7 +133,7 @@ def dumped_line(dump: str) -> Place:
     for thread in reversed(threads):
         for file, line, function in _DUMPED.findall(thread):
             if is_user_file(file):
-                return Place(os.path.abspath(file), int(line), function)
+                return Place(absolute(file), int(line), function)
     return Place()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from traindoctor.codec import loads
-from traindoctor.errors import TargetError
+from traindoctor.errors import TargetError, words_of
 from traindoctor.probing.events import Event, LoadFailed, RunEnded
 from traindoctor.target.usercode import raised_place
 from traindoctor.worker.blackbox import Deed, Recorder
@@ -81,7 +81,7 @@ def _shield(*descriptors: int) -> None:
 
 
 def _last_words(error: BaseException) -> Deed:
-    words = str(error).splitlines()[:1]
+    words = words_of(error).splitlines()[:1]
     is_the_users = isinstance(error, SystemExit | KeyboardInterrupt | MemoryError)
     return Deed(
         what=f"raised {type(error).__name__}" + (f"({words[0]:.200})" if words else ""),

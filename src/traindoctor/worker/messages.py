@@ -28,8 +28,11 @@ def from_line(line: bytes) -> Message:
     """Return the message that a line holds.
 
     Raises:
-        ValueError: the line is not whole, as when its writer died.
+        ValueError: the line is no message, or not whole, as when its writer died.
     """
-    name, data = json.loads(line)
-    message: Any = decode(_KINDS[name], data)
+    try:
+        name, data = json.loads(line)
+        message: Any = decode(_KINDS[name], data)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{line[:100]!r} is no message") from error
     return message  # type: ignore[no-any-return]  # of one of the kinds

@@ -34,7 +34,9 @@ def obituary(worker: WorkerProcess) -> Obituary:
     status = worker.process.returncode
     deed = last_deed(worker.box)
     dump = dumped_line(worker.crash_dump())
-    if worker.has_hung:
+    if worker.is_garbled:
+        cause, place = "wrote what is no message where its messages are read", Place()
+    elif worker.has_hung:
         cause = f"gave no sign of life for {worker.timeout:g} s"
         place = dump
     elif deed is not None and _fits(deed, status):

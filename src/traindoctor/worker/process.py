@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from typing import IO
 
 from traindoctor.codec import dumps
 from traindoctor.probing.events import LoadFailed, Progress, RunEnded
@@ -20,6 +21,7 @@ from traindoctor.worker.messages import Message, Ready, from_line
 COMMAND = (sys.executable, "-m", "traindoctor.worker")
 TAIL_BYTES = 64 * 1024
 CHUNK_BYTES = 64 * 1024
+MOST_LINE = 1 << 25  # bytes of one message
 TICK_SECONDS = 0.1
 DUMP_SECONDS = 1.0  # what a hung process gets to write down where it hangs
 GRACE_SECONDS = 5.0  # what the user's own exit handlers get, once everything is said
@@ -45,8 +47,8 @@ class WorkerProcess:
         self.tail = bytearray()
         self.has_hung = False
         self.has_ended = False  # it said all it had to say
-        self.box = tempfile.TemporaryFile()  # noqa: SIM115  closed by __exit__
-        self.dump = tempfile.TemporaryFile()  # noqa: SIM115
+        self.is_garbled = False  # it said what is no message; user code may write anywhere
+        self.box, self.dump = _shared_file(), _shared_file()  # closed by __exit__
         self.inbox, outbox = os.pipe()
         shared = (outbox, self.box.fileno(), self.dump.fileno())
         self.process = subprocess.Popen(
@@ -79,10 +81,14 @@ class WorkerProcess:
                 is_dead = self.process.poll() is not None
                 selector.select(0 if is_dead else TICK_SECONDS)
                 heard = _read(self.inbox)
-                for message in lines.feed(heard):
-                    watch.listen(message)
-                    self.has_ended = isinstance(message, RunEnded | LoadFailed)
-                    yield message
+                try:
+                    for message in lines.feed(heard):
+                        watch.listen(message)
+                        self.has_ended = isinstance(message, RunEnded | LoadFailed)
+                        yield message
+                except ValueError:
+                    self.is_garbled = True
+                    return
                 printed = _read(self.output)
                 self._keep(printed)
                 if is_dead and not heard and not printed:
@@ -139,6 +145,13 @@ class WorkerProcess:
             del self.tail[:-TAIL_BYTES]
 
 
+def _shared_file() -> IO[bytes]:
+    """Return a file without a name; in memory where there is such a thing: a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("traindoctor"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 class _Patience:
     """Tells a worker that is busy from one that hangs."""
 
@@ -167,10 +180,16 @@ class _Lines:
     """Puts lines together from the pieces that a pipe gives."""
 
     def __init__(self) -> None:
-        self.rest = b""
+        self.rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        *whole, self.rest = (self.rest + data).split(b"\n")
+        whole: list[bytes] = []
+        if b"\n" in data:
+            *whole, data = (bytes(self.rest) + data).split(b"\n")
+            self.rest.clear()
+        self.rest += data
+        if len(self.rest) > MOST_LINE:
+            raise ValueError("no message is that long")
         return (from_line(line) for line in whole)
 
 

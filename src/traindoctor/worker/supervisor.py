@@ -10,6 +10,7 @@ from traindoctor.probing.events import (
     Event,
     ExperimentEnded,
     ExperimentStarted,
+    FindingMade,
     LoadFailed,
     ProbeEnded,
     ProbeStarted,
@@ -17,8 +18,9 @@ from traindoctor.probing.events import (
     TargetLoaded,
 )
 from traindoctor.probing.probe import Probe
+from traindoctor.probing.runner import ended
 from traindoctor.worker.job import Job
-from traindoctor.worker.messages import Ready
+from traindoctor.worker.messages import Message, Ready
 from traindoctor.worker.obituary import Obituary, obituary
 from traindoctor.worker.process import COMMAND, WorkerProcess
 
@@ -50,6 +52,15 @@ class _Course:
             self.experiment = event
         elif isinstance(event, ExperimentEnded):
             self.experiment = None
+
+    def expects(self, message: Message) -> bool:
+        """Tell whether a worker has such a thing to say now; user code may speak in its name."""
+        if isinstance(message, ProbeStarted | ProbeEnded):
+            return message.name in self.left
+        if isinstance(message, FindingMade):
+            probe = self.left.get(message.probe)
+            return probe is not None and message.finding.code in {r.code for r in probe.rules}
+        return not (isinstance(message, RunEnded) and self.left)
 
     def start_over(self) -> None:
         """Forget what died with a worker."""
@@ -107,6 +118,9 @@ class Supervisor:
             for message in worker.messages():
                 if isinstance(message, LoadFailed):
                     return message
+                if not course.expects(message):
+                    worker.is_garbled, worker.has_ended = True, False
+                    break
                 is_news = not (isinstance(message, TargetLoaded) and course.was_loaded)
                 if not isinstance(message, Ready | RunEnded):
                     course.follow(message)
@@ -139,8 +153,9 @@ class Supervisor:
                 steps=0,
                 reason=death.sentence(),
             )
-        name = course.probe or next(iter(course.left))
-        yield _ended(course.left.pop(name), "errored", reason)
+        name = course.probe or next(iter(course.left), None)
+        if name is not None:  # else it died when all was said
+            yield ended(course.left.pop(name), "errored", reason)
 
 
 def _give_up(failure: LoadFailed, course: _Course) -> Iterator[Event]:
@@ -148,15 +163,4 @@ def _give_up(failure: LoadFailed, course: _Course) -> Iterator[Event]:
     if not course.was_loaded:
         yield failure
     for name in tuple(course.left):
-        yield _ended(course.left.pop(name), "skipped", failure.message)
-
-
-def _ended(probe: Probe, status: str, reason: str) -> ProbeEnded:
-    return ProbeEnded(
-        name=probe.name,
-        status=status,
-        seconds=0.0,
-        rules=tuple(rule.code for rule in probe.rules),
-        reason=reason,
-        core=probe.core,
-    )
+        yield ended(course.left.pop(name), "skipped", failure.message)

@@ -8,6 +8,7 @@ from importlib.resources import files
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
+from traindoctor.codec import map_strings
 from traindoctor.probing.finding import Value
 from traindoctor.probing.rule import Remedy
 from traindoctor.report.record import Report, ReportedFinding
@@ -38,6 +39,7 @@ _SPECIAL = re.compile(r"([\\`*\[\]<>#|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 
 def render(report: Report, look: Look) -> str:  # noqa: ARG001  a document has one look
     """Return the report as a Markdown document."""
+    report = map_strings(report, harmless)
     loud = [finding for finding in report.findings if finding.severity != "info"]
     roots = [finding for finding in loud if finding.role == "root-cause"]
     told = {finding.id for finding in roots}  # and with each its symptoms

@@ -91,8 +91,8 @@ def verdict_line(report: Report) -> str:
         return f"Inconclusive: no optimizer step was seen; {what_was_seen(report)}."
     num_open = statuses["skipped"] + statuses["errored"]
     if report.target.model is None:
-        reason = " ".join(report.probes[0].reason.split())
-        return f"Inconclusive: nothing was examined; {reason}"
+        reason = " ".join(report.probes[0].reason.split()) if report.probes else ""
+        return f"Inconclusive: nothing was examined; {reason or 'nothing is known of the run'}"
     if lost(report) and not raised(report):
         return "Inconclusive: nothing found in what came before a process was lost."
     if raised(report):

@@ -7,6 +7,7 @@ from typing import Any
 
 from traindoctor.errors import TargetError
 from traindoctor.target.failures import running_user_code
+from traindoctor.target.looking import length
 from traindoctor.target.setup import TrainingSetup
 
 __all__ = ["adapt", "is_trainer"]
@@ -73,10 +74,9 @@ def _optimizer_and_scheduler(trainer: Any, loader: Any) -> tuple[Any, Any]:
 def _num_training_steps(args: Any, loader: Any) -> int | None:
     if args.max_steps > 0:
         return int(args.max_steps)
-    try:
-        batches = len(loader)
-    except TypeError:
-        return None  # a stream of unknown length
+    batches = length(loader)
+    if batches is None:  # a stream
+        return None
     updates: int = max(1, batches // args.gradient_accumulation_steps)
     return math.ceil(updates * float(args.num_train_epochs))
 
