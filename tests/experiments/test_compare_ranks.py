@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
 import traindoctor
 from traindoctor.experiments import CompareRanks, Lab, ShortRun
 from traindoctor.experiments.compare_ranks import ONE_PROCESS
+from traindoctor.target.setup import TrainingSetup
 
 
 def test_a_lab_refuses_with_the_command_that_would_compare_them() -> None:
-    setup: Any = None
-    assert Lab(setup).refusal(CompareRanks()) == ONE_PROCESS
-    assert Lab(setup).refusal(ShortRun()) is None
+    lab = Lab(TrainingSetup(model=nn.Linear(3, 2), loader=[], loss_fn=nn.MSELoss()))
+    assert lab.refusal(CompareRanks()) == ONE_PROCESS
+    assert lab.refusal(ShortRun()) is None
 
 
 def test_a_report_on_one_process_lists_these_rules_as_not_examined() -> None:

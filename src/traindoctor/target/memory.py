@@ -7,6 +7,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.target.looking import attribute
 from traindoctor.target.on_disk import OnDisk
 from traindoctor.target.room import free_memory, roomiest_folder
 from traindoctor.target.tensors import Copy, TensorState
@@ -90,8 +91,8 @@ class Memory:
 
         The data itself is not copied.
         """
-        parts = [part, *(getattr(part, name, None) for name in _LOADER_PARTS)]
-        parts += [getattr(getattr(part, "batch_sampler", None), "sampler", None)]
+        parts = [part, *(attribute(part, name) for name in _LOADER_PARTS)]
+        parts += [attribute(attribute(part, "batch_sampler"), "sampler")]
         for owner in parts:
             if owner is None or id(owner) in self._seen:
                 continue
