@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.hostile.commands import is_calm, left_behind, ran, started, valid
 
-FEW, MANY = 2, 100
+FEW, MANY = 1, 100
 PATIENCE = 60.0  # a worker that imports torch notices nothing until that is done
 TRAINS = """
 import torch
