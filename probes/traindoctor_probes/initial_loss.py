@@ -11,7 +11,8 @@ that suits the rest of training may not suit its start.
 
 ## Known limits
 Weights that were loaded are not told from fresh ones: a pretrained model on labels that mean
-something else starts above ln C too. Only a loss that is one call of `cross_entropy` without
+something else starts above ln C too. A loss less than 1.5 above it is silent, so of two classes one
+that starts at three times ln 2. Only a loss that is one call of `cross_entropy` without
 class weights and smoothing is judged, and only where the layer before it stands in a class of the
 user's own: what a library initialises is its affair.
 

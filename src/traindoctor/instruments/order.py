@@ -94,8 +94,7 @@ class Order:
         return [*self.finished, *living]
 
     def _forget_the_dead(self) -> None:
-        dead = [a for a in self.accounts if a.optimizer() is None]
-        for account in dead:
+        for account in [a for a in self.accounts if a.optimizer() is None]:
             self.accounts.remove(account)
             self._finish(account)
 

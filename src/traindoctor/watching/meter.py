@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from traindoctor.trace import PulseRow
@@ -10,7 +10,6 @@ from traindoctor.trace.thinning import WHOLE, merged, thinned
 
 MOST_ROWS = 2048  # of one optimizer's pulses; then neighbours become one
 MOST_NEW = 64  # steps that wait to be summed up
-_COLUMNS = tuple(field.name for field in fields(PulseRow))
 
 
 @dataclass(slots=True)
@@ -37,10 +36,9 @@ class Meter:
     def __init__(self) -> None:
         self.rows: dict[int, list[PulseRow]] = {}
         self.open: dict[int, PulseRow] = {}  # the pulse that is not yet full, by optimizer
-        self._new: list[tuple[Any, ...]] = []  # steps that are in neither: a pulse's columns
+        self._new: list[dict[str, Any]] = []  # steps that are in neither: a pulse's columns
         self.stride: dict[int, int] = {}  # steps that make a row
         self.num_steps: dict[int, int] = {}
-        self.generation = 0  # how often rows were thinned
         self.num_batches = self.num_backwards = self.num_not_finite = 0
         self.num_samples: int | None = 0
         self.losses = _Losses()
@@ -96,7 +94,7 @@ class Meter:
         """Take the new steps into the pulses: many at once, for a step is to cost little."""
         new, self._new = self._new, []
         for columns in new:
-            row = PulseRow(**dict(zip(_COLUMNS, columns, strict=True)))
+            row = PulseRow(**columns)
             before = self.open.pop(row.optimizer, None)
             row = row if before is None else merged(before, row)
             if row.last_step < WHOLE or row.num_steps >= self.stride.get(row.optimizer, 1):
@@ -112,35 +110,35 @@ class Meter:
         rates: tuple[float, ...],
         norm: float | None,
         seconds: float,
-    ) -> tuple[Any, ...]:
-        """Return what `PulseRow` is made of, in the order of its columns."""
+    ) -> dict[str, Any]:
+        """Return what a `PulseRow` is made of: made now, it would cost more than all else."""
         losses = self.losses
         is_finite = norm is not None and norm - norm == 0
         known = norm if is_finite else None
-        return (
-            optimizer,
-            number,
-            number,
-            self.num_batches,
-            self.num_samples,
-            self.num_backwards,
-            losses.total / losses.number if losses.number else None,
-            losses.minimum,
-            losses.maximum,
-            losses.last,
-            self.num_not_finite,
-            known,
-            known,
-            int(norm is not None),
-            int(norm is not None and not is_finite),
-            rates,
-            rates,
-            0.0 if self.last_end is None else now - self.last_end,
-            self.fetch_seconds,
-            self.forward_seconds,
-            self.backward_seconds,
-            seconds,
-        )
+        return {
+            "optimizer": optimizer,
+            "first_step": number,
+            "last_step": number,
+            "num_batches": self.num_batches,
+            "num_samples": self.num_samples,
+            "num_backwards": self.num_backwards,
+            "loss": losses.total / losses.number if losses.number else None,
+            "minimum_loss": losses.minimum,
+            "maximum_loss": losses.maximum,
+            "last_loss": losses.last,
+            "num_losses_not_finite": self.num_not_finite,
+            "gradient_norm": known,
+            "maximum_gradient_norm": known,
+            "num_norms": int(norm is not None),
+            "num_norms_not_finite": int(norm is not None and not is_finite),
+            "first_learning_rates": rates,
+            "last_learning_rates": rates,
+            "seconds": 0.0 if self.last_end is None else now - self.last_end,
+            "fetch_seconds": self.fetch_seconds,
+            "forward_seconds": self.forward_seconds,
+            "backward_seconds": self.backward_seconds,
+            "step_seconds": seconds,
+        }
 
     def _forget(self, now: float) -> None:
         self.last_end = now
@@ -154,4 +152,3 @@ class Meter:
         if len(rows) > MOST_ROWS:
             self.rows[optimizer] = thinned(rows)
             self.stride[optimizer] = 2 * self.stride.get(optimizer, 1)
-            self.generation += 1
