@@ -186,19 +186,33 @@ def call_place(name: str, prefer: Place = Place()) -> Place:
     ranked: dict[int, list[Place]] = {0: [], 1: [], 2: []}
     preferred_file = [prefer.file] if prefer.file else []
     for file in dict.fromkeys([*preferred_file, *user_files()]):  # of which there may be too many
-        tree = parse(file)
-        if tree is None:
-            continue
-        preferred = _function(tree, prefer) if file == prefer.file else None
-        inside = {id(node) for node in ast.walk(preferred)} if preferred else set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and last_name(node.func) == name:
-                rank = 0 if id(node) in inside else 1 if file == prefer.file else 2
-                ranked[rank].append(at(file, node))
+        found = _calls(file).get(name, ())
+        tree = parse(file) if found and file == prefer.file else None
+        preferred = _function(tree, prefer) if tree else None
+        inside = {_position(node) for node in ast.walk(preferred)} if preferred else set()
+        for node in found:
+            rank = 0 if _position(node) in inside else 1 if file == prefer.file else 2
+            ranked[rank].append(at(file, node))
     for rank in (0, 1, 2):
         if ranked[rank]:
             return ranked[rank][0] if len(ranked[rank]) == 1 else Place()
     return Place()
+
+
+@lru_cache(maxsize=512)
+def _calls(file: str) -> dict[str, list[ast.Call]]:
+    """Return all calls of a file by the last name of what is called."""
+    calls: dict[str, list[ast.Call]] = {}
+    tree = parse(file)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Call):
+            calls.setdefault(last_name(node.func), []).append(node)
+    return calls
+
+
+def _position(node: ast.AST) -> tuple[int, int] | None:
+    """Tell calls of one file apart, whichever parse of it they are of."""
+    return (node.end_lineno or 0, node.end_col_offset or 0) if isinstance(node, ast.Call) else None
 
 
 def _function(tree: ast.Module, place: Place) -> ast.AST | None:
