@@ -26,6 +26,7 @@ from tests.bank.run import calm
 from tests.bank.table import Row, page
 
 ROOT = Path(__file__).parents[2]
+A_PROCESS = 40  # cases: what each imports stays, and slows the next
 PAGE, KEPT = ROOT / "docs" / "scoreboard.md", ROOT / "build" / "scoreboard.jsonl"
 
 
@@ -83,7 +84,9 @@ def kept(file: Path, code: str) -> dict[str, Row]:
 def examined(left: Sequence[Case], jobs: int) -> Iterator[Row]:
     """Yield what is found, in fresh processes of one torch thread each, as they finish."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=calm) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=calm, max_tasks_per_child=A_PROCESS
+    ) as pool:
         for future in as_completed([pool.submit(examine, case) for case in left]):
             yield future.result()
 
