@@ -16,7 +16,6 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +83,8 @@ def kept(file: Path, code: str) -> dict[str, Row]:
 def examined(left: Sequence[Case], jobs: int) -> Iterator[Row]:
     """Yield what is found, in fresh processes of one torch thread each, as they finish."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=calm, max_tasks_per_child=A_PROCESS
-    ) as pool:
-        for future in as_completed([pool.submit(examine, case) for case in left]):
-            yield future.result()
+    with context.Pool(jobs, initializer=calm, maxtasksperchild=A_PROCESS) as pool:
+        yield from pool.imap_unordered(examine, left)
 
 
 def examine(case: Case) -> Row:
