@@ -15,7 +15,7 @@ export TOKENIZERS_PARALLELISM := false
 help:
 	@echo "make demo      check a healthy training program, then the same with one line broken"
 	@echo "make test      the tests that take seconds        make test-all  all of them"
-	@echo "make bank      every planted fault, as a table    make bench     the figures in the README"
+	@echo "make bank      every planted fault, as a table    make bench     docs/costs.md (hours)"
 	@echo "make docs      the site, into build/site          make release   wheel and sdist, tried in a clean environment"
 	@echo "make scoreboard  the bank and the healthy programs, counted in docs/scoreboard.md (hours)"
 	@echo "make goldens   write the golden reports anew      make lint      ruff, mypy, import contracts"
@@ -83,10 +83,8 @@ release: $(READY)
 	cd examples/quickstart && ../../build/clean/bin/traindoctor check train.py:setup -q
 
 bench: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev,bench]'
 	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.watching
-	$(BIN)/python -m benchmarks.long_run
-	$(BIN)/python -m benchmarks.ranks
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \

@@ -1,6 +1,4 @@
-"""Prints what each command line over the five documented cases takes.
-
-    python -m benchmarks.documents
+"""What each command line over the five documented cases takes.
 
 CPU seconds say what a command costs whoever else uses the machine; wall seconds are those of the
 moment.
@@ -13,10 +11,10 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.sheet import Sheet, show
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 15.0  # wall seconds on two idle cores
@@ -31,17 +29,19 @@ def measured(command: list[str]) -> tuple[float, float]:
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def main() -> None:
-    """Measure one script after the other and print the table."""
-    table = Table("script", "wall seconds", "CPU seconds", f"under {LIMIT:.0f} s")
+def sheets() -> Iterator[Sheet]:
+    """Measure one script after the other."""
+    columns = ("script", "wall seconds", "CPU seconds", f"under {LIMIT:.0f} s")
+    sheet = Sheet("`check` on the five documented cases", columns)
     for file in sorted((ROOT / "fixtures" / "documents").glob("*/*.py")):
         name = file.relative_to(ROOT)
         wall, cpu = measured([sys.executable, "-m", "traindoctor", "check", f"{name}:setup"])
         label = f"{file.parent.name}/{file.stem}"
-        table.add_row(label, f"{wall:.1f}", f"{cpu:.1f}", "yes" if wall < LIMIT else "no")
+        sheet.add(label, f"{wall:.1f}", f"{cpu:.1f}", "yes" if wall < LIMIT else "no")
     cores, busy = os.cpu_count(), os.getloadavg()[0]
-    Console(width=100).print(table, f"{cores} cores, load {busy:.1f}")
+    sheet.notes.append(f"{cores} cores, load {busy:.1f}.")
+    yield sheet
 
 
 if __name__ == "__main__":
-    main()
+    show(sheets())

@@ -1,4 +1,4 @@
-"""How costs grow: `python -m benchmarks.growth [memory|tensors|parameters]`.
+"""How costs grow with parameters and with parameter tensors.
 
 CPU seconds of whole processes, and their ratios to the bare passes in one run, one process at a
 time. `memory` compares the largest resident size, a billion parameters being the last row (about
@@ -14,8 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.sheet import Sheet, show
 
 HERE = Path(__file__).parent
 STEPS = "3"
@@ -63,32 +62,30 @@ def commands(parameters: str, tensors: str, checks: bool) -> Iterator[tuple[str,
         yield "check --no-restore", [*doctor, "check", *target, "--no-restore", "--exit-zero"]
 
 
-def rows(sizes: list[tuple[str, str]], is_memory: bool) -> Table:
-    """Measure each size and return the table."""
+def measured_at(title: str, sizes: list[tuple[str, str]], is_memory: bool = False) -> Sheet:
+    """Measure each size: a value and, in brackets, its ratio to the bare passes."""
     names = [name for name, _ in commands("1", "1", is_memory)]
     unit = "MB" if is_memory else "s"
-    table = Table("parameters", "tensors", f"bare {unit}", *names[1:])
+    commands_of = (f"`{name}`" for name in names[1:])
+    sheet = Sheet(title, ("parameters", "tensors", f"bare {unit}", *commands_of))
     for parameters, tensors in sizes:
         found = [
             measured(command)[is_memory] for _, command in commands(parameters, tensors, is_memory)
         ]
         bare, *others = found
         cells = [f"{value:.1f} ({value / bare:.2f})" for value in others]
-        table.add_row(parameters, tensors, f"{bare:.1f}", *cells)
-    return table
+        sheet.add(parameters, tensors, f"{bare:.1f}", *cells)
+    return sheet
 
 
-def main() -> None:
-    """Measure what was asked for, or growth with parameters and with tensors."""
-    asked = sys.argv[1:] or ["parameters", "tensors"]
-    tables = {
-        "parameters": lambda: rows([(n, "0") for n in PARAMETERS], is_memory=False),
-        "tensors": lambda: rows([("1e6", n) for n in TENSORS], is_memory=False),
-        "memory": lambda: rows([(n, "0") for n in LARGE], is_memory=True),
-    }
-    for name in asked:
-        Console(width=100).print(tables[name]())
+def sheets() -> Iterator[Sheet]:
+    """Measure growth with parameters, with tensors, and of memory."""
+    seconds = f"Processor seconds of {STEPS} steps and a whole process"
+    yield measured_at(f"{seconds}, by parameters", [(n, "0") for n in PARAMETERS])
+    yield measured_at(f"{seconds}, by parameter tensors", [("1e6", n) for n in TENSORS])
+    memory = f"Largest resident size in {STEPS} steps, by parameters"
+    yield measured_at(memory, [(n, "0") for n in LARGE], is_memory=True)
 
 
 if __name__ == "__main__":
-    main()
+    show(sheets())

@@ -1,7 +1,7 @@
-"""What a run of a million steps leaves behind: `python -m benchmarks.long_run [STEPS]`.
+"""What a run of a million steps leaves behind.
 
 The steps are simulated: two optimizers, a loss, a rate and a norm each, on a clock that says a
-millisecond a step. Prints the trace's size, what the process holds, and what a step costs, at
+millisecond a step. Tells the trace's size, what the process holds, and what a step costs, at
 powers of ten; then what judging the whole takes.
 """
 
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 import resource
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.sheet import Sheet, show
 
 from traindoctor.probing.registry import all_probes, all_rules
 from traindoctor.trace.storage import StoredTraces
@@ -38,22 +37,20 @@ class Clock:
         return self.now
 
 
-def main() -> None:
-    """Simulate, and print the table."""
-    num_steps = int(sys.argv[1]) if len(sys.argv) > 1 else STEPS
-    table = Table("steps", "trace MB", "process MB", "µs a step")
+def sheets() -> Iterator[Sheet]:
+    """Simulate, and judge."""
+    columns = ("steps", "trace MB", "process MB", "µs a step")
+    sheet = Sheet("A long run, simulated", columns)
     with tempfile.TemporaryDirectory() as folder:
         path, clock = Path(folder, "run.trace"), Clock()
         session = Session(Orders(script="long.py", trace=str(path), budget=0.02), clock=clock)
         session.begin()
         start, done = time.perf_counter(), 0
-        for step in range(1, num_steps + 1):
+        for step in range(1, STEPS + 1):
             simulate(session, clock, step)
             if step >= 1000 and math.log10(step).is_integer():
                 seconds = (time.perf_counter() - start) / (step - done)
-                table.add_row(
-                    f"{step:,}", f"{size(path):.1f}", f"{held():.0f}", f"{1e6 * seconds:.0f}"
-                )
+                sheet.add(f"{step:,}", f"{size(path):.1f}", f"{held():.0f}", f"{1e6 * seconds:.0f}")
                 start, done = time.perf_counter(), step
         session.end()
         total = size(path)
@@ -63,9 +60,8 @@ def main() -> None:
         )
         seconds = time.perf_counter() - start
     verdict = "within" if 1e6 * total <= MOST_BYTES else "beyond"
-    Console(width=100).print(
-        table, f"whole trace {total:.1f} MB, {verdict} 16 MB; judged in {seconds:.2f} s"
-    )
+    sheet.notes.append(f"Whole trace {total:.1f} MB, {verdict} 16 MB; judged in {seconds:.2f} s.")
+    yield sheet
 
 
 def simulate(session: Session, clock: Clock, step: int) -> None:
@@ -91,4 +87,4 @@ def held() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    show(sheets())

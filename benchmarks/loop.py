@@ -1,8 +1,9 @@
 """A plain training loop that times its own steps: `python loop.py SIZE HOW`.
 
 Prints the median and the 95th percentile of a step in milliseconds, the first steps left out.
-HOW is `bare`, `anomaly` (autograd's own detection) or `hooks` (a hook on each parameter that reads
-the gradient's norm and whether it is finite, as such hooks are usually written).
+HOW is `bare`, `anomaly` (autograd's own detection), `hooks` (a hook on each parameter that reads
+the gradient's norm and whether it is finite, as such hooks are usually written), or `torchlens`
+(all training checks of TorchLens but that for frozen parameters).
 """
 
 import sys
@@ -12,12 +13,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-SIZES = {  # width, layers, batch size, steps
-    "toy": (32, 2, 32, 3000),
-    "10 ms": (384, 10, 64, 400),
-    "50 ms": (640, 12, 128, 150),
+SIZES = {  # width, layers, batch size, steps, steps before them that are not counted
+    "toy": (32, 2, 32, 3000, 60),
+    "2 ms": (160, 6, 32, 1000, 60),
+    "10 ms": (384, 10, 64, 400, 60),
+    "50 ms": (640, 12, 128, 150, 60),
+    "1 s": (2048, 10, 256, 20, 6),
 }
-FIRST = 60  # steps that are not counted
 
 
 def watch_each(parameter):
@@ -29,7 +31,7 @@ def watch_each(parameter):
 
 stats = {}
 size, how = sys.argv[1:]
-width, num_layers, batch_size, num_steps = SIZES[size]
+width, num_layers, batch_size, num_steps, num_first = SIZES[size]
 torch.manual_seed(0)
 layers = [layer for _ in range(num_layers) for layer in (nn.Linear(width, width), nn.Tanh())]
 net = nn.Sequential(*layers, nn.Linear(width, 2))
@@ -41,8 +43,18 @@ if how == "anomaly":
 if how == "hooks":
     for parameter in net.parameters():
         watch_each(parameter)
+if how == "torchlens":
+    from torchlens.checks import ChecksSession
+
+    session = ChecksSession(net, optimizer, scaler=None)
+    session.register_change_check()
+    session.register_update_ratio_check()
+    session.register_nonfinite_gradient_check()
+    session.register_nonfinite_param_check()
+    session.register_magnitude_check()
+    session.attach()
 times, last = [], time.perf_counter()
-while len(times) < num_steps + FIRST:
+while len(times) < num_steps + num_first:
     for inputs, labels in loader:
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(net(inputs), labels)
@@ -51,5 +63,5 @@ while len(times) < num_steps + FIRST:
         now = time.perf_counter()
         times.append(now - last)
         last = now
-times = sorted(times[FIRST:])
+times = sorted(times[num_first:])
 print(1e3 * times[len(times) // 2], 1e3 * times[int(0.95 * len(times))])

@@ -1,4 +1,4 @@
-"""What many processes leave behind and what it takes to merge that: `python -m benchmarks.ranks`.
+"""What many processes leave behind and what it takes to merge that.
 
 Traces of up to 1,024 ranks are written by the writer of real runs, with the tables and the log
 that a rank has after 100,000 steps of a model of 100 tensors. In one run all ranks hold the same
@@ -16,11 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from benchmarks.sheet import Sheet, show
 
 from traindoctor.instruments.call_log import SIZE, SLOTS, CallLog
 from traindoctor.instruments.ranks import is_compared
@@ -111,11 +111,11 @@ def linked(folder: Path, traces: list[Path]) -> Path:
     return folder / "run"
 
 
-def table_of(kind: str, folder: Path) -> Table:
+def sheet_of(kind: str, folder: Path) -> Sheet:
     """Write all ranks once, and measure the first so many of them."""
-    table = Table(
-        *("ranks", "files MB", "merge s", "judge s", "ms a rank", "process MB", "MB more", "found"),
-        title=f"{TENSORS} tensors, {STEPS:,} steps, bits {kind}",
+    sheet = Sheet(
+        f"Merging ranks: {TENSORS} tensors, {STEPS:,} steps, bits {kind}",
+        ("ranks", "files MB", "merge s", "judge s", "ms a rank", "process MB", "MB more", "found"),
     )
     traces = [folder / f"trace-{rank}" for rank in range(NUMBERS[-1])]
     for rank, trace in enumerate(traces):
@@ -128,7 +128,7 @@ def table_of(kind: str, folder: Path) -> Table:
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
         merge, judge, most = map(float, told[:3])
         base = base or most
-        table.add_row(
+        sheet.add(
             f"{number:,}",
             f"{size:.1f}",
             f"{merge:.2f}",
@@ -138,7 +138,7 @@ def table_of(kind: str, folder: Path) -> Table:
             f"{most - base:.0f}",
             told[3],
         )
-    return table
+    return sheet
 
 
 def of_one_rank(folder: Path) -> str:
@@ -153,21 +153,20 @@ def of_one_rank(folder: Path) -> str:
     size = (folder / "one").stat().st_size
     num_compared = sum(map(is_compared, range(1, STEPS + 1)))
     return (
-        f"an exchange in the log: {micro:.0f} µs; the log: {(SLOTS + 1) * SIZE:,} bytes, however "
+        f"An exchange in the log: {micro:.0f} µs; the log: {(SLOTS + 1) * SIZE:,} bytes, however "
         f"long the run; for the comparison: {size:,} bytes in {num_compared} of {STEPS:,} steps, "
-        f"which is {size / STEPS:.2f} bytes a step; over the network: nothing"
+        f"which is {size / STEPS:.2f} bytes a step; over the network: nothing."
     )
 
 
-def main() -> None:
-    """Measure and print the tables."""
-    console = Console(width=100)
+def sheets() -> Iterator[Sheet]:
+    """Measure ranks that agree, and ranks that do not."""
     for kind in (EQUAL, APART):
         with tempfile.TemporaryDirectory() as folder:
-            console.print(table_of(kind, Path(folder)))
-    with tempfile.TemporaryDirectory() as folder:
-        console.print(of_one_rank(Path(folder)))
+            sheet = sheet_of(kind, Path(folder))
+            sheet.notes.append(of_one_rank(Path(folder)))
+        yield sheet
 
 
 if __name__ == "__main__":
-    merged(Path(sys.argv[2])) if sys.argv[1:2] == ["--merge"] else main()
+    merged(Path(sys.argv[2])) if sys.argv[1:2] == ["--merge"] else show(sheets())
