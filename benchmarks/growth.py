@@ -1,9 +1,7 @@
 """How costs grow with parameters and with parameter tensors.
 
-CPU seconds of whole processes, and their ratios to the bare passes in one run, one process at a
-time. `memory` compares the largest resident size, a billion parameters being the last row (about
-9 GB, some minutes).
-Growth with steps is told by `benchmarks.long_run`, a million of them by default.
+Processor time of whole processes, one at a time: that of many steps less that of few, so that what
+is paid once does not count. A billion parameters take about 9 GB and some minutes. Growth with steps is told by `long_run`.
 """
 
 from __future__ import annotations
@@ -17,9 +15,10 @@ from pathlib import Path
 from benchmarks.sheet import Sheet, show
 
 HERE = Path(__file__).parent
-STEPS = "3"
+FEW, MANY = 10, 40  # steps; what is paid once is in both, and not in their difference
 PARAMETERS = ("1e5", "1e6", "1e7", "1e8")
 TENSORS = ("10", "100", "1000", "10000")
+PER_STEP = ("gradflow", "watch")
 LARGE = ("1e7", "1e8", "1e9")
 
 
@@ -50,41 +49,54 @@ def measured(command: list[str]) -> tuple[float, float]:
     return float(seconds), float(size)
 
 
-def commands(parameters: str, tensors: str, checks: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield the bare passes, and what is compared with them."""
-    yield "bare", [sys.executable, "plain_step.py", parameters, tensors, STEPS]
+def commands(parameters: str, tensors: str, steps: int = 3) -> dict[str, list[str]]:
+    """Return the bare passes, and what is compared with them."""
+    passes = ["plain_step.py", parameters, tensors, str(steps)]
     doctor = [sys.executable, "-m", "traindoctor"]
     target = ["sized.py:setup", "--arg", f"parameters={parameters}", "--arg", f"tensors={tensors}"]
-    yield "gradflow", [*doctor, "gradflow", *target, "--batches", STEPS, "--exit-zero"]
-    watched = ["plain_step.py", parameters, tensors, STEPS]
-    yield "watch", [*doctor, "watch", "-q", "--exit-zero", *watched]
-    if checks:
-        yield "check --no-restore", [*doctor, "check", *target, "--no-restore", "--exit-zero"]
+    return {
+        "bare": [sys.executable, *passes],
+        "gradflow": [*doctor, "gradflow", *target, "--batches", str(steps), "--exit-zero"],
+        "watch": [*doctor, "watch", "-q", "--exit-zero", *passes],
+        "check --no-restore": [*doctor, "check", *target, "--no-restore", "--exit-zero"],
+    }
 
 
-def measured_at(title: str, sizes: list[tuple[str, str]], is_memory: bool = False) -> Sheet:
-    """Measure each size: a value and, in brackets, its ratio to the bare passes."""
-    names = [name for name, _ in commands("1", "1", is_memory)]
-    unit = "MB" if is_memory else "s"
-    commands_of = (f"`{name}`" for name in names[1:])
-    sheet = Sheet(title, ("parameters", "tensors", f"bare {unit}", *commands_of))
-    for parameters, tensors in sizes:
-        found = [
-            measured(command)[is_memory] for _, command in commands(parameters, tensors, is_memory)
-        ]
-        bare, *others = found
-        cells = [f"{value:.1f} ({value / bare:.2f})" for value in others]
-        sheet.add(parameters, tensors, f"{bare:.1f}", *cells)
-    return sheet
+def a_step(parameters: str, tensors: str) -> Iterator[str]:
+    """Yield the bare processor milliseconds of a step, and the ratios of `PER_STEP` to them."""
+    few, many = (commands(parameters, tensors, steps) for steps in (FEW, MANY))
+    bare, *others = (
+        1e3 * (measured(many[name])[0] - measured(few[name])[0]) / (MANY - FEW)
+        for name in ("bare", *PER_STEP)
+    )
+    yield f"{bare:.1f}"
+    yield from (f"{value / bare:.2f}" for value in others)
+
+
+def most_held(parameters: str) -> Iterator[str]:
+    """Yield the largest resident size of three bare steps, and of the commands with its ratio."""
+    bare, *others = (measured(command)[1] for command in commands(parameters, "0").values())
+    yield f"{bare:,.0f}"
+    yield from (f"{value:,.0f} ({value / bare:.2f})" for value in others)
 
 
 def sheets() -> Iterator[Sheet]:
     """Measure growth with parameters, with tensors, and of memory."""
-    seconds = f"Processor seconds of {STEPS} steps and a whole process"
-    yield measured_at(f"{seconds}, by parameters", [(n, "0") for n in PARAMETERS])
-    yield measured_at(f"{seconds}, by parameter tensors", [("1e6", n) for n in TENSORS])
-    memory = f"Largest resident size in {STEPS} steps, by parameters"
-    yield measured_at(memory, [(n, "0") for n in LARGE], is_memory=True)
+    ratios = ("bare ms", *(f"`{name}`" for name in PER_STEP))
+    title = "Processor time of a step, as ratios to the bare one"
+    sheet = Sheet(f"{title}, by parameters", ("parameters", *ratios))
+    for number in PARAMETERS:
+        sheet.add(number, *a_step(number, "0"))
+    yield sheet
+    sheet = Sheet(f"{title}, by parameter tensors", ("tensors", *ratios))
+    for number in TENSORS:
+        sheet.add(number, *a_step("1e6", number))
+    yield sheet
+    columns = ("parameters", "bare MB", *(f"`{name}`" for name in list(commands("1", "1"))[1:]))
+    sheet = Sheet("Largest resident size in 3 steps", columns)
+    for number in LARGE:
+        sheet.add(number, *most_held(number))
+    yield sheet
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def setup(parameters: str = "1e6", tensors: str = "0") -> dict[str, Any]:
     width = max(8, int((total / (8 * num_blocks)) ** 0.5) // 8 * 8)
     num_scales = max(0, num_tensors // num_blocks - 4)
     model = Network(width, num_blocks, num_scales)
-    tokens = torch.randint(0, VOCABULARY, (64, TIME))
+    tokens = torch.randint(0, VOCABULARY, (200, TIME))
     data = [(row, (row * 7 + 3) % VOCABULARY) for row in tokens]
     return {
         "model": model,

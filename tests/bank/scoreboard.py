@@ -1,7 +1,8 @@
 """Examine the whole bank and write the table: `python -m tests.bank.scoreboard`.
 
 What was examined is kept in a file, and a run that was ended goes on where it was. A change of
-traindoctor's code begins anew.
+traindoctor's code begins anew; `--also DIGEST` takes what that older code found where this one was
+not asked, and the page says how much that is.
 """
 
 from __future__ import annotations
@@ -36,14 +37,15 @@ def main() -> None:
     found = [case for case in cases() if case.kind.startswith(asked.kind) and case.seed in seeds]
     chosen = found[:: asked.every]
     code = fingerprint()
-    known = kept(KEPT, code)
+    known = kept(KEPT, [*asked.also, code])
     left = [case for case in chosen if case.key not in known]
     print(f"{len(chosen)} cases, {len(left)} to be examined", flush=True)
     KEPT.parent.mkdir(exist_ok=True)
     with KEPT.open("a") as file:
-        for count, row in enumerate(examined(left, asked.jobs), start=1):
+        for count, examined_now in enumerate(examined(left, asked.jobs), start=1):
+            row = examined_now | {"code": code}
             known[row["key"]] = row
-            file.write(json.dumps(row | {"code": code}) + "\n")
+            file.write(json.dumps(row) + "\n")
             file.flush()
             said = row["error"] or " ".join(row["roots"]) or "-"
             took = f"{count:5}/{len(left)} {row['seconds']:6.1f} s"
@@ -61,6 +63,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="a sample: one case in so many")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="the first so many")
     parser.add_argument("--kind", default="", help="fault, pair, twin or sweep")
+    parser.add_argument("--also", action="append", default=[], metavar="DIGEST")
     parser.add_argument("--output", type=Path, default=PAGE)
     return parser.parse_args()
 
@@ -73,11 +76,11 @@ def fingerprint() -> str:
     return digest.hexdigest()[:12]
 
 
-def kept(file: Path, code: str) -> dict[str, Row]:
-    """Return what the same code has found before, by the case's key."""
+def kept(file: Path, codes: Sequence[str]) -> dict[str, Row]:
+    """Return what these codes have found before, by the case's key; the last one's counts."""
     lines = file.read_text().splitlines() if file.exists() else []
     rows = [json.loads(line) for line in lines if line.endswith("}")]  # the last may be cut off
-    return {row["key"]: row for row in rows if row["code"] == code}
+    return {row["key"]: row for code in codes for row in rows if row["code"] == code}
 
 
 def examined(left: Sequence[Case], jobs: int) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -38,6 +38,8 @@ def page(rows: Sequence[Row], *, is_whole: bool) -> str:
         "held out": [row for row in rows if row["is_held_out"]],
     }
     seeds = len({row["seed"] for row in rows})
+    codes = Counter(row["code"] for row in rows)
+    older = ", ".join(f"{number:,} by {code}" for code, number in codes.most_common()[1:])
     sample = "" if is_whole else "\nThis is a sample, not the whole bank.\n"
     sections = [
         "# Scoreboard",
@@ -45,6 +47,7 @@ def page(rows: Sequence[Row], *, is_whole: bool) -> str:
         f"twins, and in the healthy programs of the zoo: {len(rows):,} of them, each fault planted "
         f"under {seeds} {'seed' if seeds == 1 else 'seeds'}. A third of the programs, chosen by a "
         "hash of their names, is held out: no threshold is set by them.\n" + sample,
+        f"Found by the code with digest {codes.most_common(1)[0][0]}{older and f'; {older}'}.",
         "## Faults",
         _faults(parts),
         "## Healthy programs",

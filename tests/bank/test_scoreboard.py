@@ -24,6 +24,7 @@ def row(kind: str, rule: str, *roots: str, **facts: Any) -> dict[str, Any]:
         "line": 7,
         "lines": [],
         "error": "",
+        "code": "new",
     }
     return given | facts
 
@@ -62,9 +63,18 @@ def test_what_is_wrong_is_listed_with_what_was_said() -> None:
 
 def test_only_what_the_same_code_found_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "kept.jsonl"
-    found = [{"key": key, "code": code} for key, code in (("a", "old"), ("b", "new"))]
-    file.write_text("".join(json.dumps(one) + "\n" for one in found) + '{"key": "c", "co')
-    assert set(kept(file, "new")) == {"b"}
+    pairs = (("a", "new"), ("b", "new"), ("a", "old"), ("c", "old"))
+    found = [{"key": key, "code": code} for key, code in pairs]
+    file.write_text("".join(json.dumps(one) + "\n" for one in found) + '{"key": "d", "co')
+    assert set(kept(file, ["new"])) == {"a", "b"}
+    both = kept(file, ["old", "new"])
+    assert {key: one["code"] for key, one in both.items()} == {"a": "new", "b": "new", "c": "old"}
+
+
+def test_the_page_says_which_code_found_it() -> None:
+    assert "Found by the code with digest new.\n" in page(ROWS, is_whole=True)
+    text = page([*ROWS, row("fault", "TD406", "TD406", code="old")], is_whole=True)
+    assert "Found by the code with digest new; 1 by old.\n" in text
 
 
 def test_cases_are_told_apart_and_a_third_of_the_programs_is_held_out_under_every_seed() -> None:
