@@ -17,6 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,16 @@ def kept(file: Path, codes: Sequence[str]) -> dict[str, Row]:
 
 
 def examined(left: Sequence[Case], jobs: int) -> Iterator[Row]:
-    """Yield what is found, in fresh processes of one torch thread each, as they finish."""
+    """Yield what is found, in fresh processes of one torch thread each, as they finish.
+
+    These may have workers of their own, which those of `multiprocessing.Pool` may not.
+    """
     context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, initializer=calm, maxtasksperchild=A_PROCESS) as pool:
-        yield from pool.imap_unordered(examine, left)
+    for start in range(0, len(left), jobs * A_PROCESS):
+        part = left[start : start + jobs * A_PROCESS]
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=calm) as pool:
+            for future in as_completed([pool.submit(examine, case) for case in part]):
+                yield future.result()
 
 
 def examine(case: Case) -> Row:
