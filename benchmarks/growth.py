@@ -1,7 +1,8 @@
 """How costs grow with parameters and with parameter tensors.
 
 Processor time of whole processes, one at a time: that of many steps less that of few, so that what
-is paid once does not count. A billion parameters take about 9 GB and some minutes. Growth with steps is told by `long_run`.
+is paid once does not count. A billion parameters take about 9 GB and some minutes. Growth
+with steps is told by `long_run`.
 """
 
 from __future__ import annotations

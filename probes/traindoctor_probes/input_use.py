@@ -3,7 +3,8 @@
 ## What it measures
 The loss and every gradient of one batch, after a few steps on it: as it is, with the inputs of its
 samples in another order while the labels stay, and with one sample's inputs for all. Other labels
-must change the loss, or nothing is said.
+must change the loss, or nothing is said. Where all stays as it is, the same is asked of the model
+as it is before its first step.
 
 ## Why it matters
 A model that does not see its inputs learns how frequent the labels are, and nothing else. Its loss
@@ -11,7 +12,9 @@ falls in the first steps, for the frequencies are learned, and then it rests.
 
 ## Known limits
 It speaks only where loss and gradients are the same to the last bit. An input that matters a
-little, or to some samples, is not found. Models that are given no labels are not judged.
+little, or to some samples, is not found. Models that are given no labels are not judged. Inputs
+that matter to the new model, and no more after a few steps, are not ignored: the units died, which
+other rules tell.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": input-independent baseline.
@@ -27,6 +30,8 @@ from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
 from traindoctor_probes._changed import is_ignored, losses_of
+
+OTHER_INPUTS = (INPUTS_PERMUTED, INPUTS_OF_ONE)
 
 IGNORED = Rule(
     code="TD108",
@@ -57,8 +62,14 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     losses = losses_of(run)
     if INPUTS_PERMUTED not in losses or losses.get(LABELS_OF_ONE) == losses[PLAIN]:
         return
-    if is_ignored(run, losses, INPUTS_PERMUTED, INPUTS_OF_ONE):
+    if is_ignored(run, losses, *OTHER_INPUTS) and is_ignored_when_new(ask):
         yield finding(run, losses)
+
+
+def is_ignored_when_new(ask: Ask) -> bool:
+    """Tell whether the inputs do not matter before the first step either."""
+    new = ask(ChangedBatch(num_steps=0))
+    return is_ignored(new, losses_of(new), *OTHER_INPUTS)
 
 
 def finding(run: Trace, losses: dict[str, float]) -> Finding:

@@ -67,7 +67,19 @@ UNSTABLE = Rule(
             after="x = F.relu(norm(layer(x)))",
         ),
     ),
-    explains=("TD102", "TD104", "TD105", "TD205", "TD210", "TD214", "TD408", "TD6", "TD712"),
+    explains=(
+        "TD102",
+        "TD104",
+        "TD105",
+        "TD202",
+        "TD204",
+        "TD205",
+        "TD210",
+        "TD214",
+        "TD408",
+        "TD6",
+        "TD712",
+    ),
 )
 
 

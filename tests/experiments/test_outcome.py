@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,27 @@ def test_a_curve_at_rest_is_told_from_one_that_falls_slowly() -> None:
     assert courses(slow) == ("falling", None)
     assert settled(rest)
     assert not settled(slow)
+
+
+def test_coming_down_to_what_guessing_gives_is_no_learning() -> None:
+    three_classes = Floor(0.0, "", guess=math.log(3))
+    assert courses([5000.0] * 3 + [1.09] * 60) == ("reached", True)  # of a loss without classes
+    assert courses([5000.0] * 3 + [1.09] * 60, three_classes) == ("stuck", False)
+    assert courses([5000.0] * 3 + [40.0] * 60, three_classes) == ("stuck", False)
+    assert courses([5000.0] * 3 + [0.05] * 60, three_classes) == ("reached", True)
+    assert courses([5000.0 - n for n in range(60)], three_classes) == ("falling", None)
+    assert courses([1.2, 0.9, 0.5, 0.08, 0.05], three_classes) == ("reached", True)
+    assert courses([5000.0 + n**2 for n in range(60)], three_classes) == ("rising", False)
+
+
+def test_the_loss_of_guessing_is_read_off_the_loss_function() -> None:
+    row = CriterionRow(function="cross_entropy", value=9.0, target_dtype="int64", num_classes=10)
+    assert floor_of([row], 9.0).guess == pytest.approx(math.log(10))
+    assert floor_of([replace(row, reduction="sum")], 9.0).guess == math.inf
+    binary = replace(row, function="binary_cross_entropy_with_logits")
+    assert floor_of([row, binary], 18.0).guess == pytest.approx(math.log(20))
+    squares = replace(row, function="mse_loss")
+    assert floor_of([row, squares], 18.0).guess == math.inf
 
 
 def test_a_curve_that_rises_or_rests_where_it_was_has_not_learned() -> None:

@@ -60,7 +60,8 @@ class ChangedBatch(Experiment):
             raise ExperimentFailed("the loader gave no batch")
         if not lab.restore:
             raise ExperimentFailed("it needs a copy of the setup to go back to")
-        self._train(lab, fetched[0])
+        if self.num_steps:
+            self._train(lab, fetched[0])
         trials = _Trials(lab, Snapshot.take(lab.setup))
         deadline = lab.clock() + self.max_seconds
         for label, batch in self._batches(lab.setup, fetched[0].batch, trials):

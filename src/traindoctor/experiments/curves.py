@@ -46,7 +46,8 @@ def outcome(
         `learned` (True, False, None) with its `reason`; `course`: reached, falling (still),
         stuck (fell, then stays above the floor), flat, rising, not finite, at floor or none;
         `start`, `end`, `peak`, `floor`, `noise`, and `progress`: the share of the way to the
-        floor, or of the start where the floor is not known.
+        floor, or of the start where the floor is not known. A way that starts above what guessing
+        gives is counted from there: coming down to guessing is not learning.
     """
     stochastic = is_stochastic(before)
     if stochastic:
@@ -74,9 +75,13 @@ def outcome(
         seen.insert(0, rest)
     clear = [one for one in seen if abs(one[0] - one[1]) > BEYOND_NOISE * one[2]]
     first, last, noise = max(clear or seen[:1], key=lambda one: one[0] - one[1])
-    progress = (first - last) / _way(first, floor)
+    way = _way(first, floor)
+    gone = (first - last) / way
+    begin = min(first, floor.guess)
+    is_above = begin < first and last < first
+    progress = max(0.0, (begin - last) / _way(begin, floor)) if is_above else gone
     result |= {"start": start, "end": end, "noise": noise, "progress": progress}
-    result |= _verdict(result, losses, _way(first, floor), num_optimizers)
+    result |= _verdict(result, losses, way, gone, floor.guess, num_optimizers)
     if target is not None:
         met = min(losses) <= target
         result |= {"learned": met, "reason": f"target {'' if met else 'not '}reached"}
@@ -95,28 +100,33 @@ def _way(start: float, floor: Floor) -> float:
 
 
 def _verdict(
-    result: dict[str, Any], losses: Sequence[float], way: float, num_optimizers: int
+    result: dict[str, Any],
+    losses: Sequence[float],
+    way: float,
+    gone: float,
+    guess: float,
+    num_optimizers: int,
 ) -> dict[str, Any]:
     progress, noise, known = result["progress"], result["noise"], result["floor"] is not None
-    moved = abs(progress) * way
+    moved = abs(gone) * way
     beyond_noise = moved > BEYOND_NOISE * noise
     if known and way <= 1e-6:
         return _said(None, "at floor", "it starts at its floor: nothing is left to learn")
     if known and progress >= 1 - LEARNED_SHARE:
         return _said(True, "reached", "the floor is reached")
-    if num_optimizers > 1 and progress < MOVED_SHARE:
+    if num_optimizers > 1 and gone < MOVED_SHARE:
         return _said(None, "flat", "several optimizers train one another's losses")
-    if abs(progress) < FLAT_SHARE or not beyond_noise:
+    if abs(gone) < FLAT_SHARE or not beyond_noise:
         if BEYOND_NOISE * noise > MOVED_SHARE * way:
             return _said(None, "flat", "its noise is larger than its movement could be")
         return _said(False, "flat", "it does not move")
-    if progress < 0:
+    if gone < 0:
         return _said(False, "rising", "it rises")
     if not known and progress >= MOVED_SHARE:
         return _said(True, "falling", "it falls; its floor is not known")
     if not known:
         return _said(None, "falling", "it falls; how far it could is not known")
-    if settled(losses, noise_of([], losses)):
+    if settled(losses, noise_of([], losses), guess):
         learned = False if progress < MOST else None
         return _said(learned, "stuck", "it falls, and stays above its floor")
     return _said(None, "falling", "it was still falling when the steps ended")
@@ -141,18 +151,22 @@ def noise_of(trials: Sequence[float], losses: Sequence[float]) -> float:
     return max(spread, typical / 6**0.5)
 
 
-def settled(losses: Sequence[float], noise: float = 0.0) -> bool:
+def settled(losses: Sequence[float], noise: float = 0.0, guess: float = math.inf) -> bool:
     """Tell whether a curve has come to rest: its last two fifths lie at one height.
 
     A slow but steady fall is none, however slow: it gains a fifth of its way in each fifth. A
-    curve so noisy that its fifths cannot be compared is not called settled.
+    curve so noisy that its fifths cannot be compared is not called settled. What is gone down to
+    the loss of guessing is no way.
     """
     stretch = max(8, len(losses) // 5)
     if len(losses) < 4 * stretch:
         return False
     before = statistics.median(losses[-2 * stretch : -stretch])
     now = statistics.median(losses[-stretch:])
-    little = SETTLED_SHARE * (losses[0] - now)
+    way = losses[0] - now
+    if guess < losses[0]:
+        way = max(guess - now, MOVED_SHARE * guess)
+    little = SETTLED_SHARE * way
     error = 1.2533 * noise * (2 / stretch) ** 0.5  # standard error of a difference of medians
     return error < little and before - now < little
 

@@ -1,4 +1,4 @@
-"""How low can this loss go? Read off the loss functions that were called."""
+"""How low can this loss go, and where does learning begin? Read off the loss functions called."""
 
 from __future__ import annotations
 
@@ -26,10 +26,18 @@ DIFFERENCE = {"sub", "rsub", "subtract"}  # no loss functions, only their beginn
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """The lowest value a loss can take, in the loss's own unit; None where it is not known."""
+    """The lowest value a loss can take, in the loss's own unit; None where it is not known.
+
+    Attributes:
+        value: the lowest.
+        reason: why it is that.
+        guess: the loss of predictions that find all classes equally likely; whoever starts above it
+            has learned nothing by coming down to it. Infinite where it is not known.
+    """
 
     value: float | None
     reason: str
+    guess: float = math.inf
 
 
 def floor_of(criteria: Sequence[CriterionRow], loss: float) -> Floor:
@@ -49,7 +57,8 @@ def floor_of(criteria: Sequence[CriterionRow], loss: float) -> Floor:
     if unknown:
         return unknown[0]
     total = sum(floor.value or 0.0 for floor in floors)
-    return Floor(total, "; ".join(dict.fromkeys(floor.reason for floor in floors)))
+    reason = "; ".join(dict.fromkeys(floor.reason for floor in floors))
+    return Floor(total, reason, guess=sum(map(_guess, known)))
 
 
 def _value(row: CriterionRow) -> float:
@@ -76,6 +85,14 @@ def _floor(row: CriterionRow) -> Floor:
             return Floor(None, "the floor of weighted or summed smooth labels is not known")
         return Floor(_smoothed(row.label_smoothing, row.num_classes), "label smoothing")
     return perfect
+
+
+def _guess(row: CriterionRow) -> float:
+    if row.reduction != "mean" or row.has_weight:
+        return math.inf
+    if row.function in ("cross_entropy", "nll_loss") and row.num_classes:
+        return math.log(max(row.num_classes, 2))
+    return math.log(2) if row.function.startswith("binary_cross_entropy") else math.inf
 
 
 def _smoothed(smoothing: float, num_classes: int) -> float:

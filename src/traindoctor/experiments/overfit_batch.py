@@ -192,7 +192,8 @@ class OverfitBatch(Experiment):
         return lab.clock() - start
 
     def _has_ended(self, run: OneBatch) -> bool:
-        loss, start, floor = run.losses[-1], run.trials[0], run.floor.value
+        loss, floor = run.losses[-1], run.floor.value
+        start = min(run.trials[0], run.floor.guess)
         if not math.isfinite(loss):
             return True
         if self.target_loss is not None:
@@ -206,4 +207,4 @@ class OverfitBatch(Experiment):
         way = abs(start) if floor is None else start - floor
         if floor is None and start - loss > MOVED_SHARE * way:
             return True
-        return settled(run.losses, noise_of(run.trials, run.losses))
+        return settled(run.losses, noise_of(run.trials, run.losses), run.floor.guess)
