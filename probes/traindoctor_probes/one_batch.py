@@ -40,9 +40,11 @@ from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Sev
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
 from traindoctor_probes._plain import plain_curves, plain_evidence, plain_runs, said_of_plain
+from traindoctor_probes._rates import update_ratio
 from traindoctor_probes._reach import is_blind, limiting_line, mechanism
 from traindoctor_probes._suspects import suspects
 from traindoctor_probes._trials import (
+    LARGE,
     OF_OPTIMIZER,
     STRONG,
     Trial,
@@ -113,6 +115,8 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     half, tried = options.max_seconds / 2, list[Trial]()
     short = ask(ShortRun())
     found = suspects(short, ask(ReadSource()).source)
+    if update_ratio(short) >= LARGE:  # what makes steps smaller is not to blame for large ones
+        found = [suspect for suspect in found if suspect.change != "clipping"]
     strong = [suspect for suspect in found if suspect.strength >= STRONG]
     weak = [suspect for suspect in found if suspect.strength < STRONG]
     others: list[Trace] = []
