@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.probes.asking import FORWARD, asks
+from tests.probes.asking import FORWARD
 from tests.probes.changing import changed
 
+from traindoctor.experiments import ChangedBatch
 from traindoctor.probing import Finding, Severity
 from traindoctor.trace import Trace
 from traindoctor_probes.input_use import NoOptions, examine
@@ -16,8 +17,13 @@ INPUTS = ("inputs permuted", "inputs of one sample")
 SAME = {**dict.fromkeys(INPUTS, 2.0), "labels permuted": 2.0, "labels of one sample": 1.5}
 
 
-def found(trace: Trace) -> list[Finding]:
-    return list(examine(asks(changed_batch=trace), NoOptions()))
+def found(trace: Trace, new: Trace | None = None) -> list[Finding]:
+    """Examine what is seen after a few steps, and of the new model where that is different."""
+
+    def ask(experiment: ChangedBatch) -> Trace:
+        return new if new is not None and experiment.num_steps == 0 else trace
+
+    return list(examine(ask, NoOptions()))
 
 
 def test_inputs_that_change_nothing_are_an_error_at_the_forward() -> None:
@@ -39,3 +45,8 @@ def test_inputs_that_change_nothing_are_an_error_at_the_forward() -> None:
 )
 def test_inputs_that_matter_are_healthy(losses: Any, same: Any) -> None:
     assert found(changed(losses, same=same)) == []
+
+
+def test_inputs_that_mattered_before_the_first_step_are_not_ignored() -> None:
+    new = changed({**SAME, "inputs permuted": 2.1}, same=("inputs of one sample",))
+    assert found(changed(SAME, same=INPUTS), new=new) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from traindoctor.trace import (
     ParameterRow,
     Place,
     Trace,
+    UpdateRow,
 )
 from traindoctor_probes.one_batch import Options, examine
 
@@ -133,6 +135,14 @@ def test_a_frozen_part_may_be_meant() -> None:
 def test_another_learning_rate_is_left_to_its_own_rule() -> None:
     with pytest.raises(CannotJudge, match="the learning rate times 10 it is learned"):
         found(STUCK, fresh=LEARNED, short=SHORT, healing=10.0)
+
+
+def test_clipping_is_not_blamed_where_steps_are_large() -> None:
+    large = UpdateRow(step=0, parameter="weight", weight_rms=1.0, update_rms=0.5, share_changed=1.0)
+    weight = ParameterRow(name="weight", num_elements=8, num_optimizers=1)
+    short = replace(SHORT, updates=(large,), parameters=(weight,))
+    with pytest.raises(CannotJudge, match="a fresh AdamW over all trainable parameters learns it"):
+        found(STUCK, fresh=LEARNED, short=short, healing="clipping")
 
 
 def test_a_batch_that_nothing_learns_is_told_with_every_curve() -> None:
