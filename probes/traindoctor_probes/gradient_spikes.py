@@ -12,9 +12,9 @@ are thrown about in every step.
 
 ## Known limits
 A spike is one only if the loss is worse afterwards: what Adam or a clipped norm absorbs is no
-fault. Ten steps must lie before it and five after it. A norm that rises step by step is the matter
-of TD105; LBFGS, which tries points out, is not judged. Growth through depth needs four like layers,
-and a loss that does not fall.
+fault. Ten steps must lie before it and five after it. A norm that rises step by step, and a loss
+that had risen before it, are the matter of TD105; LBFGS, which tries points out, is not judged.
+Growth through depth needs four like layers, and a loss that does not fall.
 
 ## References
 Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013.
@@ -69,6 +69,7 @@ class Options:
 
     factor: float = 1e3  # over the median of the norms before
     rising: float = 30.0  # over that median in the last three steps: a divergence
+    risen: float = 3.0  # of the loss before it over the loss at the start: a divergence, too
     num_before: int = 10
     num_after: int = 5
     damage: float = 2.0  # of the loss after it over the loss before
@@ -119,7 +120,8 @@ def first_spike(course: Course, options: Options) -> Spike | None:
         before = course.level(max(0, index - first), index)
         after = course.level(index + 1, index + 1 + 2 * rest)
         is_positive = min(course.losses[max(0, index - first) : index]) > 0
-        if is_positive and not after < options.damage * before:
+        has_risen = before > options.risen * course.level(0, first)  # it diverges already
+        if is_positive and not has_risen and not after < options.damage * before:
             return Spike(index, norm, median, before, after)
     return None
 

@@ -86,6 +86,7 @@ def test_a_spike_after_which_the_loss_is_worse_is_an_error_at_the_step() -> None
         long({40: 500.0}, {40: 80.0}, after=4.0),  # long, not that long
         long({40: 5e3}, {40: 80.0}, after=1.5),
         long({n: 2.0 ** (n - 30) for n in range(30, 60)}, after=50.0),  # step by step: TD105
+        long({40: 5e3}, {n: 1.2 ** (n - 20) for n in range(20, 41)}, after=500.0),  # risen before
         long({5: 5e3}, after=1.0),  # the first noisy steps
         long({58: 5e3}, after=4.0),  # what follows was not seen
         long({40: 5e3}, dict.fromkeys(range(60), -1.0)),  # a likelihood
