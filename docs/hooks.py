@@ -55,9 +55,10 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def readme_section(heading: str) -> str:
-    """Return what stands under a heading of the README."""
+    """Return what stands under a heading of the README, with its links as they are in the docs."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0].strip()
+    section = text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0].strip()
+    return section.replace("](docs/", "](")
 
 
 def rule_table(owned: list[tuple[Rule, Probe]]) -> str:

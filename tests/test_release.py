@@ -45,6 +45,6 @@ def test_its_metadata_declares_extras_pythons_and_entry_points(wheel):
 
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert set(metadata.get_all("Provides-Extra", [])) == {"dev", "html", "lightning"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"bench", "dev", "html", "lightning"}
     for group in ("console_scripts", "pytest11", "traindoctor.probes"):
         assert f"[{group}]" in entries
