@@ -26,11 +26,11 @@ def doctor(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     ("words", "says"),
     [
         (("steps", "--batches", "4"), "4 batches, 4 backward passes, 4 optimizer steps"),
-        (("backward", "--batches", "3"), "its own batch"),
-        (("batch",), "list of 8 for Patient"),
-        (("timing",), "samples/s is the bound"),
+        pytest.param(("backward", "--batches", "3"), "its own batch", marks=pytest.mark.slow),
+        pytest.param(("batch",), "list of 8 for Patient", marks=pytest.mark.slow),
+        pytest.param(("timing",), "samples/s is the bound", marks=pytest.mark.slow),
         (("timing", "--samples", "64", "--seconds", "60"), "64 samples in 60 s"),
-        (("timing", "--seconds", "60"), "60 s suffice for"),
+        pytest.param(("timing", "--seconds", "60"), "60 s suffice for", marks=pytest.mark.slow),
     ],
 )
 def test_a_healthy_target_is_shown_and_ends_with_zero(

@@ -14,7 +14,7 @@ from tests.hostile.examined import wrong_with
 from tests.hostile.world.target import Recipe, recipes
 from torch import nn
 
-FEW, MANY = 10, 1000
+FEW, MANY = 4, 1000
 MOST_SECONDS = 120  # of one target, on a busy machine
 # Found once, and not to be found again.
 FOUND = (

@@ -63,7 +63,7 @@ HF_ARGUMENTS = (
 )
 
 ALL = (
-    Script("spirals", "plain loop at module level", "train loss ", 0.05, is_quick=True),
+    Script("spirals", "plain loop at module level", "train loss ", 0.05),
     Script(
         "shapes_cnn",
         "train() and test() functions, argparse, augmentation, StepLR",
@@ -151,12 +151,12 @@ ALL = (
     Script("param_groups", "parameter groups with own rates", r"finetune epoch \d: loss=", 0.45),
     Script("unfreeze", "unfreezing schedule", r"trainable +\d+ loss ", 0.05),
     Script("remat_transformer", "gradient checkpointing", "train loss ", 1.0),
-    Script("swa", "stochastic weight averaging", r"epoch \d+ loss ", 0.2, is_quick=True),
+    Script("swa", "stochastic weight averaging", r"epoch \d+ loss ", 0.2),
     Script("custom_function", "custom autograd.Function, clamped weights", r"\d: loss ", 0.06),
     Script("lion_optimizer", "an optimizer of the user's", r"epoch \d loss ", 0.15),
     Script("sgd_by_hand", "SGD without torch.optim", "loss = ", 0.05, is_quick=True),
     Script("functional_sgd", "torch.func: functional_call, grad, vmap", "adaptation ", 0.35),
-    Script("skipgram", "sparse embeddings, SparseAdam", "Loss: ", 0.8, is_quick=True),
+    Script("skipgram", "sparse embeddings, SparseAdam", "Loss: ", 0.8),
     Script("logging_interrupt", "logging, optional import, KeyboardInterrupt", r"\| loss ", 0.05),
     Script("train_loader_eval", "evaluates on its train loader", "set loss ", 0.9),
     Script("pool_features", "multiprocessing pool of spawned helpers", r"epoch \d+ loss ", 0.015),

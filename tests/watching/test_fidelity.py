@@ -24,7 +24,12 @@ def run(*command: str) -> subprocess.CompletedProcess[bytes]:
         pytest.param(
             ("train.py", "--workers", "2", "--end", "raise"), CUT_SHORT, id="workers, exception"
         ),
-        pytest.param(("train.py", "--end", "caught"), HEALTHY, id="traceback in a handler"),
+        pytest.param(
+            ("train.py", "--end", "caught"),
+            HEALTHY,
+            id="traceback in a handler",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(("train.py", "--end", "exit"), HEALTHY, id="exit", marks=pytest.mark.slow),
         pytest.param(
             ("train.py", "--end", "forward"), BLOCKED, id="module", marks=pytest.mark.slow

@@ -34,6 +34,7 @@ def joined(folder: Path, text: str) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_a_healthy_run_goes_on_in_one_view(tmp_path: Path) -> None:
     report = joined(tmp_path, PROGRAM)
     assert (report["verdict"], report["findings"]) == ("healthy", [])
