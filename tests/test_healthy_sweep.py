@@ -8,7 +8,7 @@ from tests.zoo.specimen import Specimen
 
 import traindoctor
 
-EVERY = 48  # one specimen in so many belongs to the short run
+EVERY = 80  # one specimen in so many belongs to the short run
 
 
 def cases() -> list[object]:
