@@ -101,4 +101,4 @@ def sheets() -> Iterator[Sheet]:
 
 
 if __name__ == "__main__":
-    show(sheets())
+    list(show(sheets()))

@@ -87,4 +87,4 @@ def held() -> float:
 
 
 if __name__ == "__main__":
-    show(sheets())
+    list(show(sheets()))

@@ -44,6 +44,7 @@ def measure(command: str, factory: str) -> None:
     """Examine a setup, count, and time the same number of bare passes."""
     import models
     import torch
+    from torch.optim.optimizer import register_optimizer_step_post_hook
 
     import traindoctor
 
@@ -59,9 +60,7 @@ def measure(command: str, factory: str) -> None:
 
     model.__class__ = Counted
     setup["optimizer"] = optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    stepping = torch.optim.optimizer.register_optimizer_step_post_hook(
-        lambda *_: counts.update(("steps",))
-    )
+    stepping = register_optimizer_step_post_hook(lambda *_: counts.update(("steps",)))
     start = time.perf_counter()
     traindoctor.check(setup, select=("TD601",) if command == "overfit" else ("ALL",))
     ours = time.perf_counter() - start
@@ -94,4 +93,4 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    measure(*sys.argv[1:]) if len(sys.argv) > 1 else show(sheets())
+    measure(*sys.argv[1:]) if len(sys.argv) > 1 else list(show(sheets()))

@@ -62,4 +62,4 @@ def sheets() -> Iterator[Sheet]:
 
 
 if __name__ == "__main__":
-    show(sheets())
+    list(show(sheets()))

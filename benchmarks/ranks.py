@@ -169,4 +169,4 @@ def sheets() -> Iterator[Sheet]:
 
 
 if __name__ == "__main__":
-    merged(Path(sys.argv[2])) if sys.argv[1:2] == ["--merge"] else show(sheets())
+    merged(Path(sys.argv[2])) if sys.argv[1:2] == ["--merge"] else list(show(sheets()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -47,10 +47,9 @@ class Sheet:
         )
 
 
-def show(sheets: Iterable[Sheet]) -> list[Sheet]:
-    """Print each as it comes; return all."""
-    console, shown = Console(width=100), []
+def show(sheets: Iterable[Sheet]) -> Iterator[Sheet]:
+    """Print each as it comes, and yield it."""
+    console = Console(width=100)
     for sheet in sheets:
         console.print(sheet.table(), *sheet.notes, sep="\n")
-        shown.append(sheet)
-    return shown
+        yield sheet

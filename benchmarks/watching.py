@@ -70,4 +70,4 @@ def sheets() -> Iterator[Sheet]:
 
 
 if __name__ == "__main__":
-    show(sheets())
+    list(show(sheets()))

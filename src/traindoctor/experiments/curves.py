@@ -108,8 +108,7 @@ def _verdict(
     num_optimizers: int,
 ) -> dict[str, Any]:
     progress, noise, known = result["progress"], result["noise"], result["floor"] is not None
-    moved = abs(gone) * way
-    beyond_noise = moved > BEYOND_NOISE * noise
+    beyond_noise = abs(gone) * way > BEYOND_NOISE * noise
     if known and way <= 1e-6:
         return _said(None, "at floor", "it starts at its floor: nothing is left to learn")
     if known and progress >= 1 - LEARNED_SHARE:

@@ -189,9 +189,10 @@ def call_place(name: str, prefer: Place = Place()) -> Place:
         found = _calls(file).get(name, ())
         tree = parse(file) if found and file == prefer.file else None
         preferred = _function(tree, prefer) if tree else None
-        inside = {_position(node) for node in ast.walk(preferred)} if preferred else set()
+        within = ast.walk(preferred) if preferred else ()
+        inside = {_end(node) for node in within if isinstance(node, ast.Call)}
         for node in found:
-            rank = 0 if _position(node) in inside else 1 if file == prefer.file else 2
+            rank = 0 if _end(node) in inside else 1 if file == prefer.file else 2
             ranked[rank].append(at(file, node))
     for rank in (0, 1, 2):
         if ranked[rank]:
@@ -210,9 +211,9 @@ def _calls(file: str) -> dict[str, list[ast.Call]]:
     return calls
 
 
-def _position(node: ast.AST) -> tuple[int, int] | None:
-    """Tell calls of one file apart, whichever parse of it they are of."""
-    return (node.end_lineno or 0, node.end_col_offset or 0) if isinstance(node, ast.Call) else None
+def _end(call: ast.Call) -> tuple[int | None, int | None]:
+    """Return what tells calls of one file apart, whichever parse of it they are of."""
+    return call.end_lineno, call.end_col_offset
 
 
 def _function(tree: ast.Module, place: Place) -> ast.AST | None:
