@@ -25,7 +25,7 @@ MODULE = ModuleRow(
 def test_rows_and_figures_come_back_as_they_were(tmp_path: Path) -> None:
     file = TraceFile(tmp_path / "run.trace")
     file.put("run", "losses", LOSSES[:1])
-    file.put("run", "losses", LOSSES[1:], append=True)
+    file.put("run", "losses", LOSSES[1:], behind=1)
     file.put("run", "modules", [MODULE])
     file.put("run", "setup", [SetupRow(model_class="Net", epochs=None)])
     file.put_facts("run", {"moved": ("a", "b"), "seconds": math.nan, "places": [PLACE], "n": {2}})
@@ -36,6 +36,23 @@ def test_rows_and_figures_come_back_as_they_were(tmp_path: Path) -> None:
     assert found.setup == SetupRow(model_class="Net", epochs=None)
     assert math.isnan(found.facts.pop("seconds"))
     assert found.facts == {"moved": ("c",), "places": (PLACE,), "n": (2,)}
+
+
+def test_only_the_end_of_a_table_is_replaced(tmp_path: Path) -> None:
+    file = TraceFile(tmp_path / "run.trace")
+    first, second, third = (LossRow(step=n, batch=n, value=float(n)) for n in range(3))
+    file.put("other", "losses", LOSSES)
+    file.put("run", "losses", (first, second))
+    file.put("run", "losses", (third,), behind=1)
+    stored = StoredTraces(tmp_path / "run.trace")
+    assert stored.trace("run") == Trace(losses=(first, third))
+    assert stored.trace("other") == Trace(losses=LOSSES)
+
+
+def test_single_figures_are_read_by_name(tmp_path: Path) -> None:
+    TraceFile(tmp_path / "run.trace").put_facts("run", {"steps": 3, "passes": 4, "share": 0.5})
+    stored = StoredTraces(tmp_path / "run.trace")
+    assert stored.facts("run", ("steps", "share", "unknown")) == {"steps": 3, "share": 0.5}
 
 
 def test_a_table_is_replaced_for_its_trace_alone(tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ class Flips(Part):
         seen = self.seen.get(optimizer)
         if seen is None:
             seen = self.seen[optimizer] = _Seen(len(self.seen))
-        held = [p for group in optimizer.param_groups for p in group["params"]]
-        trainable = [p.requires_grad for p in held]
-        if trainable != seen.trainable and len(held) == len(seen.trainable):
+        trainable = [p.requires_grad for group in optimizer.param_groups for p in group["params"]]
+        if trainable != seen.trainable and len(trainable) == len(seen.trainable):
+            held = [p for group in optimizer.param_groups for p in group["params"]]
             self._note(seen, held, trainable)
         seen.trainable = trainable
         seen.num_steps += 1

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
@@ -16,6 +17,15 @@ from traindoctor.target.woven import listening
 from traindoctor.trace import CountRow, HandledRow, Place
 
 _CALL = os.path.join("nn", "modules", "module.py")  # where torch calls a forward
+
+
+@dataclass(slots=True)
+class _Counted:
+    """One running total; its code is held, for its `id` to stay its own."""
+
+    code: CodeType
+    place: Place
+    number: int = 0
 
 
 @contextmanager
@@ -36,8 +46,7 @@ class HandledWatch(Caught):
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
         self.recorder = recorder
-        self.counts: Counter[tuple[CodeType, int]] = Counter()
-        self.places: dict[tuple[CodeType, int], Place] = {}
+        self.counts: dict[tuple[int, int], _Counted] = {}  # by where in the code it is
 
     def where(self) -> tuple[int, bool]:
         """Return the batch, and whether it waits for a step after its backward pass."""
@@ -57,10 +66,11 @@ class HandledWatch(Caught):
 
     def counted(self, frame: FrameType) -> None:
         """Count a line that adds to a total."""
-        key = (frame.f_code, frame.f_lineno)
-        if key not in self.places:
-            self.places[key] = place_of(frame)
-        self.counts[key] += 1
+        key = (id(frame.f_code), frame.f_lasti)  # to hash code itself takes longer than all else
+        seen = self.counts.get(key)
+        if seen is None:
+            seen = self.counts[key] = _Counted(frame.f_code, place_of(frame))
+        seen.number += 1
 
     def caught(self, frame: FrameType, error: BaseException) -> None:
         """Take it in, and that the forwards which it left will not return."""
@@ -79,7 +89,10 @@ class HandledWatch(Caught):
 
     def count_rows(self) -> list[CountRow]:
         """Return how often each counted line ran."""
-        return [CountRow(place=place, count=self.counts[key]) for key, place in self.places.items()]
+        counts: Counter[Place] = Counter()
+        for seen in self.counts.values():
+            counts[seen.place] += seen.number
+        return [CountRow(place=place, count=number) for place, number in counts.items()]
 
 
 def _is_inside_forward(frame: FrameType | None) -> bool:

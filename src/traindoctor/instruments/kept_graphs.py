@@ -97,7 +97,7 @@ class KeptGraphs(Part):
     def num_kept(self) -> int:
         """Count the earlier passes of whose graphs something is alive, the last few left out."""
         recent = range(self.state.num_backwards - NUM_RECENT, self.state.num_backwards + 1)
-        return len(self.alive) - sum(number in self.alive for number in recent)
+        return len(self.alive) - sum(map(self.alive.__contains__, recent))
 
     def write(self) -> None:
         """Write the first graphs, and how many were kept as the run went on."""

@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import wraps
 from types import FrameType
 from typing import Any
 
@@ -147,10 +147,13 @@ class _Watched:
         seconds = recorder.clock() - start
         if not on.num_batches:
             on.lag, on.is_bulk = _reading(sys._getframe(1))
-        is_grad_enabled = torch.is_grad_enabled()
-        seen.safely(lambda: seen.passes.fetched(on, batch, seconds, is_grad_enabled))
-        for given in recorder.after_fetch:
-            seen.safely(partial(given, on.size, seconds, on.is_evaluation))
+        if seen.error is None:
+            try:
+                seen.passes.fetched(on, batch, seconds, torch.is_grad_enabled())
+                for given in recorder.after_fetch:
+                    given(on.size, seconds, on.is_evaluation)
+            except Exception as error:  # as `safely`, which costs more
+                seen.error = error
         return batch
 
     def __del__(self) -> None:

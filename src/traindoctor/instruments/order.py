@@ -48,7 +48,10 @@ class Order:
 
     def find(self, optimizer: Any) -> Account | None:
         """Return an optimizer's account, if it has one."""
-        return next((a for a in self.accounts if a.optimizer() is optimizer), None)
+        for account in self.accounts:
+            if account.optimizer() is optimizer:
+                return account
+        return None
 
     def holding(self, parameters: Iterable[Any]) -> Account | None:
         """Return the account of the optimizer that holds most of the parameters."""
@@ -176,7 +179,10 @@ def _made(tensors: Any, now: int) -> int:
 
     What only scales it, or adds to it, on the way to the backward pass is passed over.
     """
-    inputs, made = [_root(tensors)], now
+    root = _root(tensors)
+    if root is not None and not type(root).__name__.startswith(_ARITHMETIC):
+        return min(_number(root), now)
+    inputs, made = [root], now
     for _ in range(MOST_STEPS):
         # The numbers of leaves lie beyond all others.
         node = min(filter(None, inputs), key=_number, default=None)

@@ -283,6 +283,8 @@ def _leading(waiting: list[Pass]) -> list[Pass]:
     Rather those that were read with gradients on than those without; and rather what is still
     being read than what was read in between, to its end.
     """
+    if len(waiting) == 1:
+        return waiting
     waiting = [one for one in waiting if not one.is_evaluation] or waiting
     return (
         [one for one in waiting if not one.is_over]

@@ -245,7 +245,7 @@ def _kept(loss: Any) -> Any:
     """Return a loss as a number, or as a tensor to be read later where reading it would stall."""
     if loss is None or loss.numel() != 1 or loss.is_complex() or loss.is_meta:
         return None
-    return float(loss.detach()) if loss.device.type == "cpu" else loss.detach().clone()
+    return float(loss.item()) if loss.is_cpu else loss.detach().clone()
 
 
 def _number(value: Any) -> tuple[float, float] | None:

@@ -46,10 +46,10 @@ def leading_size(batch: Any) -> int | None:
     import torch
 
     parts: Any = (batch,)
-    if isinstance(batch, Mapping):
+    if isinstance(batch, (tuple, list)):
+        parts = batch if len(batch) <= MOST_PARTS else parts
+    elif isinstance(batch, Mapping):
         parts = batch.values()
-    elif isinstance(batch, tuple | list) and len(batch) <= MOST_PARTS:
-        parts = batch
     size = None
     for part in parts:
         if isinstance(part, torch.Tensor) and part.ndim:

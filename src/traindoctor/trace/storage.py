@@ -47,8 +47,14 @@ class TraceFile:
             raise OSError(f"cannot write a trace to {path}: {error}") from None
         self.put_facts("", {"format": FORMAT})
 
-    def put(self, trace: str, table: str, rows: Iterable[Any], *, append: bool = False) -> None:
-        """Write the rows of a table, in place of those there or behind them.
+    def put(self, trace: str, table: str, rows: Iterable[Any], *, behind: int = 0) -> None:
+        """Write the last rows of a table, in place of all but the first ones there.
+
+        Args:
+            trace: its name.
+            table: its name.
+            rows: what is written.
+            behind: so many rows stay as they are.
 
         Raises:
             OSError: the disk is full, or the file is gone.
@@ -59,8 +65,11 @@ class TraceFile:
         with _as_os_error(), self.connection:
             self.connection.execute("BEGIN")
             self._create(table, columns)
-            if not append:
-                self.connection.execute(f'DELETE FROM "{table}" WHERE trace = ?', (trace,))
+            self.connection.execute(
+                f'DELETE FROM "{table}" WHERE trace = ?1 AND rowid >= (SELECT rowid FROM "{table}"'
+                " WHERE trace = ?1 ORDER BY rowid LIMIT 1 OFFSET ?2)",
+                (trace, behind),
+            )
             self.connection.executemany(f'INSERT INTO "{table}" VALUES ({marks})', written)
 
     def put_facts(self, trace: str, facts: Mapping[str, Any]) -> None:
@@ -98,10 +107,10 @@ class StoredTraces:
         if self.facts("").get("format") != FORMAT:
             raise TargetError(f"{path} is no trace of this version of traindoctor")
 
-    def facts(self, trace: str) -> dict[str, Any]:
-        """Return the single figures of a trace."""
+    def facts(self, trace: str, only: Collection[str] = ()) -> dict[str, Any]:
+        """Return the single figures of a trace, or those of some names."""
         with _as_target_error(self.path), self._open() as connection:
-            return dict(_facts(connection, trace))
+            return dict(_facts(connection, trace, tuple(only)))
 
     def trace(self, name: str, only: Collection[str] | None = None) -> Trace | None:
         """Return a trace, or None where nothing of it was written.
@@ -203,9 +212,12 @@ def _read(value: Any, sql: str, hint: Any) -> Any:
     return value
 
 
-def _facts(connection: sqlite3.Connection, trace: str) -> Iterator[tuple[str, Any]]:
-    query = "SELECT name, value FROM facts WHERE trace = ?"
-    for name, value in connection.execute(query, (trace,)):
+def _facts(
+    connection: sqlite3.Connection, trace: str, only: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Any]]:
+    named = f" AND name IN ({', '.join('?' * len(only))})" if only else ""
+    query = f"SELECT name, value FROM facts WHERE trace = ?{named}"
+    for name, value in connection.execute(query, (trace, *only)):
         yield name, _tupled(decode(Any, json.loads(value)))
 
 

@@ -56,7 +56,7 @@ class Calls:
             if session.opening is not None and learns:
                 recorder.facts.setdefault("evaluated_batches", set()).add(recorder.batch)
             return
-        if learns and _is_lent_weights(module):
+        if learns and not scene.has_its_own(module):
             return
         if learns:
             session.incidents.root_begins(module, args, kwargs)
@@ -84,10 +84,3 @@ class Calls:
         is_known = any(row.index == recorder.batch for row in recorder.batches)
         if session.opening is not None and not is_known:
             recorder.batches.append(describe(inputs, recorder.batch))
-
-
-def _is_lent_weights(module: Any) -> bool:
-    """Tell a call by `torch.func.functional_call`, in which other tensors stand for parameters."""
-    from torch import nn
-
-    return not isinstance(next(module.parameters(), None), nn.Parameter)

@@ -1,13 +1,15 @@
 """Writes what a session has seen to the trace on disk, from a thread of its own.
 
-The script's thread takes a snapshot of the tables twice a second, between two steps; what it is
-made of only grows or is small. The writing is the other thread's.
+The script's thread takes a snapshot of the tables between two steps: twice a second at first, later
+as rarely as keeps it within a hundredth of the time. The writing is the other thread's, which holds
+the interpreter as long as it works.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +22,14 @@ if TYPE_CHECKING:
     from traindoctor.watching.opening import Opening
     from traindoctor.watching.session import Session
 
-FLUSH_SECONDS = 0.5
+FLUSH_SECONDS, LONGEST = 0.5, 10.0  # between two snapshots
+SHARE = 0.01  # of the time that taking and writing them may take, once the opening is over
 # What traces are called: as the experiments whose place they take.
 RUN, OPENING, FIRST_STEP = "long-run", "short-run", "one-step"
 WEIGHTS, MATRICES, SOURCE = "read-weights", "watch-weights", "read-source"
 POST_MORTEM, ZEROS = "locate-non-finite", "locate-zero-gradient"
 # What is seen of a training's first steps.
 CLOSELY = (OPENING, FIRST_STEP, WEIGHTS, MATRICES, ZEROS)
-# Tables that only grow: what was written of them stays.
-GROWING = ("losses", "backwards", "steps", "gradients", "updates", "exceptions", "digests")
 MOST_SOURCE = 2_000_000  # characters of the user's files
 
 
@@ -41,7 +42,8 @@ class Record:
         self.others: dict[str, Trace] = {}  # traces beside the run's own, each written once
         self._closed: Trace | None = None  # the opening's tables, once it is over
         self._snapshot: Trace | None = None
-        self._taken = float("-inf")
+        self._due = float("-inf")
+        self._write_seconds = 0.0  # what the last snapshot took the other thread
         self._written: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._is_due = threading.Event()
@@ -65,9 +67,11 @@ class Record:
 
     def offer(self, now: float) -> None:
         """Take a snapshot, if it is time for one."""
-        if now - self._taken >= FLUSH_SECONDS and self.file is not None:
-            self._taken = now
+        if now >= self._due and self.file is not None:
             self._snapshot = self._taken_now()
+            seconds = self.session.clock() - now + self._write_seconds
+            gap = 0.0 if self.session.opening is not None else min(seconds / SHARE, LONGEST)
+            self._due = now + max(gap, FLUSH_SECONDS)
             self._is_due.set()
 
     def opening_closed(self, opening: Opening) -> None:
@@ -117,8 +121,10 @@ class Record:
         while not self._is_over:
             self._is_due.wait()
             self._is_due.clear()
+            start = time.thread_time()
             with self._lock:
                 self._write("running")
+            self._write_seconds = time.thread_time() - start
 
     def _write(self, state: str) -> None:
         snapshot = self._snapshot
@@ -139,27 +145,14 @@ class Record:
 
     def _put_run(self, file: TraceFile, snapshot: Trace) -> None:
         for item in fields(snapshot):
-            rows = getattr(snapshot, item.name)
-            if item.name == "setup":
-                rows = (rows,)
-            done = self._written.get(item.name, ())
-            if item.name == "facts" or rows == done:
+            if item.name == "facts":
                 continue
-            if item.name in GROWING and rows[: len(done)] == done:
-                file.put(RUN, item.name, rows[len(done) :], append=True)
-            elif item.name == "pulses":
-                self._put_pulses(file, rows, done)
-            else:
-                file.put(RUN, item.name, rows)
-            self._written[item.name] = rows
-
-    def _put_pulses(self, file: TraceFile, rows: tuple[Any, ...], done: tuple[Any, ...]) -> None:
-        """Append what is new, as long as no neighbours have become one."""
-        same = next((i for i, (a, b) in enumerate(zip(rows, done, strict=False)) if a != b), None)
-        if done and same is None:
-            file.put(RUN, "pulses", rows[len(done) :], append=True)
-        else:
-            file.put(RUN, "pulses", rows)
+            rows = getattr(snapshot, item.name)
+            rows, done = (rows,) if item.name == "setup" else rows, self._written.get(item.name, ())
+            if rows != done:
+                same = _num_same(rows, done)
+                file.put(RUN, item.name, rows[same:], behind=same)
+                self._written[item.name] = rows
 
     def _put_facts(self, file: TraceFile, facts: dict[str, Any]) -> None:
         known = self._written.setdefault("facts", {})
@@ -181,6 +174,12 @@ class Record:
                 rows.append(SourceRow(file=name, text=text, is_factory=name == script))
         file.put(SOURCE, "source", rows)
         file.put(SOURCE, "modules", self.session.unregistered)
+
+
+def _num_same(rows: tuple[Any, ...], done: tuple[Any, ...]) -> int:
+    """Return how many rows at the beginning of both are the same."""
+    pairs = enumerate(zip(rows, done, strict=False))
+    return next((i for i, (a, b) in pairs if a is not b and a != b), min(len(rows), len(done)))
 
 
 def seen_closely(opening: Opening) -> dict[str, Trace]:

@@ -6,6 +6,7 @@ import re
 import sys
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.target.setup import TrainingSetup
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 _ASSIGNED = re.compile(r"(?:self\.)?(\w+)\s*(?::[^=]+)?=(?!=)")
 
 
+@dataclass(slots=True)
+class _Learning:
+    """A module that has parameters: the module itself or one in it owns the first of them."""
+
+    module: weakref.ref[nn.Module]
+    owner: weakref.ref[nn.Module]
+    first: weakref.ref[torch.Tensor]
+
+
 class Scene:
     """Knows each module and optimizer from its constructor on, and keeps none alive."""
 
@@ -28,7 +38,7 @@ class Scene:
         self.trainer: Any = None  # the transformers Trainer that trains
         self.roots: list[weakref.ref[nn.Module]] = []  # called by nobody but the script
         self._modules: dict[int, weakref.ref[Any]] = {}
-        self._learning: dict[int, weakref.ref[nn.Module]] = {}
+        self._learning: dict[int, _Learning] = {}
         self._optimizers: dict[int, weakref.ref[Any]] = {}
         self.num_optimizers = 0  # built so far
 
@@ -46,12 +56,30 @@ class Scene:
     def learns(self, module: nn.Module) -> bool:
         """Tell whether a module has parameters; one that has will be asked no more."""
         known = self._learning.get(id(module))
-        if known is not None and known() is module:
+        if known is not None and known.module() is module:
             return True
-        if next(module.parameters(), None) is None:
+        first = next(_own_parameters(module), None)
+        if first is None:
             return False
-        self._learning[id(module)] = weakref.ref(module)
+        owner, p = first
+        known = _Learning(weakref.ref(module), weakref.ref(owner), weakref.ref(p))
+        self._learning[id(module)] = known
         return True
+
+    def has_its_own(self, module: nn.Module) -> bool:
+        """Tell that a module which learns is not called by `torch.func.functional_call`.
+
+        There other tensors stand for its parameters.
+        """
+        from torch import nn
+
+        known = self._learning[id(module)]
+        owner, before = known.owner(), known.first()
+        if owner is not None and before is not None:
+            for p in owner._parameters.values():
+                if p is not None:  # mostly what it was
+                    return p is before or isinstance(p, nn.Parameter)
+        return isinstance(next(module.parameters(), None), nn.Parameter)
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Return the optimizers there are, in the order in which they were built."""
@@ -157,6 +185,14 @@ class Scene:
                 name += "_"
             named[name] = model
         return named
+
+
+def _own_parameters(module: nn.Module) -> Iterator[tuple[nn.Module, torch.Tensor]]:
+    """Yield each parameter behind the module that owns it."""
+    for owner in module.modules():
+        for p in owner._parameters.values():
+            if p is not None:
+                yield owner, p
 
 
 def _together(models: Mapping[str, nn.Module]) -> nn.Module:

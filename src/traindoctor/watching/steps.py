@@ -58,7 +58,7 @@ class Steps:
                 session.safely(session.later.step_ended, optimizer)
         number = recorder.optimizers.of(optimizer)
         found = [group.get("lr") for group in optimizer.param_groups]
-        rates = tuple([float(rate) for rate in found if type(rate) is float or _is_known(rate)])
+        rates = tuple([r if type(r) is float else float(r) for r in found if _is_known(r)])
         now = session.clock()
         session.meter.step(number, now, rates=rates, norm=self._norm, seconds=seconds)
         session.governor.stepped()
@@ -80,6 +80,5 @@ class Steps:
 
 def _is_known(rate: Any) -> bool:
     """Tell a rate that can be read without waiting for a device."""
-    return isinstance(rate, int | float) or getattr(getattr(rate, "device", None), "type", "") == (
-        "cpu"
-    )
+    is_number = isinstance(rate, (float, int))
+    return is_number or getattr(getattr(rate, "device", None), "type", "") == "cpu"

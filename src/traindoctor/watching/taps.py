@@ -59,7 +59,7 @@ def _modules(session: Session, dynamics: Dynamics) -> None:
             calls.root_returned(output)
         finally:
             calls.is_inside = False
-            session.meter.forward_seconds += clock() - start
+            session.meter.since.forward_seconds += clock() - start
         return output
 
     nn.Module.__call__ = call  # type: ignore[method-assign]
@@ -83,7 +83,7 @@ def _closely(
     finally:
         if is_root:
             session.calls.is_inside = False
-            session.meter.forward_seconds += session.clock() - start
+            session.meter.since.forward_seconds += session.clock() - start
     return output
 
 

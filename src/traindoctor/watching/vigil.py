@@ -54,7 +54,7 @@ class Vigil:
     def _look(self) -> None:
         try:
             stored = StoredTraces(self.path)
-            facts = stored.facts(RUN)
+            facts = stored.facts(RUN, ("num_steps", "num_passes"))
             progress = max(facts.get("num_steps", 0), facts.get("num_passes", 0))
             if progress < self.due:
                 return
