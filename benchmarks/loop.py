@@ -1,6 +1,7 @@
 """A plain training loop that times its own steps: `python loop.py SIZE HOW`.
 
-Prints the median and the 95th percentile of a step in milliseconds, the first steps left out.
+Prints the median, the 95th percentile and the mean of a step in milliseconds, the first steps left
+out.
 HOW is `bare`, `anomaly` (autograd's own detection), `hooks` (a hook on each parameter that reads
 the gradient's norm and whether it is finite, as such hooks are usually written), or `torchlens`
 (all training checks of TorchLens but that for frozen parameters).
@@ -64,4 +65,5 @@ while len(times) < num_steps + num_first:
         times.append(now - last)
         last = now
 times = sorted(times[num_first:])
-print(1e3 * times[len(times) // 2], 1e3 * times[int(0.95 * len(times))])
+mean = sum(times) / len(times)
+print(*(1e3 * seconds for seconds in (times[len(times) // 2], times[int(0.95 * len(times))], mean)))

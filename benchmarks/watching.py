@@ -32,8 +32,8 @@ SIZES = ("toy", "2 ms", "10 ms", "50 ms", "1 s")  # as in loop.py
 LIMITS = {"toy": "1.25"}  # of the median; 1.02 / 1.05 for 10 ms and more
 
 
-def step(command: list[str], size: str, how: str) -> tuple[float, float]:
-    """Return the median and the 95th percentile of a step, in milliseconds."""
+def step(command: list[str], size: str, how: str) -> tuple[float, ...]:
+    """Return the median, the 95th percentile and the mean of a step, in milliseconds."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, "loop.py", size, how],
@@ -43,15 +43,18 @@ def step(command: list[str], size: str, how: str) -> tuple[float, float]:
         capture_output=True,
         text=True,
     )
-    median, late = done.stdout.split()
-    return float(median), float(late)
+    return tuple(map(float, done.stdout.split()))
+
+
+def _ratios(found: tuple[float, ...], bare: tuple[float, ...]) -> list[float]:
+    return [a / b for a, b in zip(found, bare, strict=True)]
 
 
 def sheets() -> Iterator[Sheet]:
     """Measure each way at each size."""
     ways = {name: way for name, way in WAYS.items() if name != PEER or find_spec("torchlens")}
     sheet = Sheet(
-        "A step: median / 95th percentile, as ratios to the bare loop",
+        "A step: median / 95th percentile / mean, as ratios to the bare loop",
         ("step", "bare ms", *ways, "`watch` at most"),
     )
     for size in SIZES:
@@ -61,9 +64,8 @@ def sheets() -> Iterator[Sheet]:
             rounds.append((bare, {way: step(c, size, how) for way, (c, how) in ways.items()}))
         cells = []
         for way in ways:
-            medians = statistics.median(found[way][0] / bare[0] for bare, found in rounds)
-            late = statistics.median(found[way][1] / bare[1] for bare, found in rounds)
-            cells.append(f"{medians:.2f} / {late:.2f}")
+            ratios = zip(*(_ratios(found[way], bare) for bare, found in rounds), strict=True)
+            cells.append(" / ".join(f"{statistics.median(each):.2f}" for each in ratios))
         typical = statistics.median(bare[0] for bare, _ in rounds)
         sheet.add(size, f"{typical:.2f}", *cells, LIMITS.get(size, "1.02 / 1.05"))
     yield sheet

@@ -50,8 +50,9 @@ class Account:
 
     def choose(self) -> None:
         """Choose the samples anew, if none of them has a gradient."""
-        if any(p.grad is not None for p in self.samples):
-            return
+        for p in self.samples:
+            if p.grad is not None:
+                return
         optimizer = self.optimizer()
         groups = optimizer.param_groups if optimizer is not None else ()
         held = [p for group in groups for p in group["params"]]
