@@ -2,15 +2,16 @@
 
 ## What it measures
 The shapes of prediction and target in each call of an elementwise loss function, and in
-hand-written differences whose target is a tensor of the batch.
+hand-written differences whose target is a tensor of the batch, or in which a layer's single output
+meets a target that needs no gradient, and the squares or sizes of all pairs become one number.
 
 ## Why it matters
 (N, 1) and (N,) broadcast to (N, N): every prediction is compared with every target. The loss
 falls to the targets' variance and stays there, whatever the inputs are.
 
 ## Known limits
-Products of broadcast losses and weights are not seen. A hand-written difference counts only if
-its target has the values of a tensor of the batch; one that was scaled before is missed.
+Products of broadcast losses and weights are not seen. A hand-written difference with a target that
+is computed counts only if the prediction comes from a layer with one output.
 
 ## References
 PyTorch, "Broadcasting semantics", and the warning of mse_loss about differing target sizes.
@@ -45,7 +46,8 @@ BROADCAST = Rule(
     title="{function} broadcasts {given} against {target} to {result}",
     what="Prediction and target have different shapes and broadcast to a larger one.",
     why="Each prediction is compared with the targets of all samples.",
-    known_limits="Only losses that torch names, and differences with a tensor of the batch.",
+    known_limits="Losses that torch names, and differences with a tensor of the batch or of a "
+    "layer's single output.",
     remedies=(
         Remedy(
             "Drop the prediction's last axis",
@@ -86,7 +88,8 @@ def is_broadcast(row: CriterionRow, step: Trace) -> bool:
         return False
     if row.function in _LOSSES:
         return True
-    return row.function in _DIFFERENCES and is_label(row, step)
+    is_whole = row.input_operation == "linear" and row.reduction != "none"
+    return row.function in _DIFFERENCES and (is_whole or is_label(row, step))
 
 
 def is_label(row: CriterionRow, step: Trace) -> bool:

@@ -10,10 +10,11 @@ With the sign turned, every step makes the model worse, and the number in the lo
 same: below zero, without end.
 
 ## Known limits
-Only loss functions of torch's and picked log-probabilities are seen: `-((p - y) ** 2).mean()` is
-not. It is silent where several optimizers train one another's losses, where loss functions are
-pulled both ways, and on those that may be negative (Gaussian and Poisson likelihoods, KL terms),
-so adversarial, contrastive and variational objectives are left alone.
+Only loss functions of torch's and picked log-probabilities (`log_softmax`, or what `logsumexp` was
+taken off) are seen: `-((p - y) ** 2).mean()` is not. It is silent where several optimizers train
+one another's losses, where loss functions are pulled both ways, and on those that may be negative
+(Gaussian and Poisson likelihoods, KL terms), so adversarial, contrastive and variational objectives
+are left alone.
 
 ## References
 torch.optim, parameter `maximize`. Goodfellow et al., "Deep Learning", 2016, section 5.5.

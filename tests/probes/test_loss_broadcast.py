@@ -35,6 +35,13 @@ def test_a_hand_written_difference_with_the_batchs_targets_counts() -> None:
     assert finding.confidence.value == "likely"
 
 
+def test_so_does_one_of_a_layers_output_whose_pairs_become_one_number() -> None:
+    (finding,) = found((8, 1), (8,), "sub", input_operation="linear", reduction="mean")
+    assert finding.confidence.value == "likely"
+    assert found((8, 1), (8,), "sub", input_operation="linear", reduction="none") == []
+    assert found((8, 1), (8,), "sub", reduction="mean") == []
+
+
 @pytest.mark.parametrize(
     ("given", "target", "function"),
     [

@@ -76,6 +76,20 @@ def test_what_is_wrong_with_a_second_training_only_is_named_at_its_line(tmp_path
     assert told["value"] == "number 2, from step 20 on"
 
 
+def test_what_ends_a_second_training_is_judged_by_what_was_seen_of_it(tmp_path: Path) -> None:
+    text = TWO.replace("HELD", "second").replace(
+        "fit(second,",
+        "forward = second.forward\nsecond.forward = lambda x: forward(x).detach()\nfit(second,",
+    )
+    report, _ = seen(tmp_path, text)
+    (finding,) = (f for f in report["findings"] if f["role"] == "root-cause")
+    assert (finding["code"], finding["title"].rpartition(": ")[2]) == (
+        "TD101",
+        "`detach` ends its graph",
+    )
+    assert "detach" in text.splitlines()[finding["location"]["line"] - 1]
+
+
 @pytest.mark.slow
 def test_an_optimizer_that_joins_another_begins_no_training(tmp_path: Path) -> None:
     report, facts = seen(tmp_path, TOGETHER)

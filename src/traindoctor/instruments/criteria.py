@@ -8,6 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.clamps import Clamps
+from traindoctor.instruments.pairs import Pairs
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.trace import CriterionRow, Place
 
@@ -93,6 +94,7 @@ class Criteria:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.made: dict[int, tuple[Any, str, Place, int | None]] = {}
+        self.pairs = Pairs()
         self.clamps = Clamps()
         self.signs: list[list[float]] = []
         self.rows: list[CriterionRow] = []
@@ -106,13 +108,15 @@ class Criteria:
             if name in CRITERIA:
                 self._add(name, function, args, kwargs, output)
             elif name in DIFFERENCES and output.requires_grad:
-                self._add_difference(name, args)
+                self._add_difference(name, args, output)
             elif name == "gather" or (name == "__getitem__" and _by_tensor(args[1])):
                 self._add_likelihood(args, output)
 
     def finish(self) -> list[CriterionRow]:
         """Return the rows with the signs of the gradients that came back, after backward."""
         signed = []
+        for number, reduction in self.pairs.reduced.items():
+            self.rows[number] = dataclasses.replace(self.rows[number], reduction=reduction)
         for row, sign in zip(self.rows, self.signs, strict=True):
             total = sum(sign)
             direction = None if not sign else (total > 0) - (total < 0)
@@ -122,6 +126,9 @@ class Criteria:
     def _remember(self, name: str, args: Any, kwargs: Any, output: torch.Tensor) -> None:
         import torch
 
+        self.pairs.carry(name, args, output)
+        if self.pairs.is_normalized(name, args):  # `logits - logits.logsumexp(...)`
+            self.made[id(output)] = (weakref.ref(output), "log_softmax", here(), None)
         if name in ACTIVATIONS:
             axis = kwargs.get(
                 "dim", args[1] if len(args) > 1 and isinstance(args[1], int) else None
@@ -179,7 +186,7 @@ class Criteria:
             row = dataclasses.replace(row, **_target_facts(target.detach(), row.ignore_index))
         self._append(row, output)
 
-    def _add_difference(self, name: str, args: Any) -> None:
+    def _add_difference(self, name: str, args: Any, output: torch.Tensor) -> None:
         """Keep a hand-written `prediction - target` whose shapes differ, for it may broadcast."""
         import torch
 
@@ -195,9 +202,11 @@ class Criteria:
             batch=max(self.recorder.batch, 0),
             input_shape=tuple(first.shape),
             input_dtype=str(first.dtype).removeprefix("torch."),
+            input_operation="linear" if self.pairs.is_column(first) else "",
             reduction="none",
             **_target_facts(target.detach(), None),
         )
+        self.pairs.is_difference(output, len(self.rows))
         self._append(row, None)
 
     def _add_likelihood(self, args: Any, output: torch.Tensor) -> None:

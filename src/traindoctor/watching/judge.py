@@ -18,7 +18,7 @@ from traindoctor.probing.finding import Evidence
 from traindoctor.probing.probe import Probe
 from traindoctor.probing.rule import Severity
 from traindoctor.probing.runner import ended, run_probes
-from traindoctor.trace import Trace
+from traindoctor.trace import Place, Trace
 from traindoctor.watching.archive import Archive
 from traindoctor.watching.later_training import LaterTraining, later_trainings
 
@@ -55,7 +55,8 @@ class Bench:
         for training in later_trainings(archive):
             number = f"number {training.number + 1}, from step {training.step} on"
             told = Evidence("training of the script", number)
-            events = with_others(events, self._of_later(training), told)
+            made = self._of_later(training)
+            events = with_others(_without_guesses(events, made, training.raised_at), made, told)
         return [_as_watched(event, archive.run) for event in events]
 
     def _of_later(self, training: LaterTraining) -> list[FindingMade]:
@@ -110,6 +111,22 @@ def with_others(
         else:
             merged.append(event)
     return merged
+
+
+def _without_guesses(
+    events: Sequence[Event], made: Sequence[FindingMade], place: Place
+) -> list[Event]:
+    """Leave out what a run says of the line that raised, where the training that it ended knows."""
+    known = {(event.probe, event.finding.code) for event in made}
+
+    def is_guess(event: Event) -> bool:
+        if not isinstance(event, FindingMade) or not place:
+            return False
+        at = event.finding.location
+        is_there = (at.file, at.line) == (place.file, place.line)
+        return is_there and (event.probe, event.finding.code) in known
+
+    return [event for event in events if not is_guess(event)]
 
 
 def loaded(run: Trace, reference: str, ranks: Trace | None = None) -> TargetLoaded:

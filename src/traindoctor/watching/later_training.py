@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from traindoctor.instruments.unheld import FACT as UNHELD
-from traindoctor.trace import Trace
+from traindoctor.trace import Place, Trace
 from traindoctor.watching.archive import Archive
 from traindoctor.watching.later import trace_name
 from traindoctor.watching.record import CLOSELY, OPENING, RUN, SOURCE
@@ -25,7 +25,8 @@ class LaterTraining(Recorded):
         self.number, self.step = number, step
         traces = {name: archive.stored.trace(trace_name(number, name)) for name in CLOSELY}
         opening, unheld = traces[OPENING] or Trace(), archive.unheld_in(number)
-        self.has_stepped = bool(opening.steps)
+        self.is_seen = bool(opening.steps or opening.exceptions)
+        self.raised_at = opening.exceptions[-1].place if opening.exceptions else Place()
         own = {
             SOURCE: archive.source(opening),
             RUN: Trace(facts={UNHELD: unheld}) if unheld else None,
@@ -34,7 +35,7 @@ class LaterTraining(Recorded):
 
 
 def later_trainings(archive: Archive) -> list[LaterTraining]:
-    """Return the trainings of a run after its first, of which a step was seen."""
+    """Return the trainings of a run after its first, of which a step was seen, or its end."""
     begun = enumerate(archive.run.facts.get("later_trainings") or (), start=1)
     found = [LaterTraining(archive, number, step) for number, step in begun]
-    return [training for training in found if training.has_stepped]
+    return [training for training in found if training.is_seen]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from traindoctor.target.setup import TrainingSetup
 from traindoctor.trace import Place
@@ -21,11 +21,12 @@ _ASSIGNED = re.compile(r"(?:self\.)?(\w+)\s*(?::[^=]+)?=(?!=)")
 
 @dataclass(slots=True)
 class _Learning:
-    """A module that has parameters: the module itself or one in it owns the first of them."""
+    """A module that has parameters, and who in it owns the first of them, under which name."""
 
-    module: weakref.ref[nn.Module]
-    owner: weakref.ref[nn.Module]
-    first: weakref.ref[torch.Tensor]
+    module: Callable[[], nn.Module | None]
+    owner: Callable[[], nn.Module | None] = lambda: None
+    name: str = ""
+    first: Callable[[], torch.Tensor | None] = lambda: None
 
 
 class Scene:
@@ -36,10 +37,10 @@ class Scene:
         self.places: Mapping[int, Place] = {}  # where each was built, by `id`
         self.loader: Any = ()  # the one whose batches were differentiated
         self.trainer: Any = None  # the transformers Trainer that trains
-        self.roots: list[weakref.ref[nn.Module]] = []  # called by nobody but the script
-        self._modules: dict[int, weakref.ref[Any]] = {}
+        self.roots: list[ref[nn.Module]] = []  # called by nobody but the script
+        self._modules: dict[int, ref[Any]] = {}
         self._learning: dict[int, _Learning] = {}
-        self._optimizers: dict[int, weakref.ref[Any]] = {}
+        self._optimizers: dict[int, ref[Any]] = {}
         self.num_optimizers = 0  # built so far
 
     def notice(self, built: Any) -> None:
@@ -48,22 +49,19 @@ class Scene:
 
         if isinstance(built, torch.optim.Optimizer):
             self._optimizers.pop(id(built), None)  # of one that is gone
-            self._optimizers[id(built)] = weakref.ref(built)
+            self._optimizers[id(built)] = ref(built)
             self.num_optimizers += 1
         elif isinstance(built, torch.nn.Module):
-            self._modules[id(built)] = weakref.ref(built)
+            self._modules[id(built)] = ref(built)
 
     def learns(self, module: nn.Module) -> bool:
         """Tell whether a module has parameters; one that has will be asked no more."""
         known = self._learning.get(id(module))
         if known is not None and known.module() is module:
             return True
-        first = next(_own_parameters(module), None)
-        if first is None:
+        if next(module.parameters(), None) is None:
             return False
-        owner, p = first
-        known = _Learning(weakref.ref(module), weakref.ref(owner), weakref.ref(p))
-        self._learning[id(module)] = known
+        self._learning[id(module)] = _Learning(ref(module))
         return True
 
     def has_its_own(self, module: nn.Module) -> bool:
@@ -74,12 +72,17 @@ class Scene:
         from torch import nn
 
         known = self._learning[id(module)]
-        owner, before = known.owner(), known.first()
-        if owner is not None and before is not None:
-            for p in owner._parameters.values():
-                if p is not None:  # mostly what it was
-                    return p is before or isinstance(p, nn.Parameter)
-        return isinstance(next(module.parameters(), None), nn.Parameter)
+        owner, p = known.owner(), known.first()
+        if owner is not None and p is not None and owner._parameters.get(known.name) is p:
+            return True  # what it was before, as mostly
+        for owner in module.modules():
+            for name, p in owner._parameters.items():
+                if p is not None:
+                    is_own = isinstance(p, nn.Parameter)
+                    if is_own and isinstance(owner._parameters, dict):  # else it is a script's
+                        known.owner, known.name, known.first = ref(owner), name, ref(p)
+                    return is_own
+        return False
 
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Return the optimizers there are, in the order in which they were built."""
@@ -121,7 +124,7 @@ class Scene:
         top = self._top(root)
         if any(reference() is top for reference in self.roots):
             return False
-        self.roots.append(weakref.ref(top))
+        self.roots.append(ref(top))
         return True
 
     def enter_behind(self, loss: torch.Tensor) -> None:
@@ -185,14 +188,6 @@ class Scene:
                 name += "_"
             named[name] = model
         return named
-
-
-def _own_parameters(module: nn.Module) -> Iterator[tuple[nn.Module, torch.Tensor]]:
-    """Yield each parameter behind the module that owns it."""
-    for owner in module.modules():
-        for p in owner._parameters.values():
-            if p is not None:
-                yield owner, p
 
 
 def _together(models: Mapping[str, nn.Module]) -> nn.Module:

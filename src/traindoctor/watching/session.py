@@ -204,7 +204,8 @@ class Session:
         self._stack.close()
 
     def _note_exception(self, error: Exception) -> None:
-        row = self.recorder.row_of(error)
+        later = self.later.opening
+        row = (self.recorder if later is None else later.recorder).row_of(error)
         if "torch" in sys.modules and not row.operation:
             row = replace(row, **operation_left(error.__traceback__))
         if "torch" in sys.modules and self.opening is None:
@@ -212,6 +213,9 @@ class Session:
             paths = {id(m): path for path, m in setup.model.named_modules()} if setup else {}
             row = replace(row, **module_left(error.__traceback__, paths))
             self.recorder.facts["num_trainable_at_end"] = self.scene.num_trainable()
+        if later is not None:
+            later.recorder.exceptions.append(row)
+            row = replace(row, batch=self.recorder.batch)
         self.recorder.exceptions.append(row)
         self.recorder.facts |= columns_on(error.__traceback__)
 

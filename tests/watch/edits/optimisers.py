@@ -82,11 +82,12 @@ SGD_BY_HAND = (
         status=1,
     ),
     Breakage(
-        "TD106",
+        "TD302",
         "sgd_by_hand",
-        (("return -log_probs[", "return log_probs["),),
-        ("return log_probs[",),
-        "the loss falls below zero without end, accuracy 0",
+        (("epoch_loss += loss.item() *", "epoch_loss += loss *"),),
+        ("epoch_loss += loss *",),
+        "nothing to see: an epoch's graphs are kept until it ends",
+        learns=True,
     ),
 )
 

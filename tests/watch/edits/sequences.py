@@ -14,19 +14,6 @@ CHAR_GPT = (
         status=1,
     ),
     Breakage(
-        "TD503",
-        "char_gpt",
-        (
-            (
-                "            loss = loss / gradient_accumulation_steps\n"
-                '        X, Y = get_batch("train")\n',
-                "            loss = loss / gradient_accumulation_steps\n",
-            ),
-        ),
-        ("logits, loss = model(X, Y)", 'X, Y = get_batch("train")  # fetch'),
-        "the training batch is learned by heart, and the validation loss rises",
-    ),
-    Breakage(
         "TD406",
         "char_gpt",
         (
