@@ -80,10 +80,10 @@ class Account:
         """Tell whether nothing was written to the gradients since a step used them."""
         return self.used is not NO_STAMPS and _present(now) and same(now, self.used)
 
-    def are_scaled(self, now: Stamps) -> bool:
+    def are_scaled(self) -> bool:
         """Tell whether the gradients are of scaled losses, as their backward passes left them."""
         only_scaled = 0 < self.num_backwards == self.num_scaled_backwards
-        return only_scaled and not self.is_unscaled and same(now, self.written)
+        return only_scaled and not self.is_unscaled and same(self.stamps(), self.written)
 
     def begins_backward(self) -> None:
         """Take in that a backward pass begins, of whatever loss."""
@@ -117,7 +117,7 @@ class Account:
     def begins_step(self, is_passed_on: bool, batch: int) -> None:
         """Take in that a step begins; `is_passed_on` by a scaler."""
         self.choose()
-        self.num_scaled += not is_passed_on and self.are_scaled(self.stamps())
+        self.num_scaled += not is_passed_on and self.are_scaled()
         if self.is_unscaled and not is_passed_on:
             self.num_unguarded += 1
             self.infinite = self.infinite + self.found

@@ -68,7 +68,7 @@ class Clipping:
         self.was_as_written = account is not None and same(now, account.written)
         if account is not None and not is_absent:
             calls.num_used += account.are_used(now)
-            calls.num_scaled += account.are_scaled(now)
+            calls.num_scaled += account.are_scaled()
         return calls
 
     def ends(self, calls: _Calls | None, given: Mapping[str, Any], result: Any) -> None:
