@@ -41,7 +41,7 @@ LOSS = Rule(
     code="TD102",
     name="loss-not-finite",
     severity=Severity.CRITICAL,
-    title="The loss is {value} at step {step}",
+    title="The loss is {value} at {when}",
     what="The loss is NaN or infinite.",
     why="Its gradients are not finite either; the first step with them ruins every weight.",
     known_limits="Only the first batches are seen. Code that Python does not call has no line.",
@@ -116,7 +116,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         series=[Series("loss", tuple(range(len(values))), tuple(values))],
         explains=explained(spoiled),
         value=named(loss.value),
-        step=loss.step,
+        # Where no optimizer steps, batches are all that is counted.
+        when=f"batch {loss.batch}" if loss.batch > loss.step == 0 else f"step {loss.step}",
     )
 
 

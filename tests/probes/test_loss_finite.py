@@ -32,6 +32,12 @@ def test_the_operation_and_its_input_are_named() -> None:
     assert "TD418" in finding.explains
 
 
+def test_a_loop_without_an_optimizer_counts_batches() -> None:
+    rows = tuple(LossRow(step=0, batch=n, value=value) for n, value in enumerate((1.0, math.inf)))
+    (finding,) = found(Trace(setup=SETUP, losses=rows))
+    assert finding.title == "The loss is infinite at batch 1"
+
+
 def test_a_mean_of_nothing_is_called_that() -> None:
     empty = OperationRow(operation="mean", place=LINE, input_shapes=((0,),))
     (finding,) = found(Trace(setup=SETUP, losses=losses(math.nan)), empty)
