@@ -60,6 +60,36 @@ def test_a_watched_script_prints_computes_and_ends_as_without_us(
     assert last.startswith(verdict)
 
 
+FAILING = """
+import torch
+from torch import nn
+
+net = nn.Linear(3, 2)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    FAILS
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        "net(torch.ones(4, 3)).detach().sum().backward()",
+        "nn.functional.cross_entropy(net(torch.ones(4, 3)), torch.tensor([0, 1, 5, 0])).backward()",
+        pytest.param("net(torch.ones(4, 2)).sum().backward()", marks=pytest.mark.slow),
+    ],
+)
+def test_a_traceback_of_the_first_step_is_the_interpreters(tmp_path: Path, fails: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(FAILING.replace("FAILS", fails))
+    bare, watched = run(sys.executable, str(script)), run(*DOCTOR, str(script))
+    assert b"Traceback" in bare.stderr
+    assert watched.stderr.startswith(bare.stderr)
+    assert len(watched.stderr.splitlines()) == len(bare.stderr.splitlines()) + 1  # the verdict
+
+
 def test_a_module_is_run_as_python_does(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()

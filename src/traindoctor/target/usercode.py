@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import CodeType, FrameType, TracebackType
 
 from traindoctor.errors import told
+from traindoctor.target.patches import UNSEEN
 from traindoctor.trace import Place
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,6 +37,8 @@ _PLACES: dict[tuple[int, int], tuple[CodeType, Place]] = {}
 @lru_cache(maxsize=4096)
 def is_ours(file: str) -> bool:
     """Tell whether a source file is traindoctor's own."""
+    if file == UNSEEN:
+        return True
     path = real_path(file)
     return path.startswith(_HERE + os.sep) or f"{os.sep}traindoctor_probes{os.sep}" in path
 

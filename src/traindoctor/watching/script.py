@@ -115,19 +115,27 @@ def end_with_parent(watcher: int) -> None:
 
 
 def without_us(trace: TracebackType | None) -> TracebackType | None:
-    """Take our own frames out of a traceback, which is changed in place, and return it."""
-    first: TracebackType | None = None
-    last: TracebackType | None = None
+    """Take our own frames out of a traceback, which is changed in place, and return it.
+
+    A function of torch's that was handed to a function mode of ours, to be called again there, is
+    left in it once.
+    """
+    kept: list[TracebackType] = []
+    is_handed_over = False
     while trace is not None:
-        if not is_ours(trace.tb_frame.f_code.co_filename):
-            first = first or trace
-            if last is not None and last.tb_next is not trace:
-                last.tb_next = trace
-            last = trace
+        code = trace.tb_frame.f_code
+        if is_ours(code.co_filename):
+            if is_handed_over:
+                del kept[-2:]
+            is_handed_over = False
+        else:
+            kept.append(trace)
+            is_handed_over = len(kept) > 1 and code.co_name == "handle_torch_function"
         trace = trace.tb_next
-    if last is not None and last.tb_next is not None:
-        last.tb_next = None
-    return first
+    for one, following in zip(kept, [*kept[1:], None], strict=False):
+        if one.tb_next is not following:
+            one.tb_next = following
+    return kept[0] if kept else None
 
 
 def _fresh_main() -> ModuleType:
