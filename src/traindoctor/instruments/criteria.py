@@ -114,9 +114,9 @@ class Criteria:
 
     def finish(self) -> list[CriterionRow]:
         """Return the rows with the signs of the gradients that came back, after backward."""
-        signed = []
         for number, reduction in self.pairs.reduced.items():
             self.rows[number] = dataclasses.replace(self.rows[number], reduction=reduction)
+        signed = []
         for row, sign in zip(self.rows, self.signs, strict=True):
             total = sum(sign)
             direction = None if not sign else (total > 0) - (total < 0)

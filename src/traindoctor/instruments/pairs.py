@@ -34,7 +34,7 @@ class Pairs:
         if name == "linear" or (name in KEEP and self.is_column(given)):
             if output.dim() > 1 and output.shape[-1] == 1:
                 self._columns[id(output)] = weakref.ref(output)
-        elif name == "logsumexp":
+        elif name == "logsumexp" and given is not None:
             self._normalizers[id(output)] = (weakref.ref(output), weakref.ref(given))
         elif name in SIZES:
             number = _known(self._differences, given)
