@@ -77,7 +77,10 @@ for step in range(3):
     "fails",
     [
         "net(torch.ones(4, 3)).detach().sum().backward()",
-        "nn.functional.cross_entropy(net(torch.ones(4, 3)), torch.tensor([0, 1, 5, 0])).backward()",
+        pytest.param(
+            "nn.functional.cross_entropy(net(torch.ones(4, 3)), torch.tensor([0, 1, 5, 0]))",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("net(torch.ones(4, 2)).sum().backward()", marks=pytest.mark.slow),
     ],
 )
