@@ -111,16 +111,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 
 def outside(run: Trace) -> Iterator[Finding]:
     """Yield what gets a gradient, is held by no optimizer and does not move."""
-    moved = set(run.facts.get("moved") or ())
-    reached = {row.parameter for row in run.gradients if not row.is_none and row.rms > 0}
-    trainable = [row for row in run.parameters if row.requires_grad]
-    lost = [
-        row
-        for row in trainable
-        if row.num_optimizers == 0 and row.name in reached and row.name not in moved
-    ]
+    lost = lost_in(run)
     if not lost:
         return
+    trainable = [row for row in run.parameters if row.requires_grad]
     optimizer = run.optimizers[0] if run.optimizers else OptimizerRow(index=0, class_name="")
     everything = len(lost) == len(trainable)
     elements = sum(row.num_elements for row in lost)
@@ -147,10 +141,25 @@ def outside(run: Trace) -> Iterator[Finding]:
     )
 
 
+def lost_in(run: Trace) -> list[ParameterRow]:
+    """Return the parameters that get a gradient, are held by no optimizer and do not move."""
+    moved = set(run.facts.get("moved") or ())
+    reached = {row.parameter for row in run.gradients if not row.is_none and row.rms > 0}
+    return [
+        row
+        for row in run.parameters
+        if row.requires_grad
+        and row.num_optimizers == 0
+        and row.name in reached
+        and row.name not in moved
+    ]
+
+
 def unfrozen(long: Trace, run: Trace) -> Iterator[Finding]:
     """Yield what gets a gradient from some step on, and is held by no optimizer."""
     looks = long.facts.get("unheld_later") or {}
-    late = [row for row in run.parameters if row.name in looks]
+    known = {row.name for row in lost_in(run)}
+    late = [row for row in run.parameters if row.name in looks and row.name not in known]
     if not late:
         return
     first = min(looks[row.name][0] for row in late)

@@ -30,6 +30,33 @@ first, second = (nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)) for 
 fit(first, Adam(first.parameters(), lr=1e-2))
 fit(second, Adam(HELD.parameters(), lr=1e-2))
 """
+UNFREEZING = """
+import gc, weakref
+import torch
+from torch import nn
+from torch.optim import Adam
+
+def fit(optimizer):
+    for step in range(40):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 6), torch.randint(0, 3, (64,))
+net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+first = Adam(net.parameters(), lr=1e-2)
+gone = weakref.ref(first)
+fit(first)
+del first
+gc.collect()  # torch's own optimizers are in cycles
+assert gone() is None, "it is kept alive"
+net[0].requires_grad_(False)
+second = Adam(net[2].parameters(), lr=1e-2)
+fit(second)
+net[0].requires_grad_(True)
+fit(second)
+"""
 TOGETHER = """
 import torch
 from torch import nn
@@ -88,6 +115,14 @@ def test_what_ends_a_second_training_is_judged_by_what_was_seen_of_it(tmp_path: 
         "`detach` ends its graph",
     )
     assert "detach" in text.splitlines()[finding["location"]["line"] - 1]
+
+
+def test_what_is_unfrozen_later_is_told_once_its_first_optimizer_is_gone(tmp_path: Path) -> None:
+    report, _ = seen(tmp_path, UNFREEZING)
+    (finding,) = (f for f in report["findings"] if f["role"] == "root-cause")
+    assert finding["code"] == "TD401"
+    line = UNFREEZING.splitlines().index("second = Adam(net[2].parameters(), lr=1e-2)") + 1
+    assert finding["location"]["line"] == line
 
 
 @pytest.mark.slow

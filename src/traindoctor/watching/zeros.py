@@ -59,5 +59,6 @@ class ZeroGradients:
             self.num_passes = MOST_PASSES
 
     def close(self) -> None:
-        """Keep no lines any more."""
+        """Keep no lines any more, and the opening no longer alive."""
         self._lines.close()
+        del self.opening
