@@ -54,8 +54,9 @@ def sheets() -> Iterator[Sheet]:
     """Measure each way at each size."""
     ways = {name: way for name, way in WAYS.items() if name != PEER or find_spec("torchlens")}
     sheet = Sheet(
-        "A step: median / 95th percentile / mean, as ratios to the bare loop",
+        "A step beside the bare loop",
         ("step", "bare ms", *ways, "`watch` at most"),
+        notes=["Median / 95th percentile / mean, as ratios; the mean has what comes in bursts."],
     )
     for size in SIZES:
         rounds = []
