@@ -52,8 +52,8 @@ def test_a_healthy_target_ends_with_zero_and_an_empty_stderr(tmp_path):
     ("does", "cause"),
     [
         ("segfault", "killed by signal 11 (SIGSEGV)"),
-        ("leave", "called os._exit(3)"),
-        ("shoot", "sent itself signal 9 (SIGKILL)"),
+        pytest.param("leave", "called os._exit(3)", marks=pytest.mark.slow),
+        pytest.param("shoot", "sent itself signal 9 (SIGKILL)", marks=pytest.mark.slow),
         ("loop", f"gave no sign of life for {TIMEOUT} s"),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_death_in_user_code_leaves_a_report_that_names_it(tmp_path, does, caus
     ("does", "cause"),
     [
         ("segfault", "killed by signal 11 (SIGSEGV)"),
-        ("loop", f"gave no sign of life for {TIMEOUT} s"),
+        pytest.param("loop", f"gave no sign of life for {TIMEOUT} s", marks=pytest.mark.slow),
     ],
 )
 def test_a_factory_that_dies_ends_with_two_and_a_report(tmp_path, does, cause):
@@ -94,6 +94,7 @@ def test_output_of_user_code_stays_out_of_ours(tmp_path):
     assert (code, report["findings"], err) == (0, [], "")
 
 
+@pytest.mark.slow
 def test_verbose_passes_the_output_of_user_code_on(tmp_path):
     code, _, err = examined("--arg", "does=flood", "-v", *QUICK, folder=tmp_path)
 
@@ -101,6 +102,7 @@ def test_verbose_passes_the_output_of_user_code_on(tmp_path):
     assert "rubbish" in err
 
 
+@pytest.mark.slow
 def test_user_code_that_asks_a_question_gets_no_answer(tmp_path):
     _, report, _ = examined("--arg", "does=ask", *QUICK, folder=tmp_path)
 

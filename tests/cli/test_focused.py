@@ -29,7 +29,11 @@ def doctor(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         pytest.param(("backward", "--batches", "3"), "its own batch", marks=pytest.mark.slow),
         pytest.param(("batch",), "list of 8 for Patient", marks=pytest.mark.slow),
         pytest.param(("timing",), "samples/s is the bound", marks=pytest.mark.slow),
-        (("timing", "--samples", "64", "--seconds", "60"), "64 samples in 60 s"),
+        pytest.param(
+            ("timing", "--samples", "64", "--seconds", "60"),
+            "64 samples in 60 s",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(("timing", "--seconds", "60"), "60 s suffice for", marks=pytest.mark.slow),
     ],
 )
@@ -42,6 +46,7 @@ def test_a_healthy_target_is_shown_and_ends_with_zero(
     assert says in done.stdout
 
 
+@pytest.mark.slow
 def test_a_log_that_is_too_good_ends_with_one_and_says_what_is_plausible(tmp_path: Path) -> None:
     claim = ("--samples", "1000000000", "--epochs", "5", "--seconds", "1")
     done = doctor(tmp_path, "timing", f"{PATIENTS}:setup", *claim)

@@ -22,7 +22,8 @@ def written(folder: Path, deed: str) -> None:
     (folder / "train.py").write_text(program(deed))
 
 
-@pytest.mark.parametrize("name", cases(DEEDS))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DEEDS)
 def test_a_factory_that_treats_its_process_badly_is_reported(name: str, tmp_path: Path) -> None:
     written(tmp_path, DEEDS[name])
     words = ("check", "train.py:setup", "--select", "TD101,TD201", "--format", "json")

@@ -92,7 +92,7 @@ def test_an_installed_provider_reports_its_rule(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "rule", "body", "reason"),
     [
-        ("TD401", "taken", PROBE, "belongs to the probe"),
+        pytest.param("TD401", "taken", PROBE, "belongs to the probe", marks=pytest.mark.slow),
         ("TD791", "broken", "raise OSError('no {name}, {code}, {rule}')", "OSError"),
     ],
 )

@@ -156,6 +156,7 @@ print("done", net.second.weight.sum().item())
 """
 
 
+@pytest.mark.slow
 def test_a_function_that_passes_no_gradient_back_is_no_trouble(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(NONE_PASSED_BACK)

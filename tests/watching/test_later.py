@@ -84,6 +84,7 @@ def seen(folder: Path, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return report, StoredTraces(folder / "kept.trace").facts(RUN)
 
 
+@pytest.mark.slow
 def test_a_second_healthy_training_is_healthy(tmp_path: Path) -> None:
     report, facts = seen(tmp_path, TWO.replace("HELD", "second"))
     assert (report["verdict"], report["findings"]) == ("healthy", [])
@@ -117,6 +118,7 @@ def test_what_ends_a_second_training_is_judged_by_what_was_seen_of_it(tmp_path: 
     assert "detach" in text.splitlines()[finding["location"]["line"] - 1]
 
 
+@pytest.mark.slow
 def test_what_is_unfrozen_later_is_told_once_its_first_optimizer_is_gone(tmp_path: Path) -> None:
     report, _ = seen(tmp_path, UNFREEZING)
     (finding,) = (f for f in report["findings"] if f["role"] == "root-cause")
