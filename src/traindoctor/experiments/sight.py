@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.experiments.changes import AGAIN, LATER_CHANGED
 from traindoctor.experiments.padded import IGNORED
-from traindoctor.instruments.criteria import BY_CLASS
+from traindoctor.instruments.given import BY_CLASS
 from traindoctor.instruments.recorder import here
 from traindoctor.trace import Place
 

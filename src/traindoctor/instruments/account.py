@@ -50,9 +50,8 @@ class Account:
 
     def choose(self) -> None:
         """Choose the samples anew, if none of them has a gradient."""
-        for p in self.samples:
-            if p.grad is not None:
-                return
+        if any(p.grad is not None for p in self.samples):
+            return
         optimizer = self.optimizer()
         groups = optimizer.param_groups if optimizer is not None else ()
         held = [p for group in groups for p in group["params"]]

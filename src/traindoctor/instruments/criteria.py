@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.clamps import Clamps
+from traindoctor.instruments.given import (
+    arguments,
+    input_facts,
+    prediction_and_target,
+    target_facts,
+)
 from traindoctor.instruments.pairs import Pairs
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.trace import CriterionRow, Place
@@ -36,7 +41,6 @@ CRITERIA = {
     "cosine_embedding_loss",
     "ctc_loss",
 }
-BY_CLASS = {"cross_entropy", "nll_loss"}
 DIFFERENCES = {"sub", "__sub__", "__rsub__", "rsub", "subtract"}
 ACTIVATIONS = {
     "softmax",
@@ -160,8 +164,8 @@ class Criteria:
     def _add(self, name: str, function: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
         import torch
 
-        given = _arguments(function, args, kwargs)
-        first, target = _pair(given)
+        given = arguments(function, args, kwargs)
+        first, target = prediction_and_target(given)
         if not isinstance(first, torch.Tensor):
             return
         operation, place, _ = self._origin(first)
@@ -181,9 +185,9 @@ class Criteria:
             reduction=str(given.get("reduction", "mean")),
             value=float(output.detach()) if output.numel() == 1 else float(output.detach().mean()),
         )
-        row = dataclasses.replace(row, **_input_facts(first.detach(), name))
+        row = dataclasses.replace(row, **input_facts(first.detach(), name))
         if isinstance(target, torch.Tensor):
-            row = dataclasses.replace(row, **_target_facts(target.detach(), row.ignore_index))
+            row = dataclasses.replace(row, **target_facts(target.detach(), row.ignore_index))
         self._append(row, output)
 
     def _add_difference(self, name: str, args: Any, output: torch.Tensor) -> None:
@@ -204,7 +208,7 @@ class Criteria:
             input_dtype=str(first.dtype).removeprefix("torch."),
             input_operation="linear" if self.pairs.is_column(first) else "",
             reduction="none",
-            **_target_facts(target.detach(), None),
+            **target_facts(target.detach(), None),
         )
         self.pairs.is_difference(output, len(self.rows))
         self._append(row, None)
@@ -263,55 +267,3 @@ def _by_tensor(index: Any) -> bool:
 
     parts = index if isinstance(index, tuple) else (index,)
     return any(isinstance(part, torch.Tensor) and part.dtype == torch.long for part in parts)
-
-
-def _arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    try:
-        bound = inspect.signature(function).bind(*args, **kwargs)
-    except (TypeError, ValueError):  # written in C: positions are all there is
-        return {**dict(zip(("input", "target"), args, strict=False)), **kwargs}
-    bound.apply_defaults()
-    return dict(bound.arguments)
-
-
-def _pair(given: dict[str, Any]) -> tuple[Any, Any]:
-    values = list(given.values())
-    first = given.get("input", given.get("log_probs", values[0] if values else None))
-    target = given.get("target", given.get("targets", values[1] if len(values) > 1 else None))
-    return first, target
-
-
-def _input_facts(value: torch.Tensor, name: str) -> dict[str, Any]:
-    if not value.is_floating_point() or value.numel() == 0:
-        return {}
-    value = value.float()
-    facts: dict[str, Any] = {
-        "input_minimum": float(value.min()),
-        "input_maximum": float(value.max()),
-        "input_share_zero": float((value == 0).float().mean()),
-    }
-    if value.dim() > 1 and value.shape[0] > 1:
-        facts["input_spread"] = float((value.amax(0) - value.amin(0)).max())
-    if name in BY_CLASS and value.dim() >= 1:
-        axis = 0 if value.dim() == 1 else 1
-        facts["num_classes"] = value.shape[axis]
-        facts["row_sum_error"] = float((value.sum(axis) - 1).abs().max())
-        if value.dim() == 2 and value.shape[0] > 1:
-            facts["column_sum_error"] = float((value.sum(0) - 1).abs().max())
-    return facts
-
-
-def _target_facts(target: torch.Tensor, ignore_index: int | None) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "target_shape": tuple(target.shape),
-        "target_dtype": str(target.dtype).removeprefix("torch."),
-    }
-    if target.numel() == 0 or target.is_complex():
-        return facts
-    kept = target
-    if ignore_index is not None and not target.is_floating_point():
-        kept = target[target != ignore_index]
-        facts["share_ignored"] = 1 - kept.numel() / target.numel()
-    if kept.numel():
-        facts["target_minimum"], facts["target_maximum"] = float(kept.min()), float(kept.max())
-    return facts

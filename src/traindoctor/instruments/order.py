@@ -179,19 +179,16 @@ def _made(tensors: Any, now: int) -> int:
 
     What only scales it, or adds to it, on the way to the backward pass is passed over.
     """
-    root = _root(tensors)
-    if root is not None and not type(root).__name__.startswith(_ARITHMETIC):
-        return min(_number(root), now)
-    inputs, made = [root], now
+    node, made = _root(tensors), now
     for _ in range(MOST_STEPS):
-        # The numbers of leaves lie beyond all others.
-        node = min(filter(None, inputs), key=_number, default=None)
         if node is None or _number(node) > made:
             break
         made = _number(node)
         if not type(node).__name__.startswith(_ARITHMETIC):
             break
-        inputs = [above for above, _ in node.next_functions]
+        above = [one for one, _ in node.next_functions if one is not None]
+        # The numbers of leaves lie beyond all others.
+        node = min(above, key=_number, default=None)
     return made
 
 

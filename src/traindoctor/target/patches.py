@@ -66,13 +66,7 @@ class Notes:
 
     def __call__(self, act: Callable[..., Any], *args: Any) -> Any:
         """Return what `act` returns, or None."""
-        if self.is_over or self.has_failed:
-            return None
-        try:  # as `guarded`, which would cost another call
-            return act(*args)
-        except Exception as error:
-            self._fail(error)
-        return None
+        return None if self.is_over else self.guarded(act, *args)
 
     def guarded(self, act: Callable[..., Any], *args: Any) -> Any:
         """Return what `act` returns, also when all is over; None where it raises."""
@@ -81,12 +75,9 @@ class Notes:
         try:
             return act(*args)
         except Exception as error:  # torch's objects may be of any kind, user code's all the more
-            self._fail(error)
+            self.has_failed = True
+            self.failed(told(error))
         return None
-
-    def _fail(self, error: Exception) -> None:
-        self.has_failed = True
-        self.failed(told(error))
 
     def close(self) -> None:
         """Note nothing more."""

@@ -138,8 +138,6 @@ class Opening:
         recorder = self.recorder
         if self.flow is not None and recorder.num_passes:
             self._end_first_step()
-        elif self.anatomy is None and self.trainable and self.scene.optimizers():
-            self._look_closely()  # no module has told that a step began; this one ends with a step
         num_steps, num_batches = len(recorder.steps), recorder.batch + 1
         is_enough = (
             num_steps >= STEPS

@@ -79,7 +79,7 @@ class Scene:
             for name, p in owner._parameters.items():
                 if p is not None:
                     is_own = isinstance(p, nn.Parameter)
-                    if is_own and isinstance(owner._parameters, dict):  # else it is a script's
+                    if is_own and isinstance(owner._parameters, dict):  # not so in TorchScript
                         known.owner, known.name, known.first = ref(owner), name, ref(p)
                     return is_own
         return False

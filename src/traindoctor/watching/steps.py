@@ -58,7 +58,7 @@ class Steps:
                 session.safely(session.later.step_ended, optimizer)
         number = recorder.optimizers.of(optimizer)
         found = [group.get("lr") for group in optimizer.param_groups]
-        rates = tuple([r if type(r) is float else float(r) for r in found if _is_known(r)])
+        rates = tuple([float(rate) for rate in found if type(rate) is float or _is_known(rate)])
         now = session.clock()
         session.meter.step(number, now, rates=rates, norm=self._norm, seconds=seconds)
         session.governor.stepped()
