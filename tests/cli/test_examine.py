@@ -88,6 +88,7 @@ def test_a_factory_that_dies_ends_with_two_and_a_report(tmp_path, does, cause):
     assert {probe["status"] for probe in report["probes"]} == {"skipped"}
 
 
+@pytest.mark.slow
 def test_output_of_user_code_stays_out_of_ours(tmp_path):
     code, report, err = examined("--arg", "does=flood", *QUICK, folder=tmp_path)
 
@@ -129,6 +130,7 @@ def test_output_and_reports_go_to_files_and_stdout_stays_empty(tmp_path):
     assert (tmp_path / "b.json").read_text() == (tmp_path / "out.json").read_text()
 
 
+@pytest.mark.slow
 def test_one_rule_selected_and_quiet_proves_a_fix_in_one_line(tmp_path):
     done = doctor("check", f"{PATIENTS}:setup", "--select", "TD401", "-q", folder=tmp_path)
 

@@ -92,6 +92,7 @@ def test_a_second_healthy_training_is_healthy(tmp_path: Path) -> None:
     assert facts["troubles"] == ()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_second_training_only_is_named_at_its_line(tmp_path: Path) -> None:
     report, _ = seen(tmp_path, TWO.replace("HELD", "first"))
     (finding,) = (f for f in report["findings"] if f["role"] == "root-cause")

@@ -102,6 +102,7 @@ def test_a_loss_that_turns_infinite_late_is_named_at_its_line_and_ends_the_run(
     assert "traindoctor: CRITICAL TD505 input-not-finite" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_was_seen_of_a_killed_run_is_told_even_if_we_are_killed_too(tmp_path: Path) -> None:
     name = script(tmp_path, DIVERGES)
     with subprocess.Popen(
