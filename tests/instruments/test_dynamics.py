@@ -112,6 +112,21 @@ def test_a_part_that_fails_is_switched_off_and_the_program_goes_on(
     assert [row.num_trained for row in recorder.served] == [4]
 
 
+class Unhashable(torch.optim.SGD):
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_an_optimizer_that_cannot_be_looked_at_steps_all_the_same() -> None:
+    recorder, program = Recorder(), Program()
+    program.optimizer = Unhashable(program.model.parameters(), lr=0.1)
+    with dynamics_seen(recorder):
+        program.epoch()
+    expected = Program()
+    expected.epoch()
+    assert torch.equal(program.model.head.weight, expected.model.head.weight)
+    assert "Flips: TypeError: unhashable type: 'Unhashable'" in recorder.facts["switched_off"]
+
+
 # Served
 
 

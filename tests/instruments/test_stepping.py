@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.optim.optimizer import (
-    register_optimizer_step_post_hook,
-    register_optimizer_step_pre_hook,
-)
+from torch.optim.optimizer import _global_optimizer_pre_hooks as hooks
 
 from traindoctor.instruments.stepping import Stepping
 
@@ -37,20 +34,16 @@ class Refusing(torch.optim.SGD):
 
 @pytest.fixture
 def heard() -> Iterator[list[str]]:
-    stepping, told = Stepping(), []
+    told: list[str] = []
 
-    def before(optimizer: Any, *_: Any) -> None:
-        if stepping.enters(optimizer):
-            told.append(f"{type(optimizer).__name__} begins")
+    def begins(optimizer: Any) -> None:
+        told.append(f"{type(optimizer).__name__} begins")
 
-    def after(optimizer: Any, *_: Any) -> None:
-        if stepping.leaves(optimizer):
-            told.append(f"{type(optimizer).__name__} ends")
+    def ends(optimizer: Any) -> None:
+        told.append(f"{type(optimizer).__name__} ends")
 
-    handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
-    yield told
-    for handle in handles:
-        handle.remove()
+    with Stepping().told(begins, ends):
+        yield told
 
 
 def built(kind: type[torch.optim.Optimizer]) -> Any:
@@ -79,3 +72,16 @@ def test_after_a_step_that_raised_the_next_one_is_seen(heard: list[str]) -> None
     optimizer.step()
     optimizer.step()
     assert heard == ["Refusing begins", *["Refusing begins", "Refusing ends"] * 2]
+
+
+def test_hooks_stay_until_the_last_listener_is_gone() -> None:
+    stepping, told = Stepping(), list[str]()
+    before = len(hooks)
+    with stepping.told(lambda _: told.append("outer"), lambda _: None):
+        with stepping.told(lambda _: told.append("inner"), lambda _: None):
+            built(torch.optim.SGD).step()
+            assert len(hooks) == before + 1
+        built(torch.optim.SGD).step()
+    built(torch.optim.SGD).step()
+    assert told == ["outer", "inner", "outer"]
+    assert len(hooks) == before

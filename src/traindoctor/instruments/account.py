@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from operator import is_
+from itertools import repeat
+from operator import attrgetter, is_, is_not
 from typing import Any
 from weakref import ref
 
@@ -18,6 +19,7 @@ Stamps = tuple[list[Any], list[int]]
 """Weak references to the gradients of the samples, and torch's count of writes to each."""
 
 NO_STAMPS: Stamps = ([], [])
+_gradient_of, _version_of = attrgetter("grad"), attrgetter("_version")
 
 
 class Account:
@@ -63,17 +65,14 @@ class Account:
 
     def stamps(self) -> Stamps:
         """Return the samples' gradients as they are now."""
-        references: list[Any] = []
-        counts: list[int] = []
-        for p in self.samples:
-            gradient = p.grad
-            if gradient is None:
-                references.append(None)
-                counts.append(-1)
-            else:
-                references.append(ref(gradient))
-                counts.append(gradient._version)
-        return references, counts
+        gradients = [*map(_gradient_of, self.samples)]
+        num_filled = sum(map(is_not, gradients, repeat(None)))
+        if num_filled == len(gradients):  # the two usual cases, in few instructions
+            return [*map(ref, gradients)], [*map(_version_of, gradients)]
+        if not num_filled:
+            return [None] * len(gradients), [-1] * len(gradients)
+        pairs = [(None, -1) if g is None else (ref(g), g._version) for g in gradients]
+        return [reference for reference, _ in pairs], [count for _, count in pairs]
 
     def are_used(self, now: Stamps) -> bool:
         """Tell whether nothing was written to the gradients since a step used them."""

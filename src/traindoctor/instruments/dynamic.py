@@ -32,6 +32,7 @@ class State:
         self.optimizers: WeakSet[Any] = WeakSet()  # those that stepped
         self.held: set[int] = set()  # their parameters, by `id`
         self.trained: dict[int, tuple[Any, bool]] = {}  # modules, by `id`: do they hold some?
+        self.switched_off: Callable[[], None] = lambda: None  # called when a part is
 
     def step_begins(self, optimizer: Any) -> None:
         """Take in what an optimizer holds when it first steps."""
@@ -80,7 +81,10 @@ class Part:
 
     def switch_off(self, error: Exception) -> None:
         """Look at nothing any more, and say why."""
+        if self.is_off:
+            return
         self.is_off = True
+        self.state.switched_off()
         note = f"{type(self).__name__}: {told(error)}"
         self.state.recorder.facts.setdefault("switched_off", []).append(note)
 

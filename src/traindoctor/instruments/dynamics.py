@@ -23,7 +23,6 @@ from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.reported import Reported
 from traindoctor.instruments.seeds import Seeds
 from traindoctor.instruments.served import Served
-from traindoctor.instruments.stepping import Stepping
 from traindoctor.instruments.unheld import Unheld
 
 EVENTS = (
@@ -55,7 +54,7 @@ def dynamics_seen(
     dynamics = Dynamics(recorder, names)
     with ExitStack() as stack:
         stack.enter_context(_passes_told(dynamics))
-        stack.enter_context(_steps_told(dynamics))
+        stack.enter_context(recorder.stepping.told(dynamics.step_begins, dynamics.step_ended))
         if hears_calls:
             stack.enter_context(calls_told(dynamics))
         for part in dynamics.parts:
@@ -83,27 +82,39 @@ class Dynamics:
             Unheld(self.state),
         ]
 
+        self.listen()
+        self.state.switched_off = self.listen
+
+    def listen(self) -> None:
+        """Tell from now on those parts that are not off."""
         self.listeners = {name: self._listening(name) for name in EVENTS}
 
-    def _listening(self, event: str) -> list[tuple[Part, Callable[..., Any]]]:
-        """Return the parts that do something at an event, with what they do."""
+    def _listening(self, event: str) -> list[Callable[..., Any]]:
+        """Return what the parts do at an event, where they do anything."""
         idle = getattr(Part, event)
-        return [(p, getattr(p, event)) for p in self.parts if getattr(type(p), event) is not idle]
+        acting = [p for p in self.parts if getattr(type(p), event) is not idle and not p.is_off]
+        return [getattr(part, event) for part in acting]
 
     def tell(self, event: str, *facts: Any) -> None:
         """Let the parts know; one that raises is not asked again."""
-        for part, act in self.listeners[event]:
-            if part.is_off:
-                continue
+        for act in self.listeners[event]:
             try:
                 act(*facts)
             except Exception as error:  # an instrument's failure is not the user's
-                part.switch_off(error)
+                act.__self__.switch_off(error)  # type: ignore[attr-defined]  # a part's method
 
     def step_begins(self, optimizer: Any) -> None:
         """Take in a step; the first of an optimizer tells what is trained."""
-        self.state.step_begins(optimizer)
+        try:
+            self.state.step_begins(optimizer)
+        except Exception as error:  # nobody can tell any more what is trained
+            for part in self.parts:
+                part.switch_off(error)
         self.tell("step_begins", optimizer)
+
+    def step_ended(self, _optimizer: Any) -> None:
+        """Take in that it is over."""
+        self.state.num_steps += 1
 
     def write(self) -> None:
         """Bring the recorder's tables up to date; may be called as often as wanted."""
@@ -171,29 +182,3 @@ def _first(tensors: Any) -> Any:
     if isinstance(tensors, list | tuple):
         return tensors[0] if tensors else None
     return tensors
-
-
-@contextmanager
-def _steps_told(dynamics: Dynamics) -> Iterator[None]:
-    """Hear of every optimizer's steps; a step inside its own step is not told."""
-    from torch.optim.optimizer import (
-        register_optimizer_step_post_hook,
-        register_optimizer_step_pre_hook,
-    )
-
-    stepping = Stepping()
-
-    def before(optimizer: Any, *_: Any) -> None:
-        if stepping.enters(optimizer):
-            dynamics.step_begins(optimizer)
-
-    def after(optimizer: Any, *_: Any) -> None:
-        if stepping.leaves(optimizer):
-            dynamics.state.num_steps += 1
-
-    handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()

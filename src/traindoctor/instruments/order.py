@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from traindoctor.instruments.account import Account
 from traindoctor.instruments.notes import notes_of
 from traindoctor.instruments.recorder import Recorder, here
-from traindoctor.instruments.stepping import Stepping
 from traindoctor.target.patches import replaced
 from traindoctor.trace import HandlingRow, Place
 
@@ -118,16 +118,11 @@ def order_of(recorder: Recorder) -> Order:
 def order_seen(recorder: Recorder, known: Sequence[Any] = ()) -> Iterator[None]:
     """Follow steps and backward passes while inside; `known` optimizers were built before."""
     import torch
-    from torch.optim.optimizer import (
-        register_optimizer_step_post_hook,
-        register_optimizer_step_pre_hook,
-    )
 
     order = order_of(recorder)
     notes = notes_of(recorder, "order", "handling", order.rows)
     for optimizer in known:
         notes(order.account, optimizer)
-    stepping = Stepping()
 
     def backward(original: Any) -> Any:
         def noting(tensors: Any, *args: Any, **kwargs: Any) -> Any:
@@ -145,22 +140,9 @@ def order_seen(recorder: Recorder, known: Sequence[Any] = ()) -> Iterator[None]:
 
         return init
 
-    def before(optimizer: Any, *_: Any) -> None:
-        if notes(stepping.enters, optimizer):
-            notes(order.begins_step, optimizer)
-
-    def after(optimizer: Any, *_: Any) -> None:
-        if notes(stepping.leaves, optimizer):
-            notes(order.ends_step, optimizer)
-
-    for hook in (before, after):
-        hook._torchdynamo_disable = True  # type: ignore[attr-defined]  # no compiler traces it
+    begins, ends = partial(notes, order.begins_step), partial(notes, order.ends_step)
     with ExitStack() as stack:
-        for handle in (
-            register_optimizer_step_pre_hook(before),
-            register_optimizer_step_post_hook(after),
-        ):
-            stack.callback(handle.remove)
+        stack.enter_context(recorder.stepping.told(begins, ends))
         stack.enter_context(replaced(torch.autograd, "backward", backward))
         stack.enter_context(replaced(torch.optim.Optimizer, "__init__", built))
         stack.callback(notes.close)

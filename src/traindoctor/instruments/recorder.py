@@ -12,6 +12,7 @@ from typing import Any
 from traindoctor.errors import RAISED_BY_USERS, shortened, words_of
 from traindoctor.instruments.ledger import Ledger
 from traindoctor.instruments.numbers import Numbers
+from traindoctor.instruments.stepping import Stepping
 from traindoctor.target.retold import retold
 from traindoctor.target.usercode import raised_place, raising_text, user_place, user_traceback
 from traindoctor.trace import (
@@ -94,6 +95,7 @@ class Recorder:
     running: list[dict[str, Any]] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     optimizers: Numbers = field(default_factory=Numbers)
+    stepping: Stepping = field(default_factory=Stepping)
     order: Any = None  # of backward passes and steps, kept by the order instrument
     # Tables of sums, by name: made anew whenever the trace is asked for.
     sums: dict[str, Callable[[], Iterable[Any]]] = field(default_factory=dict)

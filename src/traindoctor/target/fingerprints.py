@@ -52,10 +52,10 @@ def leading_size(batch: Any) -> int | None:
         parts = batch.values()
     size = None
     for part in parts:
-        if isinstance(part, torch.Tensor) and part.ndim:
-            if size is not None and part.shape[0] != size:
+        if isinstance(part, torch.Tensor) and (shape := part.shape):
+            if size is not None and shape[0] != size:
                 return None
-            size = part.shape[0]
+            size = shape[0]
     return size
 
 

@@ -24,9 +24,6 @@ class Backwards:
 
     def begins(self, tensors: Any, kwargs: Any) -> None:
         """Take in that something is differentiated."""
-        self.session.take(self._begins, tensors, kwargs)
-
-    def _begins(self, tensors: Any, kwargs: Any) -> None:
         session = self.session
         first = tensors[0] if isinstance(tensors, list | tuple) else tensors
         if session.opening is not None:
@@ -56,9 +53,6 @@ class Backwards:
 
     def ended(self, seconds: float) -> None:
         """Take in that it is over."""
-        self.session.take(self._ended, seconds)
-
-    def _ended(self, seconds: float) -> None:
         session = self.session
         if session.opening is not None:
             session.safely(session.opening.backwards.ends, seconds)

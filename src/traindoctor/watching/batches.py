@@ -28,9 +28,6 @@ class Batches:
 
     def asked(self) -> None:
         """Take in that the script asks a loader for a batch: what it did with the last is done."""
-        self.session.take(self._asked)
-
-    def _asked(self) -> None:
         session = self.session
         batch = session.recorder.batch
         is_done = batch in (-1, self.reached, self.evaluated, *self._left[-1:])

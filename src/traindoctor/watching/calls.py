@@ -25,27 +25,6 @@ class Calls:
 
     def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
         """Take in that the script calls a module."""
-        self.session.take(self._root_begins, module, args, kwargs)
-
-    def root_returned(self, output: Any) -> None:
-        """Take in what a module returned to the script."""
-        incidents = self.session.incidents
-        if incidents.call is not None:
-            self.session.take(incidents.root_returned, output)
-
-    def inner_begins(self, module: Any, args: Any, kwargs: Any) -> None:
-        """Take in the call of any module, in the opening or a replay."""
-        session = self.session
-        if session.watcher is not None and session.is_ours():
-            session.safely(session.watcher.begins, module, args, kwargs)
-
-    def inner_returned(self, module: Any, args: Any, output: Any) -> None:
-        """Take in what it returned."""
-        session = self.session
-        if session.watcher is not None and session.is_ours():
-            session.safely(session.watcher.returns, module, args, output)
-
-    def _root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
         import torch
 
         session, recorder, scene = self.session, self.session.recorder, self.session.scene
@@ -74,6 +53,24 @@ class Calls:
             self._note_batch(kwargs or args)
         if session.opening is not None:
             session.opening.root_called(module)
+
+    def root_returned(self, output: Any) -> None:
+        """Take in what a module returned to the script."""
+        incidents = self.session.incidents
+        if incidents.call is not None:
+            self.session.take(incidents.root_returned, output)
+
+    def inner_begins(self, module: Any, args: Any, kwargs: Any) -> None:
+        """Take in the call of any module, in the opening or a replay."""
+        session = self.session
+        if session.watcher is not None and session.is_ours():
+            session.safely(session.watcher.begins, module, args, kwargs)
+
+    def inner_returned(self, module: Any, args: Any, output: Any) -> None:
+        """Take in what it returned."""
+        session = self.session
+        if session.watcher is not None and session.is_ours():
+            session.safely(session.watcher.returns, module, args, output)
 
     def _note_batch(self, inputs: Any) -> None:
         """Take what a model is given for a batch, where no loader gives any."""

@@ -259,6 +259,8 @@ def _kept(given: Any) -> Any:
     """Return what a call is given, without the graph behind it."""
     import torch
 
+    if not given:
+        return given
     values = given.values() if isinstance(given, dict) else given
     is_plain = all(type(value) is torch.Tensor and not value.requires_grad for value in values)
     return given if is_plain else map_tensors(given, _detached)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -130,10 +131,12 @@ class Session:
         """Enter what records by itself, for as long as the run goes on."""
         recorder = self.recorder
         self.loaders = self._stack.enter_context(loaders_seen(recorder))
-        recorder.on_fetch.append(self.batches.asked)
+        recorder.on_fetch.append(partial(self.take, self.batches.asked))
         recorder.after_fetch.append(self.batches.given)
         self._stack.enter_context(handling_seen(recorder, places=self.scene.places))
         self.dynamics = self._stack.enter_context(dynamics_seen(recorder, hears_calls=False))
+        begins, ended = partial(self.take, self.steps.begins), partial(self.take, self.steps.ended)
+        self._stack.enter_context(recorder.stepping.told(begins, ended))
         if self.rank is not None:
             self.safely(self._watch_ranks, self.rank)
 

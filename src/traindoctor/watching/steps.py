@@ -5,28 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
-from traindoctor.instruments.stepping import Stepping
 
 if TYPE_CHECKING:
     from traindoctor.watching.session import Session
 
 
 class Steps:
-    """What torch's own hooks on every optimizer's step tell."""
+    """What the recorder's `Stepping` tells."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._stepping = Stepping()
         self._starts: dict[int, float] = {}
         self._norm: float | None = None
 
-    def begins(self, optimizer: Any, *_: Any) -> None:
-        """Take in that an optimizer steps; `super().step()` inside a step is no step."""
-        self.session.take(self._begins, optimizer)
-
-    def _begins(self, optimizer: Any) -> None:
-        if not self._stepping.enters(optimizer):
-            return
+    def begins(self, optimizer: Any) -> None:
+        """Take in that an optimizer steps."""
         session = self.session
         if session.opening is not None:
             session.safely(session.opening.step_begins, optimizer)
@@ -36,14 +29,10 @@ class Steps:
         self._norm = session.safely(self._gradient_norm, optimizer)
         self._starts[id(optimizer)] = session.clock()
 
-    def ended(self, optimizer: Any, *_: Any) -> None:
+    def ended(self, optimizer: Any) -> None:
         """Take in that it is over."""
-        self.session.take(self._ended, optimizer, self.session.clock())
-
-    def _ended(self, optimizer: Any, now: float) -> None:
-        if not self._stepping.leaves(optimizer):
-            return
         session, recorder = self.session, self.session.recorder
+        now = session.clock()
         seconds = now - self._starts.pop(id(optimizer), now)
         session.batches.stepped = recorder.batch
         if session.opening is not None:

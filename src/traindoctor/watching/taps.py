@@ -19,19 +19,13 @@ if TYPE_CHECKING:
 
 
 def tap(session: Session) -> None:
-    """Tap modules, backward passes, optimizer steps and compilation."""
+    """Tap modules, backward passes and compilation."""
     import torch
-    from torch.optim.optimizer import (
-        register_optimizer_step_post_hook,
-        register_optimizer_step_pre_hook,
-    )
 
     if session.dynamics is not None:
         _modules(session, session.dynamics)
     torch.autograd.backward = _backward(session, torch.autograd.backward)
     torch.autograd.grad = _grad(session, torch.autograd.grad)
-    register_optimizer_step_pre_hook(session.steps.begins)
-    register_optimizer_step_post_hook(session.steps.ended)
     _compilation(session)
 
 
@@ -43,9 +37,10 @@ def _modules(session: Session, dynamics: Dynamics) -> None:
     heard = functools.partial(CallTap(dynamics).told, original)
 
     @functools.wraps(original)
-    def call(module: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(*given: Any, **kwargs: Any) -> Any:
         if calls.is_inside and session.watcher is None and not inside:
-            return original(module, *args, **kwargs)
+            return original(*given, **kwargs)  # mostly, and handed on as it is
+        module, args = given[0], given[1:]
         if session.is_off:
             return heard(module, args, kwargs)
         if session.watcher is not None:
@@ -54,7 +49,7 @@ def _modules(session: Session, dynamics: Dynamics) -> None:
             return heard(module, args, kwargs)
         calls.is_inside, start = True, clock()
         try:
-            calls.root_begins(module, args, kwargs)
+            session.take(calls.root_begins, module, args, kwargs)
             output = heard(module, args, kwargs)
             calls.root_returned(output)
         finally:
@@ -74,7 +69,7 @@ def _closely(
     session.calls.is_inside = True
     try:
         if is_root:
-            session.calls.root_begins(module, args, kwargs)
+            session.take(session.calls.root_begins, module, args, kwargs)
         session.calls.inner_begins(module, args, kwargs)
         output = heard(module, args, kwargs)
         session.calls.inner_returned(module, args, output)
@@ -94,10 +89,10 @@ def _backward(session: Session, original: Callable[..., Any]) -> Callable[..., A
     def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
         if session.is_off:
             return original(tensors, *args, **kwargs)
-        session.backwards.begins(tensors, kwargs)
+        session.take(session.backwards.begins, tensors, kwargs)
         start = clock()
         result = original(tensors, *args, **kwargs)
-        session.backwards.ended(clock() - start)
+        session.take(session.backwards.ended, clock() - start)
         return result
 
     return backward
