@@ -1,4 +1,4 @@
-"""A plain training loop that times its own steps: `python loop.py SIZE HOW`.
+"""A plain training loop that times its own steps: `python loop.py SIZE HOW [STEPS]`.
 
 Prints the median, the 95th percentile and the mean of a step in milliseconds, the first steps left
 out.
@@ -31,8 +31,10 @@ def watch_each(parameter):
 
 
 stats = {}
-size, how = sys.argv[1:]
+size, how, *given = sys.argv[1:]
 width, num_layers, batch_size, num_steps, num_first = SIZES[size]
+if given:
+    num_steps, num_first = int(given[0]), 0
 torch.manual_seed(0)
 layers = [layer for _ in range(num_layers) for layer in (nn.Linear(width, width), nn.Tanh())]
 net = nn.Sequential(*layers, nn.Linear(width, 2))
