@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from traindoctor.errors import CannotJudge, ExperimentFailed
+from traindoctor.errors import CannotJudge, ExperimentFailed, words_of
 from traindoctor.experiments import Experiment, OverfitBatch, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import figure, first_location
@@ -108,6 +108,15 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
         raise CannotJudge(f"{facts['steps']} steps are too few to say: {said(own)}")
     if is_short or facts["learned"] is not False:
         return
+    try:
+        yield from not_learned(ask, own, options)
+    except CannotJudge as error:
+        raise CannotJudge(words_of(error), leaves_open=True) from None
+
+
+def not_learned(ask: Ask, own: Trace, options: Options) -> Iterator[Finding]:
+    """Change one thing at a time until the batch is learned."""
+    facts = own.facts["overfit"]
     if not any(row.requires_grad for row in own.losses):
         raise CannotJudge("the loss has no gradient")
     if facts["floor"] is None:

@@ -30,7 +30,16 @@ class TargetError(UsageError):
 
 
 class CannotJudge(TrainDoctorError):
-    """A probe lacks what it needs; it is listed as not examined, with this reason."""
+    """A probe lacks what it needs; it is listed as not examined, with this reason.
+
+    Args:
+        reason: what it lacks.
+        leaves_open: what was seen may well be a fault, so nobody is to call the setup healthy.
+    """
+
+    def __init__(self, reason: str = "", *, leaves_open: bool = False) -> None:
+        super().__init__(reason)
+        self.leaves_open = leaves_open
 
 
 class ExperimentFailed(CannotJudge):

@@ -26,6 +26,19 @@ def everything(model: Any, batch: Any, optimizer: Any) -> float:
     return loss.item()
 
 
+def returning_nothing(model: Any, batch: Any, optimizer: Any) -> None:
+    everything(model, batch, optimizer)
+
+
+def returning_more(model: Any, batch: Any, optimizer: Any) -> dict[str, Any]:
+    return {"loss": everything(model, batch, optimizer), "accuracy": 0.5}
+
+
+def differentiating_twice(model: Any, batch: Any, optimizer: Any) -> None:
+    everything(model, batch, optimizer)
+    everything(model, batch, optimizer)
+
+
 def by_hand(model: Any, batch: Any) -> torch.Tensor:
     loss = only_loss(model, batch)
     gradients = torch.autograd.grad(loss, list(model.parameters()))
@@ -64,6 +77,16 @@ def test_each_kind_of_step_is_taken_once_a_batch(
     assert (len(trace.backwards), len(trace.steps)) == (num_backwards, num_steps)
     assert len(trace.losses) == 6
     assert set(trace.facts["moved"]) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize(
+    ("train_step", "expected"),
+    [(returning_nothing, 6), (returning_more, 6), (differentiating_twice, 0)],
+)
+def test_a_loss_that_is_not_returned_alone(train_step: Any, expected: int) -> None:
+    trace = run(train_step)
+    assert len(trace.losses) == expected
+    assert [row.value for row in trace.losses] == [row.loss for row in trace.backwards][:expected]
 
 
 def test_a_loop_that_never_ends_is_ended_and_one_with_few_batches_is_not_cut() -> None:

@@ -126,7 +126,16 @@ def test_a_probe_that_cannot_judge_is_skipped_with_its_reason() -> None:
         yield
 
     (ended,) = (e for e in events_of(a_probe("a", unsure, Count())) if isinstance(e, ProbeEnded))
-    assert (ended.status, ended.reason) == ("skipped", "too few steps")
+    assert (ended.status, ended.reason, ended.leaves_open) == ("skipped", "too few steps", False)
+
+
+def test_a_probe_that_saw_what_may_be_a_fault_leaves_it_open() -> None:
+    def unsure(ask: Ask, options: NoOptions) -> Iterator[Finding]:
+        raise CannotJudge("it does not learn", leaves_open=True)
+        yield
+
+    (ended,) = (e for e in events_of(a_probe("a", unsure, Count())) if isinstance(e, ProbeEnded))
+    assert (ended.status, ended.leaves_open) == ("skipped", True)
 
 
 def test_an_experiment_that_fails_makes_its_probes_skipped_and_is_not_tried_again() -> None:

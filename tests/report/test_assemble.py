@@ -50,6 +50,10 @@ def ended(name: str, status: str = "passed", reason: str = "") -> ProbeEnded:
     return ProbeEnded(name=name, status=status, seconds=0.1, rules=("TD201",), reason=reason)
 
 
+def left_open(name: str) -> ProbeEnded:
+    return replace(ended(name, "skipped", "it does not learn"), leaves_open=True)
+
+
 def experiment(steps: int = 6, key: str = "run()", status: str = "done", **more) -> ExperimentEnded:
     return ExperimentEnded(
         key=key, name="run", settings={}, status=status, seconds=1, steps=steps, **more
@@ -70,6 +74,7 @@ def found(severity: Severity, code: str = "TD201", **more) -> FindingMade:
     [
         ([experiment(), ended("core")], "healthy", 0),
         ([experiment(), ended("core"), ended("side", "skipped", "r")], "healthy", 0),
+        ([experiment(), ended("core"), left_open("side")], "inconclusive", 0),
         ([experiment(), ended("core", "skipped")], "inconclusive", 0),
         ([experiment(0), ended("core", "skipped")], "inconclusive", 5),
         ([experiment(), ended("core", "errored")], "inconclusive", 5),

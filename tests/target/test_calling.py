@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -13,7 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from traindoctor.errors import TargetError
-from traindoctor.target.calling import NoLoss, call_by_name, call_model, find_loss
+from traindoctor.target.calling import (
+    NoLoss,
+    call_by_name,
+    call_model,
+    find_loss,
+    returned_loss,
+)
 from traindoctor.target.setup import TrainingSetup
 
 X, Y, Z = torch.ones(2, 3), torch.zeros(2, dtype=torch.long), torch.full((2,), 2.0)
@@ -235,3 +241,31 @@ def test_an_unknown_parameter_beside_the_batch_is_refused() -> None:
 def test_hidden_parameters_are_refused() -> None:
     with pytest.raises(TargetError, match="asks for nothing by name"):
         call_by_name(lambda *args, **kwargs: None, AVAILABLE)
+
+
+class Outcome(NamedTuple):
+    loss: Any
+    accuracy: float
+
+
+FIRST, SECOND = torch.ones(1, requires_grad=True).sum(), torch.ones(1, requires_grad=True).sum()
+
+
+@pytest.mark.parametrize(
+    ("returned", "loss"),
+    [
+        (FIRST, FIRST),
+        (0.5, 0.5),
+        ({"loss": FIRST, "log": {}}, FIRST),
+        ((FIRST, {"accuracy": 0.5}), FIRST),
+        ((0.5, FIRST), FIRST),
+        (Outcome(FIRST, 0.5), FIRST),
+        ((0.5, 0.25), None),
+        ((FIRST, SECOND), None),
+        ({"log": {}}, None),
+        ("done", None),
+        (None, None),
+    ],
+)
+def test_the_loss_in_what_a_train_step_returns(returned: Any, loss: Any) -> None:
+    assert returned_loss(returned) is loss

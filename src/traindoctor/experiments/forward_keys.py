@@ -12,6 +12,7 @@ from traindoctor.experiments.loop import device_of
 from traindoctor.instruments.anatomy import forward_signature
 from traindoctor.target.batches import as_mapping, copy_batch, to_device
 from traindoctor.target.calling import described_output, find_loss
+from traindoctor.target.whole_batch import takes_whole
 from traindoctor.trace import Trace
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ForwardKeys(Experiment):
     cost: ClassVar[int] = 3
 
     def run(self, lab: Lab) -> Trace:
-        """Return the facts; no `keys` where the batch is not a mapping."""
+        """Return the facts; no `keys` where the batch is not a mapping, or is passed whole."""
         import torch
 
         fetched = lab.batches(1)
@@ -42,7 +43,7 @@ class ForwardKeys(Experiment):
         if not fetched:
             return Trace(setup=setup)
         batch = as_mapping(to_device(copy_batch(fetched[0].batch), device_of(lab.setup)))
-        if batch is None:
+        if batch is None or takes_whole(lab.setup.model.forward, fetched[0].batch):
             return Trace(setup=setup, facts={"keys": ()})
         named, _ = forward_signature(lab.setup.model)
         facts: dict[str, Any] = {"keys": tuple(batch), "rejected": (), "ignored": ()}

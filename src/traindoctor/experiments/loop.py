@@ -14,7 +14,7 @@ from traindoctor.instruments.optimizer import steps_seen
 from traindoctor.instruments.recorder import Recorder, Stopped
 from traindoctor.instruments.warned import warnings_seen
 from traindoctor.target.batches import copy_batch, to_device
-from traindoctor.target.calling import call_by_name, call_model, find_loss
+from traindoctor.target.calling import call_by_name, call_model, find_loss, returned_loss
 from traindoctor.trace import ExceptionRow, LossRow, Trace
 
 if TYPE_CHECKING:
@@ -117,8 +117,11 @@ class Loop:
         """
         setup, recorder = self.setup, self.recorder
         if setup.train_step is not None:
+            num_passes, source = recorder.num_passes, "train_step"
             with recorder.watching("train_step"):
-                loss, source = call_by_name(setup.train_step, self._available(batch)), "train_step"
+                loss = returned_loss(call_by_name(setup.train_step, self._available(batch)))
+            if loss is None and recorder.num_passes == num_passes + 1:
+                loss = recorder.last_loss
         else:
             with recorder.watching("forward"):
                 outputs = call_model(setup.model, batch, setup)

@@ -10,6 +10,7 @@ from traindoctor.experiments.lab import Lab
 from traindoctor.experiments.loop import device_of
 from traindoctor.instruments.anatomy import forward_signature
 from traindoctor.target.batches import batch_size, copy_batch, map_tensors, split, to_device
+from traindoctor.target.whole_batch import takes_whole
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +93,9 @@ def forward_alone(lab: Lab, batch: Any, is_claimed: bool) -> dict[str, Any]:
 
 
 def _call(model: Any, inputs: Any, named: tuple[str, ...]) -> None:
-    if isinstance(inputs, dict):
+    if isinstance(inputs, dict | tuple | list) and takes_whole(model.forward, inputs):
+        model(inputs)
+    elif isinstance(inputs, dict):
         model(**{key: part for key, part in inputs.items() if key in named})
     else:
         model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)

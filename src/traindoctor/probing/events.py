@@ -68,7 +68,10 @@ class ProbeStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeEnded:
-    """`status` is `passed`, `failed`, `skipped` or `errored`."""
+    """`status` is `passed`, `failed`, `skipped` or `errored`.
+
+    `leaves_open` says of one that could not judge that what it saw may well be a fault.
+    """
 
     name: str
     status: Status
@@ -76,6 +79,7 @@ class ProbeEnded:
     rules: tuple[str, ...]
     reason: str = ""
     core: bool = False
+    leaves_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,7 +122,7 @@ def _run_one(
     silent: Silent,
 ) -> None:
     emit(ProbeStarted(name=probe.name))
-    start, reason = clock(), ""
+    start, reason, leaves_open = clock(), "", False
     status: Status = "passed"
     try:
         for made in probe.examine(ask, probe.options(**settings)):
@@ -139,11 +139,11 @@ def _run_one(
             if finding.severity.rank >= Severity.WARNING.rank:
                 status = "failed"
     except CannotJudge as error:
-        reason = words_of(error)
+        reason, leaves_open = words_of(error), error.leaves_open
         status = "skipped" if status == "passed" else status
     except RAISED_BY_USERS as error:  # a probe is foreign code to the runner: the others go on
         status, reason = "errored", told(error)
-    emit(ended(probe, status, reason, clock() - start))
+    emit(replace(ended(probe, status, reason, clock() - start), leaves_open=leaves_open))
 
 
 def plain(made: object) -> Finding:

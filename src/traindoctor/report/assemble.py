@@ -74,6 +74,7 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
     loaded = next((event for event in happened if isinstance(event, TargetLoaded)), None)
     measured = tuple(event for event in happened if isinstance(event, ExperimentEnded))
     silenced = [event for event in happened if isinstance(event, Suppressed)]
+    is_open = {e.name for e in happened if isinstance(e, ProbeEnded) and e.leaves_open}
     return Report(
         schema_version=SCHEMA_VERSION,
         tool={"name": "traindoctor", "version": version("traindoctor")},
@@ -82,7 +83,7 @@ def assemble(events: Iterable[Event], occasion: Occasion) -> Report:
         duration_seconds=round(occasion.duration_seconds, 3),
         target=_target(loaded, occasion.reference, home),
         environment=loaded.environment if loaded else {},
-        verdict=verdict(findings, probes, occasion.required),
+        verdict=verdict(findings, probes, occasion.required | is_open),
         summary=summarise(findings),
         findings=_at_home(findings, home),
         probes=_at_home(probes, home),

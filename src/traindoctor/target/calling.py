@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from traindoctor.errors import TargetError, TrainDoctorError
 from traindoctor.target.batches import kind_of, parts_of, split
 from traindoctor.target.setup import ALIASES, TARGET_NAMES
+from traindoctor.target.whole_batch import takes_whole
 
 if TYPE_CHECKING:
     from torch import nn
 
     from traindoctor.target.setup import TrainingSetup
 
-__all__ = ["NoLoss", "call_by_name", "call_model", "described_output", "find_loss"]
+__all__ = ["NoLoss", "call_by_name", "call_model", "described_output", "find_loss", "returned_loss"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -29,12 +30,15 @@ class NoLoss(TrainDoctorError):
 def call_model(model: nn.Module, batch: Any, setup: TrainingSetup) -> Any:
     """Call the model with a batch as the user's loop would.
 
-    A mapping or dataclass becomes keywords. A sequence is `(inputs, targets)` and the model
+    A forward that takes the batch apart itself gets it whole. Else a mapping or dataclass becomes
+    keywords. A sequence is `(inputs, targets)` and the model
     gets the inputs, unless its forward asks for the targets too: by needing as many
     arguments as the batch has, or, where no `loss_fn` is given, by naming its second
     parameter `targets` or the like. Anything else is the only argument.
     """
     kind = kind_of(batch)
+    if kind not in ("tensor", "other") and takes_whole(model.forward, batch):
+        return model(batch)
     forward = _parameters(model.forward)
     if kind in ("mapping", "dataclass"):
         return model(**_keywords(batch, forward, setup))
@@ -44,7 +48,7 @@ def call_model(model: nn.Module, batch: Any, setup: TrainingSetup) -> Any:
         return model(*batch)
     inputs, _ = split(batch)
     if kind_of(inputs) == "mapping":
-        return model(**inputs)
+        return model(inputs) if takes_whole(model.forward, inputs) else model(**inputs)
     return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
 
 
@@ -90,6 +94,21 @@ def find_loss(setup: TrainingSetup, outputs: Any, batch: Any) -> tuple[Any, str]
         if scalars and (scalars[0] == 0 or len(scalars) == 1):
             return outputs[scalars[0]], f"outputs[{scalars[0]}]"
     raise NoLoss(f"the model's output is {described_output(outputs)}; none of it is a loss")
+
+
+def returned_loss(returned: Any) -> Any:
+    """Return the loss in what a train step gives: itself, its `loss`, or the only one of several.
+
+    None where nothing says which it is: of a loss and an accuracy, either may stand first.
+    """
+    import torch
+
+    if isinstance(returned, Mapping):
+        returned = returned.get("loss")
+    elif isinstance(returned, (tuple, list)):
+        losses = [item for item in returned if _is_loss(item)]
+        returned = getattr(returned, "loss", losses[0] if len(losses) == 1 else None)
+    return returned if isinstance(returned, torch.Tensor | int | float) else None
 
 
 def _is_loss(item: Any) -> bool:
