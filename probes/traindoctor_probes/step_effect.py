@@ -9,8 +9,9 @@ A loop may look complete - forward, backward, step - and move nothing.
 
 ## Known limits
 Speaks only if every observed step of an optimizer is without effect. A warm-up whose rate is 0 for
-longer than the short run is reported. Updates that are rounded away in low precision are reported
-as such only if no element at all changes.
+longer than the short run is reported. LBFGS, which stops by itself where gradients or changes are
+below its tolerances, is judged only at a rate of 0 and where gradients are missing or zero. Updates
+that are rounded away in low precision are reported as such only if no element at all changes.
 
 ## References
 torch.optim documentation, "How to adjust learning rate".
@@ -62,6 +63,11 @@ REMEDIES = {
         before="optimizer.step()\nmodel.load_state_dict(checkpoint)",
         after="optimizer.step()",
     ),
+    ZERO: Remedy(
+        "Look for what multiplies every gradient by zero",
+        recommended=True,
+        pros="Two factors that both start at zero keep each other there.",
+    ),
     NO_GRADIENT: Remedy(
         "Let the loss reach what the optimizer holds",
         recommended=True,
@@ -83,7 +89,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     for number in numbers:
         steps = [step for step in run.steps if step.optimizer == number]
         why = reason(steps, run)
-        if why is None:
+        if why is None or (why == ROUNDED and stops_by_itself(run, number)):
             continue
         source = ask(ReadSource()).source if why == RESTORED else ()
         yield without_effect(run, steps, why, source, alone=len(numbers) == 1)
@@ -106,6 +112,11 @@ def reason(steps: Sequence[StepRow], run: Trace) -> str | None:
     if all(step.num_gradients == step.num_zero_gradients for step in steps):
         return ZERO
     return ROUNDED
+
+
+def stops_by_itself(run: Trace, number: int) -> bool:
+    """Tell whether an optimizer steps only while it is not at its goal: LBFGS has tolerances."""
+    return any("LBFGS" in row.class_name for row in run.optimizers if row.index == number)
 
 
 def without_effect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,6 +38,15 @@ def test_each_reason_is_told_from_the_others(step: dict[str, Any], why: str, whe
     assert (finding.code, finding.severity) == ("TD405", Severity.CRITICAL)
     assert finding.title.endswith(why)
     assert finding.location.line == where
+
+
+@pytest.mark.parametrize(("rate", "num_findings"), [(1.0, 0), (0.0, 1)])
+def test_lbfgs_stops_at_its_tolerances(rate: float, num_findings: int) -> None:
+    trace = run(
+        optimizers=(replace(USERS, class_name="LBFGS"),),
+        step={"num_changed": 0, "learning_rates": (rate,)},
+    )
+    assert len(findings(trace)) == num_findings
 
 
 def test_weights_that_are_put_back_are_reported_at_the_line_that_does_it() -> None:

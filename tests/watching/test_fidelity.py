@@ -93,6 +93,22 @@ def test_a_traceback_of_the_first_step_is_the_interpreters(tmp_path: Path, fails
     assert len(watched.stderr.splitlines()) == len(bare.stderr.splitlines()) + 1  # the verdict
 
 
+WARNING = """\
+guess = net(torch.ones(4, 3))
+    loss = nn.functional.mse_loss(guess, torch.ones(4, 1))
+    loss = loss + nn.functional.mse_loss(guess, torch.zeros(4, 1))
+    (loss + torch.ones(2, 3, 4).T.sum()).backward()"""
+
+
+def test_a_warning_of_the_first_steps_names_the_script_s_line_as_often(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(FAILING.replace("FAILS", WARNING))
+    bare, watched = run(sys.executable, str(script)), run(*DOCTOR, str(script))
+    assert bare.stderr.count(b"UserWarning") == 3
+    assert watched.stderr.startswith(bare.stderr)
+    assert b"Warning" not in watched.stderr[len(bare.stderr) :]
+
+
 def test_a_module_is_run_as_python_does(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.hooks import Hooks
@@ -117,8 +118,10 @@ class Later:
 
     def _keep(self, opening: Opening, is_over: bool = False) -> None:
         found = {OPENING: opening.trace(is_over), **seen_closely(opening)}
-        if not self._trained.isdisjoint(opening.names):
-            found.pop(WEIGHTS, None)  # they are no initial ones
+        if WEIGHTS in found:  # those that were trained before are no initial ones
+            old = {name for key, name in opening.names.items() if key in self._trained}
+            new = [row for row in found[WEIGHTS].weights if row.name not in old]
+            found[WEIGHTS] = replace(found[WEIGHTS], weights=tuple(new))
         self.traces |= {trace_name(len(self.begun), name): trace for name, trace in found.items()}
 
     def _let_go(self) -> None:
