@@ -162,19 +162,35 @@ def partly(parts: Sequence[ModuleRow], run: Trace) -> Finding:
 def eval_line(source: Sequence[SourceRow], backward: Place) -> Place:
     """Return the `eval()` before the backward pass in its function, or the one in its loop.
 
-    Else it is the file's only one.
+    Else it is in a function that is called in that loop before, or the file's only one.
     """
     lines = [
         place
         for place, call in calls(source, "eval", "train")
         if place.file == backward.file and _sets_eval(call)
     ]
-    function = function_at(source, backward)
-    first, last = (function.lineno, backward.line or 0) if function else (0, 0)
-    near = [place for place in lines if first <= (place.line or 0) <= last]
+    above = [place for place in lines if (place.line or 0) <= (backward.line or 0)]
+    near = [place for place in above if _function(source, place) == _function(source, backward)]
     loops = _loops(source, backward)
     near = near or [place for place in lines if loops & _loops(source, place)]
+    near = near or [place for place in lines if _is_called_before(source, place, backward)]
     return near[-1] if near else lines[0] if len(lines) == 1 else Place()
+
+
+def _function(source: Sequence[SourceRow], place: Place) -> tuple[str, int]:
+    """Return what tells the function that a line stands in from the others of its file."""
+    function = function_at(source, place)
+    return (function.name, function.lineno) if function is not None else ("", 0)
+
+
+def _is_called_before(source: Sequence[SourceRow], place: Place, backward: Place) -> bool:
+    """Tell whether a line's function is called before the backward pass in the innermost loop."""
+    name, _ = _function(source, place)
+    loops = _loops(source, backward)
+    sites = [site for site, _ in calls(source, name) if site.file == backward.file] if loops else []
+    return any(
+        loops <= _loops(source, site) and (site.line or 0) < (backward.line or 0) for site in sites
+    )
 
 
 def _loops(source: Sequence[SourceRow], place: Place) -> set[Place]:

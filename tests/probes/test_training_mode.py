@@ -68,6 +68,16 @@ def test_an_eval_behind_the_backward_pass_in_its_loop_wins_over_one_outside() ->
     assert finding.location.line == 22
 
 
+def test_an_eval_in_a_function_that_the_loop_calls_first_wins_over_others() -> None:
+    text = (
+        "def attacked(model):\n    model.eval()\n"
+        "def test(model):\n    model.eval()\n"
+        "for step in range(9):\n    attacked(model)\n" + "    pass\n" * 20 + "test(model)\n"
+    )
+    (finding,) = findings(net(False), dropout(False), text=text)
+    assert finding.location.line == 2
+
+
 def test_a_caller_of_train_step_may_set_the_mode() -> None:
     (finding,) = findings(net(False), dropout(False), has_train_loop=False, is_training=False)
     assert finding.severity is Severity.INFO
