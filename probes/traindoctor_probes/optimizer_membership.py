@@ -156,10 +156,17 @@ def lost_in(run: Trace) -> list[ParameterRow]:
 
 
 def unfrozen(long: Trace, run: Trace) -> Iterator[Finding]:
-    """Yield what gets a gradient from some step on, and is held by no optimizer."""
+    """Yield what gets a gradient from some step on, and is held by no optimizer.
+
+    What was trainable and unheld from the start is of one fault with what `outside` tells.
+    """
     looks = long.facts.get("unheld_later") or {}
-    known = {row.name for row in lost_in(run)}
-    late = [row for row in run.parameters if row.name in looks and row.name not in known]
+    is_told = bool(lost_in(run))
+    late = [
+        row
+        for row in run.parameters
+        if row.name in looks and not (is_told and row.requires_grad and not row.num_optimizers)
+    ]
     if not late:
         return
     first = min(looks[row.name][0] for row in late)

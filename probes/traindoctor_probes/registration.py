@@ -20,14 +20,15 @@ torch.nn.ModuleList and torch.nn.ParameterList documentation.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, OneStep, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.syntax import last_name, subtrees
-from traindoctor.probing.wording import counted, location
+from traindoctor.probing.wording import counted, grouped, location
 from traindoctor.trace import ModuleRow, SourceRow
 from traindoctor_probes._training_loops import mentions, spot
 
@@ -84,9 +85,12 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if not hidden:
         return
     used = set(in_graph(ask))
+    by_line: dict[Any, list[ModuleRow]] = {}
     for row in hidden:
         if (row.path, row.holder) in used:
-            yield unregistered(row)
+            by_line.setdefault(row.place or row.path, []).append(row)
+    for rows in by_line.values():
+        yield unregistered(rows)
 
 
 def in_graph(ask: Ask) -> tuple[tuple[str, str], ...]:
@@ -106,15 +110,21 @@ def in_graph(ask: Ask) -> tuple[tuple[str, str], ...]:
     return tuple(step.facts.get("unregistered_in_graph", ()))
 
 
-def unregistered(row: ModuleRow) -> Finding:
-    """Return the finding for one attribute that hides something trainable."""
-    facts = row.attributes
-    num_held, num_tensors = facts.get("num_held", 0), facts.get("num_tensors", 0)
-    name = f"{row.path}.{row.holder}" if row.path else f"self.{row.holder}"
+def unregistered(rows: Sequence[ModuleRow]) -> Finding:
+    """Return the finding for a line whose attribute, of one module or several, hides weights."""
+    row, facts = rows[0], rows[0].attributes
+
+    def total(fact: str, default: int = 0) -> int:
+        return sum(one.attributes.get(fact, default) for one in rows)
+
+    num_held, num_tensors = total("num_held"), total("num_tensors")
+    num_trainable = sum(one.num_trainable for one in rows)
+    name = grouped(f"{one.path}.{one.holder}" if one.path else f"self.{one.holder}" for one in rows)
     kind = facts.get("container", "list")
+    verbs = f"are plain {kind}s that hold" if len(rows) > 1 else f"is a plain {kind} that holds"
     return UNREGISTERED.finding(
-        f"{name} is a plain {kind} that holds {counted(facts.get('num_items', 1), row.class_name)} "
-        f"with {row.num_trainable:,} trainable weights. The loss descends from them, but "
+        f"{name} {verbs} {counted(total('num_items', 1), row.class_name)} "
+        f"with {num_trainable:,} trainable weights. The loss descends from them, but "
         "model.parameters() and state_dict() do not know them.",
         severity=Severity.INFO if num_held == num_tensors else None,
         mechanism="nn.Module registers what is assigned to an attribute as a Module or a "
@@ -122,15 +132,13 @@ def unregistered(row: ModuleRow) -> Finding:
         "model.parameters(), so these keep their random initial values.",
         location=location(row.place, module=row.path or None),
         evidence=[
-            Evidence("trainable weights hidden", row.num_trainable, 0),
-            Evidence(
-                "their tensors in an optimizer", facts.get("num_held", 0), facts.get("num_tensors")
-            ),
+            Evidence("trainable weights hidden", num_trainable, 0),
+            Evidence("their tensors in an optimizer", num_held, num_tensors),
             Evidence("their tensors in state_dict()", 0, num_tensors),
         ],
         remedies=_remedies(row, kind),
         subject=row.holder,
-        num_elements=row.num_trainable,
+        num_elements=num_trainable,
         holder=name,
     )
 

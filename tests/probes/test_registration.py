@@ -49,3 +49,25 @@ def test_a_frozen_teacher_that_is_hidden_on_purpose_is_left_alone() -> None:
 def test_what_an_optimizer_was_given_by_hand_is_information() -> None:
     (finding,) = findings(num_held=4)
     assert finding.severity is Severity.INFO
+
+
+def test_a_line_that_hides_weights_in_several_modules_is_one_fault() -> None:
+    rows = tuple(
+        ModuleRow(
+            path=f"blocks.{number}",
+            class_name="Linear",
+            place=LIST,
+            num_trainable=40,
+            is_registered=False,
+            holder="layers",
+            attributes={"num_items": 2, "container": "list", "num_tensors": 4, "num_held": 0},
+        )
+        for number in range(3)
+    )
+    step = Trace(
+        losses=(LossRow(step=0, batch=0, value=1.0),),
+        facts={"unregistered_in_graph": tuple((row.path, row.holder) for row in rows)},
+    )
+    (finding,) = examine(asks(step, read_source=Trace(modules=rows)), NoOptions())
+    assert finding.title.startswith("120 weights in blocks.*.layers (3)")
+    assert [row.value for row in finding.evidence] == [120, 0, 0]
