@@ -78,6 +78,9 @@ SPELLING = {
     "__array__": "a round trip through numpy",
 }
 
+# No gradient can come through these; a cut that somebody could take away is named before them.
+INTEGERS = ("argmax", "argmin", "argsort", "long", "int")
+
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Find cuts behind which parameters get no gradient although the loss needs their values."""
@@ -89,7 +92,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     for twin in twins(list(lost.values()), run):
         del lost[twin]
     cuts = [cut for cut in one.cuts if _may_cut(cut) and not _on_purpose(cut, run)]
-    for cut in sorted(cuts, key=lambda item: not item.reaches_loss):
+    for cut in sorted(cuts, key=lambda item: (not item.reaches_loss, item.operation in INTEGERS)):
         behind = tuple(name for name in cut.parameters if name in lost)
         sureness = proof(ask, one, cut, behind) if behind else None
         if sureness is None:

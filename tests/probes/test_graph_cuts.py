@@ -31,13 +31,13 @@ def loss(value: float) -> Trace:
 
 
 def findings(
-    cut: CutRow = DETACH, trace: Trace = RUN, *, again: float = 1.0, noisy: float = 1.5, **one: Any
+    *cuts: CutRow, trace: Trace = RUN, again: float = 1.0, noisy: float = 1.5, **one: Any
 ) -> list[Finding]:
     def ask(experiment: Any) -> Trace:
         if isinstance(experiment, ShortRun):
             return trace
         if isinstance(experiment, OneStep):
-            return replace(loss(1.0), cuts=(cut,), **one)
+            return replace(loss(1.0), cuts=cuts or (DETACH,), **one)
         assert isinstance(experiment, LossWithNoise)
         return loss(noisy if experiment.parameters else again)
 
@@ -49,6 +49,13 @@ def test_a_detach_before_the_head_is_certain_if_noise_behind_it_moves_the_loss()
     assert (finding.code, finding.location.line) == ("TD206", 12)
     assert finding.confidence is Confidence.CERTAIN
     assert "body.weight" in finding.message
+
+
+def test_what_could_be_taken_away_is_named_before_an_index() -> None:
+    nearest = replace(DETACH, operation="argmin", place=line(9, "index = distance.argmin(1)"))
+    (finding,) = findings(nearest, DETACH)
+    assert finding.location.line == 12
+    assert [place.line for place in finding.also_at] == [9]
 
 
 def test_values_that_the_loss_does_not_need_are_not_cut_off() -> None:
@@ -81,7 +88,7 @@ def test_cuts_that_are_meant_so_are_left_alone(trace: Trace) -> None:
 def test_a_trunk_in_eval_mode_under_no_grad_is_meant_so() -> None:
     modules = (module(""), module("body", is_training=False), module("head"))
     without = replace(DETACH, operation="no_grad")
-    assert findings(without, replace(RUN, modules=modules)) == []
+    assert findings(without, trace=replace(RUN, modules=modules)) == []
     assert len(findings(without)) == 1
 
 
@@ -99,7 +106,7 @@ def test_a_twin_of_a_trained_module_is_a_target_network() -> None:
             *(row for item in twin("online") for row in gradients(item.name, 0.1)),
         ],
     )
-    assert findings(replace(DETACH, parameters=names), trace) == []
+    assert findings(replace(DETACH, parameters=names), trace=trace) == []
 
 
 def test_what_the_graph_holds_had_its_gradient_cleared() -> None:
