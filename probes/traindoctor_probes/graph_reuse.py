@@ -143,9 +143,13 @@ def backward_twice(
     """Return the finding that names one value which two steps share."""
     row = shared or GraphRow(backward=0)
     kind, sentence = cause(row, is_frozen(row, watched))
+    number = row.num_behind or row.num_stale
+    which, where = "lie behind one value that is older than its step", "behind this value"
+    if not row.num_behind:  # as a watched run has it
+        which, where = "are older", "of earlier steps"
     counts = (
         f"Backward number {row.backward + 1} goes through {row.num_nodes} nodes, and "
-        f"{row.num_behind} of them lie behind one value that is older than its step. "
+        f"{number} of them {which}. "
         if shared
         else "The nodes that two steps share were not seen again. "
     )
@@ -160,10 +164,10 @@ def backward_twice(
         location=first_location(first, module=row.module),
         also_at=[location(place) for place in others if place],
         evidence=[
-            Evidence("graph nodes behind this value", row.num_behind, 0),
+            Evidence(f"graph nodes {where}", number, 0),
             Evidence("graph nodes of this backward pass", row.num_nodes),
             Evidence("kind", kind),
-            Evidence("made by", row.operation or "unknown"),
+            *([Evidence("made by", row.operation)] if row.operation else []),
             *([Evidence("kept in", keeper(row))] if keeper(row) else []),
             *origin(row, watched),
         ],
@@ -172,7 +176,7 @@ def backward_twice(
         if is_first
         else "",
         subject=keeper(row),
-        num_stale=row.num_behind,
+        num_stale=number,
         kept=f", kept in {keeper(row)}" if keeper(row) else " that an earlier one has used up",
     )
 

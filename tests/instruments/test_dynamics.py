@@ -278,6 +278,18 @@ def test_what_two_passes_share_is_what_their_nodes_have_in_common() -> None:
     assert [row.num_reached_again > 0 for row in recorder.graphs] == [True, True, True, False]
 
 
+@pytest.mark.parametrize("is_added", [True, False])
+def test_an_earlier_loss_in_a_later_one_is_told_from_the_same_again(is_added: bool) -> None:
+    recorder, weight = Recorder(), nn.Parameter(torch.ones(3))
+    with dynamics_seen(recorder):
+        loss = weight.square().sum()
+        loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        again = loss + weight.sum() if is_added else loss
+        again.backward()  # type: ignore[no-untyped-call]
+    found = [(row.is_same_loss, row.is_earlier_loss) for row in recorder.graphs]
+    assert found == [(False, False), (not is_added, is_added)]
+
+
 def test_a_graph_created_or_gone_through_by_grad_is_not_retained_for_nothing() -> None:
     recorder, program = Recorder(), Program()
     x, y = next(iter(loader()))

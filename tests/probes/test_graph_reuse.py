@@ -58,6 +58,15 @@ def test_the_line_that_made_the_shared_value_is_named_not_the_backward() -> None
     assert finding.quote == f"RuntimeError: {TWICE.message}"
 
 
+def test_a_watched_run_counts_the_nodes_that_are_older() -> None:
+    shared = GraphRow(backward=1, num_nodes=9, num_stale=4, is_earlier_loss=True)
+    (finding,) = found(Trace(exceptions=(TWICE,)), Trace(graphs=(GraphRow(backward=0), shared)))
+    assert finding.title.startswith("Backward goes again through 4 graph nodes")
+    assert "4 of them are older" in finding.message
+    assert "losses are added up as tensors" in finding.message
+    assert finding.location.line == 30
+
+
 def test_two_values_that_are_shared_are_two_causes() -> None:
     kept = GraphRow(backward=1, num_stale=9, num_behind=4, place=LINE, holder="net", attribute="c")
     copied = replace(kept, num_behind=5, place=LOOP, attribute="", parameters=("net.w", "net.v"))

@@ -47,7 +47,10 @@ class _Walked:
     batch: int
     is_retained: bool
     numbers: set[int]
+    root: int  # of these, what was differentiated
     num_stale: int
+    is_same_loss: bool
+    is_earlier_loss: bool
     reached_again: set[int] = field(default_factory=set)
 
 
@@ -111,6 +114,8 @@ class KeptGraphs(Part):
                 num_nodes=len(walked.numbers),
                 num_stale=walked.num_stale,
                 consumer_place=walked.place,
+                is_same_loss=walked.is_same_loss,
+                is_earlier_loss=walked.is_earlier_loss,
                 is_retained=walked.is_retained,
                 num_reached_again=len(walked.reached_again),
             )
@@ -140,10 +145,20 @@ class KeptGraphs(Part):
     def _walk(self, root: Any, is_retained: bool) -> None:
         nodes = graph_nodes(root)
         stale = self._reach(nodes)
-        numbers = _numbers(nodes)
-        place = user_place(sys._getframe(1))
-        batch = self.state.recorder.batch
-        self.walked.append(_Walked(place, batch, is_retained, numbers, stale))
+        numbers, root_number = _numbers(nodes), max(_numbers(nodes[:1]), default=-1)
+        roots = numbers & {walked.root for walked in self.walked}
+        self.walked.append(
+            _Walked(
+                place=user_place(sys._getframe(1)),
+                batch=self.state.recorder.batch,
+                is_retained=is_retained,
+                numbers=numbers,
+                root=root_number,
+                num_stale=stale,
+                is_same_loss=root_number in roots,
+                is_earlier_loss=bool(roots - {root_number}),
+            )
+        )
 
     def _is_walking(self) -> bool:
         return 0 < len(self.walked) < NUM_WALKED
