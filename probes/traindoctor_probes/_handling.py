@@ -40,6 +40,16 @@ def around_the_restart(run: Trace) -> list[Evidence]:
     return found
 
 
+def left_by_clipping(run: Trace, optimizer: int) -> float:
+    """Return the share of an optimizer's gradient that clipping by the norm leaves, mostly."""
+    left = 1.0
+    for row in run.clips:
+        if row.kind == "norm" and row.optimizer == optimizer:
+            pairs = zip(row.norms, row.limits, strict=True)
+            left *= median([min(1.0, limit / norm) for norm, limit in pairs if norm > 0] or [1.0])
+    return left
+
+
 def is_most(part: int, whole: int, share: float = 0.5) -> bool:
     """Tell whether something was the habit of a run, not an accident: twice, and in most cases."""
     return part >= 2 and part >= share * whole

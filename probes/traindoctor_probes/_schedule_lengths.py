@@ -139,7 +139,8 @@ def endless_warm_up(run: Trace, row: SchedulerRow, found: Sequence[Plan]) -> Cas
             continue
         length, start = warm_up
         reached = start + (1 - start) * steps / length
-        if reached > STILL_COLD:
+        seen = (row.last_rate or 0.0) / (highest(row) or 1.0)
+        if max(reached, seen) > STILL_COLD:
             continue
         return Case(
             how=f"still warming up when the training ends, at {reached:.1%} of the rate",

@@ -14,6 +14,8 @@ from traindoctor_probes._handling import window_of
 EPOCH, STEP, BATCH = "an epoch", "an optimizer step", "a batch"
 TOTALS = ("T_max", "total_iters", "total_steps", "num_training_steps")
 FEWEST_GAPS = 3  # between a scheduler's steps, to speak of a pace
+FEWEST_RATES = 6  # after its first steps, to speak of a law
+STRAIGHT = 1e-3  # by which equal rises of a rate may differ, relative to them
 SEVERAL = 5  # epochs, from which on one less is the same plan
 ENDS_AT_NOTHING = 0.01  # of the rate: what a schedule comes down to
 
@@ -168,7 +170,7 @@ def decay_of(row: SchedulerRow) -> Callable[[int], float] | None:
 
 def constant_ratio(rates: Sequence[float]) -> float | None:
     """Return by what each rate is multiplied to give the next, if it is always the same."""
-    if len(rates) < 6 or min(rates) <= 0 or rates[-1] >= rates[0]:
+    if len(rates) < FEWEST_RATES or min(rates) <= 0 or rates[-1] >= rates[0]:
         return None
     ratios = [after / before for before, after in pairwise(rates)]
     return ratios[0] if max(ratios) - min(ratios) < 1e-6 else None
@@ -183,6 +185,20 @@ def warm_up_of(row: SchedulerRow, rows: Sequence[SchedulerRow]) -> tuple[int, fl
         inner = [r for r in rows if r.parent == row.index and r.class_name == "LinearLR"]
         first = next((warm_up_of(r, rows) for r in inner if not is_descent(r)), None)
         return (int(stones[0]), first[1]) if stones and first else None
-    if row.settings.get("num_warmup_steps") and row.class_name == "LambdaLR":
+    if row.class_name != "LambdaLR":
+        return None
+    if row.settings.get("num_warmup_steps"):
         return int(row.settings["num_warmup_steps"]), 0.0
-    return None
+    return _straight_rise(row)
+
+
+def _straight_rise(row: SchedulerRow) -> tuple[int, float] | None:
+    """Return the same of a lambda whose first rates rise by equal amounts."""
+    rates, base = row.rates, row.base_rate
+    if not base or len(rates) < FEWEST_RATES:
+        return None
+    rises = [after - before for before, after in pairwise(rates)]
+    rise = sum(rises) / len(rises)
+    if min(rises) <= 0 or max(rises) - min(rises) > STRAIGHT * rise:
+        return None
+    return round((base - rates[0]) / rise), rates[0] / base

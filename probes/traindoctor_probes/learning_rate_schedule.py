@@ -16,10 +16,10 @@ A training's length is known where the setup tells `epochs` and its loader has a
 schedule is built inside the observed loop, or where a watched script has come to its end; else only
 rates that were seen to be 0 are reported. A schedule that is longer or shorter than the training
 for no reason that its numbers show is left alone, and so are cycles, ReduceLROnPlateau's moments,
-and lambdas other than geometric decays. A rate of 0 in one or two first steps is a warm-up's
-beginning. That a schedule begins anew is told from the traces of both runs (`traindoctor report
-TRACE1 TRACE2`), where it had left its first rates, and `torch.load` read a checkpoint with an
-optimizer's state whose weights went into the model.
+and lambdas other than geometric decays and straight rises. A rate of 0 in one or two first steps is
+a warm-up's beginning. That a schedule begins anew is told from the traces of both runs
+(`traindoctor report TRACE1 TRACE2`), where it had left its first rates, and `torch.load` read a
+checkpoint with an optimizer's state whose weights went into the model.
 
 ## References
 torch.optim documentation, "How to adjust learning rate".
@@ -150,7 +150,12 @@ def examined(ask: Ask, run: Trace, row: SchedulerRow) -> Iterator[Finding]:
         if case:
             yield of_length(run, row, case)
         return
-    if not run.setup.trains_by_hand or (row.num_steps and not row.step_place):
+    if not run.setup.trains_by_hand:  # however rarely it is stepped, it comes no further than here
+        case = endless_warm_up(run, row, plans(run, row, STEP))
+        if case:
+            yield of_length(run, row, case)
+        return
+    if row.num_steps and not row.step_place:
         return
     before = begun_anew(run, row)
     if before:

@@ -29,6 +29,7 @@ from traindoctor.experiments import Experiment, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import counted, figure, first_location
 from traindoctor.trace import OptimizerRow, ParameterRow, StepRow, Trace
+from traindoctor_probes._handling import left_by_clipping
 
 DECOUPLED = {"AdamW"}
 COUPLED = {"SGD", "Adam", "Adagrad", "RMSprop", "Adamax", "Adadelta"}
@@ -42,7 +43,8 @@ DOMINATES = Rule(
     title="Weight decay of {decay} moves the weights {ratio} times as far as the gradients do",
     what="A step's decay is larger than what the step learns.",
     why="The weights shrink to zero instead of following the data.",
-    known_limits="Judged over the first steps, by torch's own optimizers only.",
+    known_limits="Judged over the first steps, by torch's own optimizers only. Silent where decay "
+    "would not be the larger part without clipping.",
     remedies=(
         Remedy(
             "Lower the weight decay",
@@ -87,7 +89,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         run.require(steps=MIN_STEPS)
         steps = [row for row in run.steps if row.optimizer == optimizer.index]
         parts = [each for step in steps if (each := parts_of(run, optimizer, held, step))]
-        if len(parts) >= MIN_STEPS and min(each.ratio for each in parts) > TOO_MUCH:
+        ratio = min((each.ratio for each in parts), default=0.0)
+        if optimizer.class_name in COUPLED:  # a gradient that clipping made small is clipping's
+            ratio *= left_by_clipping(run, optimizer.index)
+        if len(parts) >= MIN_STEPS and ratio > TOO_MUCH:
             yield finding(run, optimizer, held, parts)
 
 

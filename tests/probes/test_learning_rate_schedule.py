@@ -163,6 +163,33 @@ def test_a_trainers_warm_up_is_judged_by_its_own_total() -> None:
     assert codes(usual, setup=trainer) == []
 
 
+def rising(by: float, start: float = 0.0) -> dict[str, Any]:
+    return {"class_name": "LambdaLR", "rates": tuple(start + by * (n + 1) for n in range(6))}
+
+
+DECLARED = {"trains_by_hand": False, "has_train_step": False}
+
+
+def test_a_lambda_that_rises_in_a_straight_line_beyond_the_training_never_warms_up() -> None:
+    row = scheduler(**rising(by=1e-3 / 50_000), step_place=Place())  # 240 steps are declared
+    (finding,) = findings(trained(row, setup=DECLARED))
+    assert (finding.code, finding.severity, finding.location.line) == ("TD406", "warning", 30)
+    assert "at 0.5% of the rate" in finding.title
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        rising(by=1e-3 / 100),  # over before the training is
+        rising(by=1e-3 / 50_000, start=1e-3),  # not a warm-up
+        {"class_name": "LambdaLR", "rates": (1e-8, 2e-8, 4e-8, 8e-8, 16e-8, 32e-8)},
+        rising(by=1e-3 / 50_000) | {"last_rate": 1e-3},  # it went on otherwise
+    ],
+)
+def test_a_lambda_that_may_warm_up_in_time_is_left_alone(row: dict[str, Any]) -> None:
+    assert codes(scheduler(**row, step_place=Place()), setup=DECLARED) == []
+
+
 def test_a_scheduler_that_nobody_steps_is_reported_where_it_is_built() -> None:
     (finding,) = findings(trained(scheduler("StepLR", **UNSTEPPED)))
     assert (finding.code, finding.location.line) == ("TD407", 30)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from tests.probes.asking import asks
-from tests.probes.running import USERS, gradients, parameter, run
+from tests.probes.running import USERS, gradients, line, parameter, run
 
 from traindoctor.probing import Finding, Severity
-from traindoctor.trace import Trace, UpdateRow
+from traindoctor.trace import ClipRow, Trace, UpdateRow
 from traindoctor_probes.weight_decay import NoOptions, examine
 
 RATE, WEIGHT = 1e-3, 0.1
@@ -50,6 +50,14 @@ def test_decay_apart_from_the_gradient_is_set_beside_the_rest_of_the_step() -> N
 def test_decay_in_the_gradient_is_set_beside_the_gradient() -> None:
     (finding,) = found(trained(0.1, "Adam"))  # 1e-2 beside 1e-3
     assert finding.evidence[0].value == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(("limit", "num_findings"), [(1e-3, 0), (0.5, 1)])
+def test_a_gradient_that_clipping_made_small_is_not_decays_fault(
+    limit: float, num_findings: int
+) -> None:
+    clip = ClipRow(place=line(20), optimizer=0, norms=(1.0,) * 6, limits=(limit,) * 6)
+    assert len(found(replace(trained(0.1, "SGD"), clips=(clip,)))) == num_findings
 
 
 @pytest.mark.parametrize(
