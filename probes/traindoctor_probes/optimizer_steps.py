@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from traindoctor.experiments import Experiment, ReadSource, ShortRun
@@ -36,7 +37,7 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.syntax import Guard, function_at, guards
+from traindoctor.probing.syntax import Guard, calls, function_at, guards, statement_at
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import BackwardRow, Place, SourceRow, Trace
 from traindoctor_probes._never_steps import idle, never
@@ -145,7 +146,8 @@ def fewer(
     """Return the finding for gradients that are cleared before a step uses them."""
     step = run.steps[0].place
     around = [guard for guard in guards(source, step) if guard.kind in ("if", "else", "try")]
-    where = around[-1].place if around else step
+    cleared = cleared_within(source, lost[0].place, around)
+    where = cleared or (around[-1].place if around else step)
     decided = decision(source, around[-1]) if around else Place()
     num_lost = len({row.batch for row in lost})
     num_skipped = sum(not row.num_present_before for row in lost)
@@ -163,10 +165,51 @@ def fewer(
             Evidence("batches whose gradients were lost", num_lost, 0),
             Evidence("of those, with gradients that were not finite", num_not_finite(lost)),
         ],
-        remedies=_undoing(around, decided),
+        remedies=_accumulating() if cleared else _undoing(around, decided),
         num_lost=num_lost,
         num_batches=num_batches,
     )
+
+
+def cleared_within(source: Sequence[SourceRow], backward: Place, around: Sequence[Guard]) -> Place:
+    """Return the line that clears gradients which were to be added up until the step's turn comes.
+
+    They were if the loss is divided: by the number of batches that one step is to use.
+    """
+    function = function_at(source, backward)
+    if function is None or not around or not _is_divided(source, backward, function):
+        return Place()
+    clears = [
+        place
+        for place, _ in calls(source, "zero_grad")
+        if place.file == backward.file
+        and function.lineno <= (place.line or 0) <= (function.end_lineno or 0)
+        and around[-1].place not in [guard.place for guard in guards(source, place)]
+    ]
+    return clears[0] if len(clears) == 1 else Place()
+
+
+def _is_divided(source: Sequence[SourceRow], backward: Place, function: ast.AST) -> bool:
+    """Tell whether what a line differentiates is a quotient, there or where it is assigned."""
+    statement, _ = statement_at(source, backward)
+    losses = [
+        node.func.value
+        for node in (ast.walk(statement) if statement is not None else ())
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr == "backward"
+    ]
+    names = {ast.unparse(loss) for loss in losses}
+    for node in ast.walk(function):
+        if isinstance(node, ast.AugAssign) and ast.unparse(node.target) in names:
+            losses.append(ast.BinOp(node.target, node.op, node.value))
+        if isinstance(node, ast.Assign) and names & set(map(ast.unparse, node.targets)):
+            losses.append(node.value)
+    return any(isinstance(loss, ast.BinOp) and isinstance(loss.op, ast.Div) for loss in losses)
+
+
+def _accumulating() -> list[Remedy]:
+    every, accumulate = FEWER.remedies
+    return [replace(accumulate, recommended=True), replace(every, recommended=False)]
 
 
 def num_not_finite(lost: Sequence[BackwardRow]) -> int:

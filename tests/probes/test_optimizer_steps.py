@@ -59,6 +59,23 @@ def test_gradients_thrown_away_by_the_next_batch_are_reported_at_the_guard() -> 
     assert (finding.code, finding.severity, finding.location.line) == ("TD404", Severity.ERROR, 19)
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (GUARDED.replace("loss.backward", "(loss / 4).backward"), 21),
+        (GUARDED.replace("    pass\n    loss.", "    loss /= 4\n    loss."), 21),
+        (GUARDED.replace("    pass\n    loss.", "    loss = loss / 4\n    loss."), 21),
+        (GUARDED.replace("    pass\n    loss.", "    loss += 4\n    loss."), 19),
+        (GUARDED, 19),  # nothing says that batches were to be added up
+    ],
+)
+def test_gradients_that_were_to_be_added_up_are_reported_where_they_are_cleared(
+    text: str, line: int
+) -> None:
+    trace = run(num_steps=1, facts={"discarded_backwards": (1, 2, 3)})
+    assert findings(trace, text + "    optimizer.zero_grad()\n") == [("TD404", line)]
+
+
 def test_gradients_that_wait_are_accumulation() -> None:
     assert findings(run(num_steps=2, facts={"discarded_backwards": ()})) == []
 
