@@ -34,8 +34,11 @@ def is_ignored(run: Trace, losses: dict[str, float], *labels: str) -> bool:
 
 
 def differs(losses: dict[str, float], one: str, other: str, least: float) -> bool | None:
-    """Tell whether two losses differ by more than that, relatively; None where it is not known."""
-    if one not in losses or other not in losses:
+    """Tell whether two losses differ by more than that, relatively; None where it is not known.
+
+    NaN is the mean over no labels.
+    """
+    a, b = losses.get(one, math.nan), losses.get(other, math.nan)
+    if math.isnan(a) or math.isnan(b):
         return None
-    a, b = losses[one], losses[other]
     return abs(a - b) > least * max(abs(a), abs(b))

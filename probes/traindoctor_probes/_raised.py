@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
 from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import OneStep, ShortRun, TraceBatch
@@ -107,6 +108,11 @@ def made(ask: Ask, what: str, key: str) -> Place:
     except ExperimentFailed:
         return Place()
     return found or Place()
+
+
+def made_first(ask: Ask, keys: Iterable[str]) -> Place:
+    """Return where the first of some tensors of the batch is made that the user's code makes."""
+    return next((place for key in keys if (place := made(ask, "made", key))), Place())
 
 
 def _first(trace: Trace) -> ExceptionRow | None:

@@ -42,7 +42,7 @@ from traindoctor_probes._raised import (
     batch_of,
     failures,
     keys_of,
-    made,
+    made_first,
     named,
     quoted,
     where,
@@ -186,7 +186,7 @@ def ignored(ask: Ask, step: Trace, root: ModuleRow, extra: set[str]) -> Iterator
         return
     setup, names, left_out = step.setup, ", ".join(keys), tried.get("left_out", "")
     how = f", tried without {left_out}, which it refuses," if left_out else ""
-    origin = next((place for key in varied if (place := made(ask, "made", key))), Place())
+    origin = made_first(ask, varied)
     call = root.call_place
     yield IGNORED.finding(
         f"{setup.model_class} is called with {names}; its forward names "

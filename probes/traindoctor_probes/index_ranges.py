@@ -11,8 +11,8 @@ message names neither tensor nor value. It may be hours before such a batch come
 
 ## Known limits
 Only the batches read are seen (16 unless set otherwise); a bad label later in the data is not.
-Where the loss ignores an index, smaller labels of a later batch are not tried. A setup with a
-`train_loop` cannot be given one batch: of it only the short run is judged.
+Where the loss ignores a negative index other than -100, smaller labels of a later batch are not
+tried. A setup with a `train_loop` cannot be given one batch: of it only the short run is judged.
 
 ## References
 PyTorch, torch.nn.CrossEntropyLoss (targets in [0, C)) and torch.nn.Embedding (num_embeddings).
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from traindoctor.experiments import Experiment, OneStep, ReadBatches
 from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Severity
@@ -56,6 +56,16 @@ OUT_OF_RANGE = Rule(
             "Give what is not to be counted the ignore index",
             before="labels[padding] = -1",
             after="labels[padding] = -100",
+        ),
+        Remedy(
+            "Name the labels' own ignore index to the loss function",
+            before="F.cross_entropy(logits, labels)",
+            after="F.cross_entropy(logits, labels, ignore_index=-1)",
+        ),
+        Remedy(
+            "Put an index that exists in place of the negative ones",
+            cons="What comes of it must then be left out by a mask.",
+            after="embedded = table(ids.masked_fill(ids < 0, pad_id))",
         ),
     ),
     explains=DOWNSTREAM,
@@ -111,10 +121,10 @@ def beyond(batch: BatchRow, first: BatchRow, step: Trace) -> bool:
         known = before.get(leaf.key)
         if known is None or leaf.share_ignored is None:
             continue
-        low, high = known.minimum or 0, known.maximum or 0
+        low, high = known.lowest or 0, known.maximum or 0
         if any(high < bound <= (leaf.maximum or 0) for bound in bounds):
             return True
-        if bounds and low >= 0 > (leaf.minimum or 0) != IGNORED:
+        if bounds and low >= 0 > (leaf.lowest or 0):
             return True
     return False
 
@@ -140,29 +150,41 @@ def finding(ask: Ask, trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
     what = what or row.operation or indexed or "The loss function"
     room = "classes" if is_label else "rows"
     allowed = f"0 to {limit - 1}" if limit else "smaller indices"
-    batches = [r for r in read.batches if leaf and _outside(r, leaf.key, limit)]
+    num_batches = _num_outside(read, leaf.key, value, limit) if leaf and read.batches else None
     source = f"The batch's `{leaf.key}`" if leaf else "A tensor computed in the forward"
-    origin = made(ask, "largest", leaf.key) if leaf and value == leaf.maximum else Place()
+    is_large = leaf is not None and value == leaf.maximum and not _is_negative(value)
+    origin = Place()
+    if leaf and is_large:
+        origin = made(ask, "largest", leaf.key)
+    elif leaf and _is_negative(value):  # it has no place in any model: its own line comes first
+        origin = made(ask, "made", leaf.key)
+        row = replace(row, place=row.place or origin)
     position = f" in sample {sample} of batch {row.batch}" if leaf and sample is not None else ""
     return OUT_OF_RANGE.finding(
         f"{source} holds {value}{position}; {what} has "
         + (f"{limit} {room} and takes {allowed}" if limit else f"no {room[:-2]} for it")
         + (
-            f". Such values are in {len(batches)} of the {len(read.batches)} batches read."
-            if leaf and limit
-            else "."
+            "."
+            if num_batches is None
+            else f". Such values are in {num_batches} of the {len(read.batches)} batches read."
         )
-        + (f" Values so large begin at `{origin.text}` (line {origin.line})." if origin else ""),
+        + (
+            f" Values so large begin at `{origin.text}` (line {origin.line})."
+            if origin and is_large
+            else ""
+        ),
         mechanism="An index selects a row by its position. Nothing checks it before the kernel "
-        "runs, and a position beyond the last row is memory that belongs to something else.",
+        "runs, and a position before the first row or beyond the last is memory that belongs to "
+        "something else.",
         location=where(row, trace, origin),
         also_at=[location(origin)] if origin and origin != row.place else [],
         evidence=[
             Evidence("index", value, allowed),
             Evidence("tensor of the batch", leaf.key if leaf else "computed in the forward"),
             Evidence(room, limit),
-            Evidence("batches that hold such values", len(batches), 0),
+            Evidence("batches that hold such values", num_batches, 0),
         ],
+        remedies=_remedies(value, leaf, is_label=is_label),
         quote=quoted(row),
         subject=leaf.key if leaf else row.module,
         what=what,
@@ -215,18 +237,39 @@ def _worst(row: ExceptionRow, limit: int | None, extremes: tuple[float, float] |
 
 
 def _sample(leaf: LeafRow | None, value: int | str) -> int | None:
-    if leaf is None or value not in (leaf.minimum, leaf.maximum):
+    if leaf is None or value not in (leaf.lowest, leaf.maximum):
         return None
-    return leaf.sample_of_maximum if value == leaf.maximum else leaf.sample_of_minimum
+    return leaf.sample_of_maximum if value == leaf.maximum else leaf.sample_of_lowest
 
 
-def _outside(batch: BatchRow, key: str, limit: int | None) -> bool:
-    return any(
-        leaf.key == key
-        and limit is not None
-        and ((leaf.maximum or 0) >= limit or 0 > (leaf.minimum or 0) != IGNORED)
-        for leaf in batch.leaves
-    )
+def _is_negative(value: int | str) -> bool:
+    return isinstance(value, int) and value < 0
+
+
+def _num_outside(read: Trace, key: str, value: int | str, limit: int | None) -> int | None:
+    """Return in how many of the batches read values leave the range on the same side."""
+    leaves = [leaf for row in read.batches for leaf in row.leaves if leaf.key == key]
+    if value == IGNORED:
+        return sum((leaf.share_ignored or 0) > 0 for leaf in leaves)
+    if _is_negative(value):
+        return sum((leaf.lowest or 0) < 0 for leaf in leaves)
+    return sum((leaf.maximum or 0) >= limit for leaf in leaves) if limit else None
+
+
+def _remedies(value: int | str, leaf: LeafRow | None, *, is_label: bool) -> list[Remedy]:
+    """Return the ways out: more room does not help a negative value."""
+    room, from_zero, ignored, named, existing = OUT_OF_RANGE.remedies
+    if not _is_negative(value):
+        ways = [room, from_zero, ignored]
+    elif not is_label:
+        ways = [existing]
+    elif value == IGNORED:
+        ways = [named]
+    elif leaf and len(leaf.shape) == 1:  # one label a sample, and what sample is not to count?
+        ways = [from_zero, ignored, named]
+    else:
+        ways = [ignored, named, from_zero]
+    return [replace(way, recommended=way is ways[0]) for way in ways]
 
 
 def experiments(options: Options) -> tuple[Experiment, ...]:

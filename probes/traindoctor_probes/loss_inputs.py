@@ -7,21 +7,25 @@ and the operation that made it.
 ## Why it matters
 `cross_entropy` applies a softmax and `binary_cross_entropy_with_logits` a sigmoid. Given
 probabilities they squash them a second time: the loss cannot come near zero, its gradient is
-small, and training is slow and ends early. `nll_loss` applies no logarithm: given probabilities
-it is bounded below by -1, and is pulled with the same force however wrong an answer is.
+small, and training is slow and ends early. `nll_loss` and `ctc_loss` apply no logarithm. Given
+probabilities `nll_loss` is bounded below by -1, and is pulled with the same force however wrong an
+answer is; `ctc_loss` takes each of them for a probability of at least 1.
 
 ## Known limits
 Logits that happen to be probabilities to three decimals in every row would be taken for them.
+Logits that `nll_loss` or `ctc_loss` is given, without a softmax at all, are not seen.
 A sigmoid that is made with `1 / (1 + exp(-x))` has no name, and is not seen.
 
 ## References
-torch.nn.functional: `cross_entropy` expects unnormalised logits; `nll_loss` log-probabilities.
+torch.nn.functional: `cross_entropy` expects unnormalised logits; `nll_loss` and `ctc_loss`
+log-probabilities.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.probing import (
@@ -39,6 +43,8 @@ from traindoctor.probing.syntax import last_name, subtrees
 from traindoctor.probing.wording import figure, first_location, location
 from traindoctor.trace import CriterionRow, Place, SourceRow
 from traindoctor_probes._training_loops import spot
+
+LIKELIHOODS = ("nll_loss", "ctc_loss")  # which want log-probabilities
 
 # By what it normalises itself, and under which names it is called.
 NORMALISES = {
@@ -70,6 +76,12 @@ DOUBLE = Rule(
             "Take the softmax where probabilities are read",
             pros="Evaluation keeps its probabilities.",
             after="with torch.no_grad():\n    probabilities = model(x).softmax(dim=1)",
+        ),
+        Remedy(
+            "Give `nll_loss` and `ctc_loss` log-probabilities",
+            pros="`log_softmax` stays finite where the logarithm of a softmax does not.",
+            before="F.softmax(logits, dim=-1)",
+            after="F.log_softmax(logits, dim=-1)",
         ),
     ),
     explains=("TD104", "TD106", "TD204", "TD409", "TD6"),
@@ -108,6 +120,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
             # Who divides by a sum over the batch mixes its samples, too.
             explains=[*DOUBLE.explains, *(["TD207"] if given == OVER_BATCH else [])],
             function=row.function,
+            remedies=remedies(row),
             given=given,
             wanted=wanted,
         )
@@ -139,7 +152,7 @@ def fault_of(row: CriterionRow) -> tuple[str, str] | None:
             return OVER_BATCH, "logits"
         if row.input_operation == "sigmoid":
             return "sigmoid outputs", "logits"
-    if row.function == "nll_loss" and several and (rows or softmax):
+    if row.function in LIKELIHOODS and several and (rows or softmax):
         return "probabilities", "log-probabilities"
     if row.function == "binary_cross_entropy_with_logits" and row.input_operation == "sigmoid":
         return "sigmoid outputs", "logits"
@@ -162,10 +175,22 @@ def mechanism(row: CriterionRow) -> str:
             "`nll_loss` picks the target's entry and negates it. Of a probability that is a "
             "number between -1 and 0: its slope does not grow where the model is wrong."
         )
+    if row.function == "ctc_loss":
+        return (
+            "`ctc_loss` takes the exponential of what it is given. Of a probability that is a "
+            "number between 1 and e: no symbol is unlikely, and the slope is small where the "
+            "model is wrong."
+        )
     return (
         f"`{row.function}` squashes its input by itself. Numbers between 0 and 1 differ by at "
         "most 1 as logits, so that even a perfect answer keeps a large loss."
     )
+
+
+def remedies(row: CriterionRow) -> list[Remedy]:
+    """Return the ways out for one loss function."""
+    *logits, logarithm = DOUBLE.remedies
+    return [replace(logarithm, recommended=True)] if row.function in LIKELIHOODS else logits
 
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:

@@ -4,6 +4,8 @@
 The loss of one batch whose padding is known, by a mask or by the model's own padding token: as it
 is; with other labels at the padding; without labels there; and then with other tokens at the
 padding, and with more of it. None of that should matter: there is nothing at those positions.
+Of a mask that keeps one and the same token, and leaves out all others: the loss with other tokens
+where it says that none are, labels as they are.
 
 ## Why it matters
 Labels at padding that count make the model learn to predict padding, which is easy: the loss looks
@@ -13,7 +15,9 @@ output of a sample hang on how long the others of its batch are.
 ## Known limits
 Only the first batch is looked at. Without a mask, and without a padding token in the model's
 configuration or its embedding, padding is not known. A library's model that is given the mask is
-left alone: some, such as convolutional ones, see padding by design.
+left alone, unless that is the wrong way round: some, such as convolutional ones, see padding by
+design. Which way round a mask is to be is known where a library's model is called with the batch;
+elsewhere, a mask is the wrong way round only if what it leaves out does not change the loss.
 
 ## References
 `ignore_index` of `torch.nn.CrossEntropyLoss`; "Attention mask" in the glossary of transformers.
@@ -22,6 +26,7 @@ left alone: some, such as convolutional ones, see padding by design.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from traindoctor.experiments import ChangedBatch, Experiment, OneStep
@@ -46,6 +51,7 @@ from traindoctor.probing import (
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import ModuleRow, Trace
 from traindoctor_probes._changed import differs, losses_of
+from traindoctor_probes._raised import made_first
 from traindoctor_probes.padding import DROPS, KEEPS
 
 COUNTED = 0.05  # share of the labels that may stand at padding
@@ -78,10 +84,11 @@ ATTENDED = Rule(
     code="TD015",
     name="padding-attended",
     severity=Severity.ERROR,
-    title="Padding changes the loss of the real tokens by {change:.2g}: the mask is {how}",
+    title="{effect}: the mask is {how}",
     what="What stands at padded positions changes what the model makes of the others.",
     why="A sample's output hangs on how much padding its batch happens to need.",
-    known_limits="A library's model that is given the mask is left alone.",
+    known_limits="A library's model that is given the mask is left alone, unless the mask is the "
+    "wrong way round.",
     remedies=(
         Remedy(
             "Pass the mask to the model, and use it wherever positions are mixed",
@@ -90,7 +97,7 @@ ATTENDED = Rule(
             after="outputs = model(input_ids, attention_mask=attention_mask)",
         ),
         Remedy(
-            "Take care which way round the mask is",
+            "Turn the mask the right way round",
             pros="transformers want 1 for tokens to keep; torch's key_padding_mask wants True for "
             "those to leave out.",
             after="mixed, _ = self.attention(x, x, x, key_padding_mask=attention_mask == 0)",
@@ -111,25 +118,29 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     counts = differs(losses, PLAIN, PAD_LABELS_CHANGED, CHANGES)
     is_one = padding["label"] is not None and not padding["is_inverted"]
     if counts and is_one and padding["label_share"] >= COUNTED:
-        yield in_loss(run, losses, padding)
+        yield in_loss(ask, run, losses, padding)
     how = attended_how(ask, losses, padding)
     if how:
-        yield attended(run, losses, padding, how)
+        yield attended(ask, run, losses, padding, how)
 
 
 def attended_how(ask: Ask, losses: dict[str, float], padding: dict[str, Any]) -> str:
     """Say what is wrong with the mask; nothing where padding does not matter, or may."""
     changed = differs(losses, PAD_UNLABELLED, PAD_CHANGED, CHANGES)
-    if padding["is_inverted"]:
-        return INVERTED if changed is False else ""
     longer = differs(losses, PAD_UNLABELLED, PAD_LONGER, CHANGES)
-    if padding["value"] is None or not changed or longer is False:
+    is_inverted = padding["is_inverted"]
+    if not is_inverted and (padding["value"] is None or not changed or longer is False):
         return ""
     step = ask(OneStep())
+    model = next((row for row in step.modules if row.path == ""), ModuleRow(path=""))
+    if is_inverted:
+        # Whoever takes the batch apart may turn the mask before a model gets it.
+        is_by_hand = model.is_users or step.setup.has_train_step or step.setup.has_train_loop
+        is_known = not is_by_hand and padding["mask"].rpartition(".")[2] in KEEPS
+        return INVERTED if changed is False or (changed and is_known) else ""
     zeros = (row.attributes.get("padding_idx") for row in step.modules)
     if longer is None and padding["value"] in zeros:
         return ""  # a row of zeros may add nothing, where other tokens do
-    model = next((row for row in step.modules if row.path == ""), ModuleRow(path=""))
     masks = {*KEEPS, *DROPS}
     is_given = bool(masks & set(model.keywords)) and bool(padding["mask"])
     if not is_given and masks & set(step.setup.forward_parameters):
@@ -137,7 +148,7 @@ def attended_how(ask: Ask, losses: dict[str, float], padding: dict[str, Any]) ->
     return UNUSED if padding["mask"] and model.is_users else ""
 
 
-def in_loss(run: Trace, losses: dict[str, float], padding: dict[str, Any]) -> Finding:
+def in_loss(ask: Ask, run: Trace, losses: dict[str, float], padding: dict[str, Any]) -> Finding:
     """Return the finding of labels at padding that count."""
     share, label = padding["label_share"], padding["label"]
     is_token = label == padding["value"]
@@ -149,7 +160,9 @@ def in_loss(run: Trace, losses: dict[str, float], padding: dict[str, Any]) -> Fi
         f"of the real tokens alone it is {figure(losses.get(PAD_UNLABELLED))}.",
         mechanism="Only labels equal to the ignore index, -100 unless said otherwise, are left out "
         "of a cross entropy. A mask that the model gets does not reach the loss.",
-        location=first_location([run.setup.loader_place, run.setup.factory]),
+        location=first_location(
+            [made_first(ask, run.facts["label_keys"]), run.setup.loader_place, run.setup.factory]
+        ),
         evidence=[
             Evidence("share of the counted labels that stand at padding", share, 0.0),
             Evidence("loss", plain),
@@ -161,34 +174,51 @@ def in_loss(run: Trace, losses: dict[str, float], padding: dict[str, Any]) -> Fi
     )
 
 
-def attended(run: Trace, losses: dict[str, float], padding: dict[str, Any], how: str) -> Finding:
+def attended(
+    ask: Ask, run: Trace, losses: dict[str, float], padding: dict[str, Any], how: str
+) -> Finding:
     """Return the finding of padding that changes what is made of the tokens."""
-    plain, other = losses[PAD_UNLABELLED], losses.get(PAD_CHANGED, losses[PAD_UNLABELLED])
-    mask, more = padding["mask"], losses.get(PAD_LONGER)
-    if how == INVERTED:
-        said = (
-            f"'{mask}' keeps positions that all hold one and the same token, and leaves the others "
-            f"out. Other tokens where it says that none are leave the loss at {figure(plain)}."
+    plain, other = losses[PAD_UNLABELLED], losses[PAD_CHANGED]
+    mask, share, more = padding["mask"], padding["share"], losses.get(PAD_LONGER)
+    setup, is_inverted = run.setup, how == INVERTED
+    if is_inverted:
+        effect = "Padding is kept and the tokens are left out"
+        message = (
+            f"'{mask}' keeps positions that all hold one and the same token, and leaves out the "
+            f"others ({share:.0%}). With other tokens at those the loss is {figure(other)}; "
+            f"as it is, {figure(plain)}."
         )
+        evidence = [
+            Evidence("share of positions that the mask leaves out", share),
+            Evidence("loss", plain),
+            Evidence("loss with other tokens at those", other),
+        ]
     else:
-        said = (
+        effect = f"Padding changes the loss of the real tokens by {abs(other - plain):.2g}"
+        message = (
             f"The loss of the real tokens is {figure(plain)}; with other tokens at the padding "
-            f"({padding['share']:.0%} of the positions) it is {figure(other)}, and with more "
-            f"padding {figure(more)}."
+            f"({share:.0%} of the positions) it is {figure(other)}"
+            + (f", and with more padding {figure(more)}." if more is not None else ".")
         )
-    return ATTENDED.finding(
-        said,
-        confidence=Confidence.LIKELY if how == UNUSED else Confidence.CERTAIN,
-        mechanism="The model mixes padded positions into the others: by attention, a mean over "
-        "positions, or a state that runs on through them.",
-        location=first_location([run.setup.forward_place, run.setup.factory]),
-        evidence=[
+        evidence = [
             Evidence("loss of the real tokens", plain),
             Evidence("with other tokens at padding", other, plain),
             Evidence("with more padding", more, plain),
-            Evidence("share of padding", padding["share"]),
-        ],
-        change=abs(other - plain) if how != INVERTED else 0.0,
+            Evidence("share of padding", share),
+        ]
+    origin = made_first(ask, [mask if is_inverted else padding["tokens"]])
+    places = [origin, setup.forward_place] if is_inverted else [setup.forward_place, origin]
+    return ATTENDED.finding(
+        message,
+        confidence=Confidence.LIKELY if how == UNUSED else Confidence.CERTAIN,
+        mechanism="The model attends to the padding, and not to the tokens."
+        if is_inverted
+        else "The model mixes padded positions into the others: by attention, a mean over "
+        "positions, or a state that runs on through them.",
+        location=first_location([*places, setup.loader_place, setup.factory]),
+        evidence=evidence,
+        remedies=[replace(ATTENDED.remedies[1], recommended=True)] if is_inverted else None,
+        effect=effect,
         how=how,
     )
 

@@ -29,6 +29,7 @@ from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy
 from traindoctor.probing.wording import figure, first_location
 from traindoctor.trace import Trace
 from traindoctor_probes._changed import losses_of
+from traindoctor_probes._raised import made_first
 
 SURE, OTHER = 0.95, 0.8  # share of the targets that are so many positions ahead; of the others
 HIDDEN = 1e-4  # of the logits' spread: less is rounding
@@ -78,6 +79,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     sees_own = (sight["seen_own"] or 0.0) > SEEN
     if offset == 1 and seen > SEEN:
         yield finding(
+            ask,
             run,
             sight,
             "The logits at each position see the tokens that come later",
@@ -87,6 +89,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         )
     elif offset == 2 and seen < HIDDEN and sees_own:
         yield finding(
+            ask,
             run,
             sight,
             "The targets are two tokens ahead: they are shifted twice",
@@ -95,6 +98,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         )
     elif offset == 0 and seen < HIDDEN and sees_own:
         yield finding(
+            ask,
             run,
             sight,
             "Each target is the token at its own position: nothing is shifted",
@@ -112,15 +116,24 @@ def ahead(sight: dict[str, Any]) -> int | None:
     return best if shares[best] >= SURE and max(others) <= OTHER else None
 
 
-def finding(run: Trace, sight: dict[str, Any], title: str, message: str, remedy: Remedy) -> Finding:
-    """Return the finding, at the line that computes the loss."""
+def finding(
+    ask: Ask, run: Trace, sight: dict[str, Any], title: str, message: str, remedy: Remedy
+) -> Finding:
+    """Return the finding, at the line that computes the loss, else where the labels are made."""
+    made = made_first(ask, run.facts["label_keys"])
     offsets = sight["offsets"]
     return VISIBLE.finding(
         message,
         mechanism="The next token can be predicted at training because it is there, or the one "
         "that is predicted is not the next. Generation has only what came before.",
         location=first_location(
-            [run.facts["loss_place"], run.setup.forward_place, run.setup.factory]
+            [
+                run.facts["loss_place"],
+                run.setup.forward_place,
+                made,
+                run.setup.loader_place,
+                run.setup.factory,
+            ]
         ),
         evidence=[
             Evidence("share of targets that are the same token", offsets["0"], "low"),

@@ -124,6 +124,16 @@ def test_a_mask_the_wrong_way_round_keeps_one_token() -> None:
     assert padding["is_inverted"]
 
 
+def test_behind_a_mask_the_wrong_way_round_tokens_change_and_labels_stay() -> None:
+    mask = (IDS == 0).long()
+    batch = {"input_ids": IDS, "attention_mask": mask, "labels": IDS.masked_fill(IDS == 0, -100)}
+    made = {change.label: change.batch for change in Changes(batch, nn.Identity()).made()}
+    other = made["no labels at padding, tokens there changed"]
+    assert torch.equal(other["labels"], batch["labels"])
+    assert bool((other["input_ids"][:2] == 0).all())
+    assert torch.equal(other["input_ids"][2], IDS[2])  # its mask keeps nothing: all are attended to
+
+
 class Letters(nn.Module):
     """Sums embeddings of this token and those before it, or of all."""
 

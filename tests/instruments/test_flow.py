@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -16,19 +18,20 @@ from traindoctor.trace import CutRow, Trace
 class Two(nn.Module):
     """Two layers with something in between."""
 
-    def __init__(self, between) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, between, num_classes) -> None:  # type: ignore[no-untyped-def]
         super().__init__()
-        self.encoder, self.head, self.between = nn.Linear(4, 4), nn.Linear(4, 3), between
+        self.encoder, self.between = nn.Linear(4, 4), between
+        self.head = nn.Linear(4, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.between(self, x))
 
 
-def one_step(between, loss_fn=None) -> Trace:  # type: ignore[no-untyped-def]
+def one_step(between, loss_fn=None, num_classes=3) -> Trace:  # type: ignore[no-untyped-def]
     torch.manual_seed(0)
     batch = (torch.randn(6, 4), torch.randint(0, 3, (6,)))
     setup = TrainingSetup(
-        model=Two(between), loader=[batch], loss_fn=loss_fn or nn.CrossEntropyLoss()
+        model=Two(between, num_classes), loader=[batch], loss_fn=loss_fn or nn.CrossEntropyLoss()
     )
     return Lab(setup).perform(OneStep())
 
@@ -115,6 +118,29 @@ def test_a_loss_function_is_recorded_with_what_it_was_given() -> None:
     assert row.row_sum_error == pytest.approx(0, abs=1e-6)
     assert row.gradient_sign == -1
     assert row.value == pytest.approx(1.1, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "targets", "lengths"),
+    [((6, 1, 4), [[1, 2]], [6]), ((6, 4), [1, 2], 6)],  # (time, batch, classes), (time, classes)
+)
+@pytest.mark.parametrize("squash", [torch.softmax, torch.log_softmax])
+def test_classes_of_a_ctc_loss_are_on_the_last_axis(
+    shape: tuple[int, ...],
+    targets: list[object],
+    lengths: object,
+    squash: Callable[..., torch.Tensor],
+) -> None:
+    def loss_fn(outputs: torch.Tensor, batch: object) -> torch.Tensor:
+        many = torch.tensor([2] if len(shape) == 3 else 2)
+        given = squash(outputs, -1).view(shape)
+        return F.ctc_loss(given, torch.tensor(targets), torch.tensor(lengths), many)
+
+    (row,) = one_step(lambda model, x: model.encoder(x), loss_fn, num_classes=4).criteria
+    assert (row.function, row.num_classes) == ("ctc_loss", 4)
+    assert row.input_operation == squash.__name__.removeprefix("_")
+    is_one = row.row_sum_error is not None and row.row_sum_error < 1e-6
+    assert is_one == (squash is torch.softmax)
 
 
 def test_a_hand_written_difference_that_broadcasts_is_recorded() -> None:

@@ -28,6 +28,7 @@ def changed(
         "padding": None,
         "sight": None,
         "label_uses": (),
+        "label_keys": ("labels",),
         "wants_labels": "",
         "loss_place": LOSS_LINE,
     }

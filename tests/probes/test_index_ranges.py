@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,16 +13,18 @@ from traindoctor.trace import BatchRow, CriterionRow, ModuleRow, Place, Trace
 from traindoctor_probes.index_ranges import Options, examine
 
 
-def labels(low: int, high: int, index: int = 0, **facts: Any) -> BatchRow:
+def labels(
+    low: int, high: int, index: int = 0, shape: tuple[int, ...] = (4,), **facts: Any
+) -> BatchRow:
     given = leaf(
         "labels",
-        4,
+        *shape,
         dtype="int64",
         minimum=low,
         maximum=high,
-        sample_of_minimum=0,
+        sample_of_lowest=0,
         sample_of_maximum=2,
-        **facts,
+        **{"lowest": low} | facts,
     )
     return batch(leaf("x", 4, 3), given, index=index)
 
@@ -50,10 +53,62 @@ def test_a_label_without_a_class_is_told_with_its_sample() -> None:
     assert "`labels` holds 3 in sample 2 of batch 0" in finding.message
 
 
-def test_a_negative_label_beside_ignored_ones_is_the_one_in_the_message() -> None:
-    first = labels(-100, 2)
-    (finding,) = found(stopped(out_of_bounds(-1, -100, 2), first), first)
-    assert "holds -1;" in finding.message
+def test_a_negative_label_beside_ignored_ones_is_the_one_that_is_counted() -> None:
+    first = labels(-100, 2, shape=(4, 7), lowest=-1, share_ignored=0.2)
+    healthy = labels(-100, 2, index=1, shape=(4, 7), lowest=0, share_ignored=0.2)
+    step = stopped(out_of_bounds(-1, -100, 2), first)
+    (finding,) = found(step, first, healthy)
+    assert "holds -1 in sample 0 of batch 0;" in finding.message
+    assert "Such values are in 1 of the 2 batches read." in finding.message
+    assert fix(finding) == "Give what is not to be counted the ignore index"
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "remedy"),
+    [
+        (3, (4,), "Make room for the largest index"),
+        (-1, (4,), "Let labels begin at 0, without gaps"),  # of one sample each
+        (-1, (4, 7), "Give what is not to be counted the ignore index"),
+        (-100, (4, 7), "Name the labels' own ignore index to the loss function"),
+    ],
+)
+def test_the_remedy_fits_the_value(value: int, shape: tuple[int, ...], remedy: str) -> None:
+    first = labels(min(value, 0), max(value, 2), shape=shape, share_ignored=float(value == -100))
+    (finding,) = found(stopped(out_of_bounds(value, min(value, 0), max(value, 2)), first), first)
+    assert fix(finding) == remedy
+    assert "1 of the 1 batches" in finding.message
+
+
+def test_an_ignored_label_that_is_embedded_needs_an_index_that_exists() -> None:
+    ids = batch(leaf("ids", 4, 9, dtype="int64", minimum=-100, maximum=7, share_ignored=0.1))
+    row = raised(
+        "IndexError",
+        "index out of range in self",
+        operation="embedding",
+        operand_shapes=((4, 9), (50, 8)),
+        operand_ranges=((-100, 7), None),
+    )
+    (finding,) = found(stopped(row, ids), ids)
+    assert "holds -100;" in finding.message
+    assert "1 of the 1 batches" in finding.message
+    assert fix(finding) == "Put an index that exists in place of the negative ones"
+
+
+def test_a_negative_label_of_a_librarys_model_is_told_where_it_is_made() -> None:
+    collate = Place("/user/data.py", 42, "collate", "labels = torch.tensor(rows)")
+    row = replace(out_of_bounds(-1, -1, 2), place=Place())
+    ask = asks(
+        stopped(row, labels(-1, 2)),
+        read_batches=Trace(batches=(labels(-1, 2),)),
+        trace_batch=Trace(facts={"made": {"labels": collate}}),
+    )
+    (finding,) = examine(ask, Options())
+    assert (finding.location.line, finding.also_at) == (42, ())
+
+
+def fix(finding: Finding) -> str:
+    (remedy,) = (each for each in finding.remedies if each.recommended)
+    return remedy.title
 
 
 def test_an_id_without_a_row_names_the_embedding() -> None:
@@ -96,8 +151,15 @@ def test_nothing_is_tried_within_the_bounds() -> None:
 
 
 def test_an_ignored_label_is_no_negative_one() -> None:
-    read = (labels(0, 2), labels(-100, 2, index=1))
+    read = (labels(0, 2), labels(-100, 2, index=1, lowest=0))
     assert found(STEP, *read, one_step_1=stopped(out_of_bounds(3, 0, 3), read[1])) == []
+
+
+def test_a_negative_label_behind_an_ignored_one_in_a_later_batch_is_tried() -> None:
+    first, later = labels(-100, 2, lowest=0), labels(-100, 2, index=1, lowest=-1)
+    closer = stopped(out_of_bounds(-1, -100, 2, batch=1), later)
+    (finding,) = found(STEP, first, later, one_step_1=closer)
+    assert "1 of the 2 batches read" in finding.message
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ def test_a_softmax_over_the_batch_explains_samples_that_are_mixed() -> None:
         ({"row_sum_error": 0.9, "column_sum_error": 1e-7}, "a softmax over the batch"),
         ({"row_sum_error": 0.9, "input_operation": "sigmoid"}, "sigmoid outputs"),
         ({"function": "nll_loss"}, "probabilities"),
+        ({"function": "ctc_loss"}, "probabilities"),
+        ({"function": "ctc_loss", "row_sum_error": 4e-3}, "probabilities"),  # in bfloat16
         (
             {
                 "function": "binary_cross_entropy_with_logits",
@@ -69,10 +71,25 @@ def test_each_kind_of_squashing_is_named(facts: dict[str, Any], given: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("function", "remedy"),
+    [
+        ("cross_entropy", "Give the loss function the logits"),
+        ("nll_loss", "Give `nll_loss` and `ctc_loss` log-probabilities"),
+        ("ctc_loss", "Give `nll_loss` and `ctc_loss` log-probabilities"),
+    ],
+)
+def test_the_remedy_is_what_the_loss_function_wants(function: str, remedy: str) -> None:
+    (finding,) = found(function=function)
+    assert [each.title for each in finding.remedies if each.recommended] == [remedy]
+
+
+@pytest.mark.parametrize(
     "facts",
     [
         {"input_minimum": -3.0, "row_sum_error": 7.0, "input_operation": ""},
         {"function": "nll_loss", "input_minimum": -4.0, "input_operation": "log_softmax"},
+        {"function": "ctc_loss", "input_minimum": -4.0, "input_operation": "log_softmax"},
+        {"function": "ctc_loss", "num_classes": 1, "input_minimum": 0.0, "input_maximum": 0.0},
         {"function": "binary_cross_entropy", "input_operation": "sigmoid"},
         {"row_sum_error": 0.4, "column_sum_error": 3.0, "input_operation": "relu"},
         {"function": "mse_loss"},

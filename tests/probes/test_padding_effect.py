@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from tests.probes.asking import asks
 from tests.probes.changing import changed
 
 from traindoctor.probing import Finding, Severity
-from traindoctor.trace import ModuleRow, SetupRow, Trace
+from traindoctor.trace import ModuleRow, Place, SetupRow, Trace
 from traindoctor_probes.padding_effect import NoOptions, examine
 
 LABELS = "labels at padding changed"
@@ -94,7 +96,50 @@ def test_rows_that_cannot_be_longer_are_judged_unless_padding_is_embedded_as_zer
         assert len(list(examine(asks(step, changed_batch=trace), NoOptions()))) == number
 
 
-def test_a_mask_the_wrong_way_round_hides_what_it_should_keep() -> None:
-    (finding,) = found({}, is_inverted=True, value=None, label=None)
+TURNED: Any = {"is_inverted": True, "value": None, "label": None}
+
+
+@pytest.mark.parametrize(
+    ("losses", "model"), [({}, OWN), ({}, LIBRARYS), ({TOKENS: 2.3}, LIBRARYS)]
+)
+def test_a_mask_the_wrong_way_round_hides_what_it_should_keep(
+    losses: dict[str, float], model: ModuleRow
+) -> None:
+    (finding,) = found(losses, model, **TURNED)
     assert (finding.code, finding.title[-19:]) == ("TD015", "the wrong way round")
-    assert found({TOKENS: 2.3}, is_inverted=True, value=None, label=None) == []
+    (fix,) = (remedy.title for remedy in finding.remedies if remedy.recommended)
+    assert fix == "Turn the mask the right way round"
+
+
+def test_a_mask_that_is_turned_before_its_use_is_healthy() -> None:
+    assert found({TOKENS: 2.3}, OWN, **TURNED) == []
+    by_hand = Trace(setup=replace(TAKES_MASK, has_train_step=True), modules=(LIBRARYS,))
+    trace = changed({**NONE, TOKENS: 2.3}, padding={**PADDING, **TURNED})
+    assert list(examine(asks(by_hand, changed_batch=trace), NoOptions())) == []
+
+
+def test_a_mean_over_no_labels_says_nothing_of_a_mask() -> None:
+    nothing = {UNLABELLED: math.nan, TOKENS: math.nan, LONGER: math.nan}
+    assert found(nothing, LIBRARYS, **TURNED) == []
+    assert found(nothing, OWN) == []
+
+
+@pytest.mark.parametrize(
+    ("losses", "facts", "key"),
+    [
+        ({LABELS: 2.5}, {}, "labels"),
+        ({TOKENS: 2.3, LONGER: 2.2}, {"mask": ""}, "input_ids"),
+        ({}, TURNED, "attention_mask"),
+    ],
+)
+def test_the_line_that_makes_the_tensor_at_fault_is_named(
+    losses: dict[str, float], facts: Any, key: str
+) -> None:
+    lines = {"input_ids": 20, "attention_mask": 21, "labels": 22}
+    made = {name: Place("/user/data.py", line, "collate") for name, line in lines.items()}
+    trace = changed({**NONE, **losses}, padding={**PADDING, **facts})
+    trace = replace(trace, setup=replace(trace.setup, forward_place=Place()))
+    step = Trace(setup=TAKES_MASK, modules=(LIBRARYS,))
+    ask = asks(step, changed_batch=trace, trace_batch=Trace(facts={"made": made}))
+    (finding,) = examine(ask, NoOptions())
+    assert finding.location.line == lines[key]

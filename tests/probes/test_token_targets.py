@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.probes.asking import asks
 from tests.probes.changing import LOSS_LINE, changed
 
 from traindoctor.probing import Finding, Severity
+from traindoctor.trace import Place, Trace
 from traindoctor_probes.token_targets import NoOptions, examine
 
 
@@ -31,6 +33,16 @@ def test_each_way_to_go_wrong_has_its_words(offset: int, seen: float, text: str)
     assert (finding.code, finding.severity) == ("TD112", Severity.ERROR)
     assert text in finding.title
     assert finding.location.line == LOSS_LINE.line
+
+
+def test_labels_of_a_librarys_model_are_told_where_they_are_made() -> None:
+    sight: Any = {"offsets": {"0": 0.05, "1": 0.05, "2": 1.0}, "seen_later": 0.0, "seen_own": 0.5}
+    trace = changed({}, sight={**sight, "num_positions": 64}, loss_place=Place())
+    trace = replace(trace, setup=replace(trace.setup, forward_place=Place()))
+    made = {"labels": Place("/user/data.py", 28, "collate", "labels = torch.tensor(rows)")}
+    ask = asks(changed_batch=trace, trace_batch=Trace(facts={"made": made}))
+    (finding,) = examine(ask, NoOptions())
+    assert finding.location.line == 28
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,28 @@ def test_labels_are_counted_and_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "lowest", "sample"),
+    [
+        ([[5, -100], [2, 3]], 2, 1),
+        ([[5, -100], [-100, -1]], -1, 1),
+        ([[0, 3], [4, 5]], 0, 0),
+        ([[-100, -100]], -100, 0),
+    ],
+)
+def test_the_lowest_label_is_not_the_ignored_one(
+    values: list[list[int]], lowest: int, sample: int
+) -> None:
+    row = leaf(torch.tensor(values))
+    assert (row.lowest, row.sample_of_lowest) == (lowest, sample)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.uint64, torch.int16])
+def test_integers_of_every_width_are_described(dtype: torch.dtype) -> None:
+    row = leaf(torch.tensor([[5, 9], [2, 3]], dtype=dtype))
+    assert (row.lowest, row.sample_of_lowest, row.sample_of_maximum) == (2, 1, 0)
+
+
+@pytest.mark.parametrize(
     "tensor",
     [
         torch.randint(0, 50, (4, 100)),

@@ -38,9 +38,9 @@ class ChangedBatch(Experiment):
     Facts: `same_gradients`, the changes that leave every gradient as it is; `gradient_norm`, of the
     plain batch; `padding`, what is known of the batch's padding; `sight`, what the loss function's
     input sees of the tokens (see `traindoctor.experiments.sight`); `label_uses`, operations that
-    were given the labels, and where; `wants_labels`, "loss_fn" or "forward" where these have a
-    parameter for them; `loss_place`, the user's line that calls the loss function or
-    differentiates.
+    were given the labels, and where; `label_keys`, what the batch calls them; `wants_labels`,
+    "loss_fn" or "forward" where these have a parameter for them; `loss_place`, the user's line that
+    calls the loss function or differentiates.
     """
 
     num_steps: int = 3
@@ -93,6 +93,7 @@ class ChangedBatch(Experiment):
         trials.padding = changes.padding
         trials.sight.begin(changes.tokens, changes.later)
         trials.uses.labels = changes.labels
+        trials.label_keys = changes.label_keys
         for change in changes.made():
             yield change.label, change.batch
 
@@ -108,6 +109,7 @@ class _Trials:
     padding: dict[str, Any] | None = None
     sight: Sight = field(default_factory=Sight)
     uses: Uses = field(default_factory=Uses)
+    label_keys: list[str] = field(default_factory=list)
     place: Place = Place()
 
     def take(self, label: str, fetched: Fetched) -> None:
@@ -141,6 +143,7 @@ class _Trials:
             "same_gradients": tuple(same),
             "gradient_norm": sum(row.rms**2 for row in plain) ** 0.5,
             "label_uses": tuple(self.uses.seen),
+            "label_keys": tuple(self.label_keys),
             "padding": self.padding,
             "sight": self.sight.facts(),
             "loss_place": self.place,

@@ -63,6 +63,11 @@ class Changes:
         self.padding = self._described()
 
     @property
+    def label_keys(self) -> list[str]:
+        """The keys of the batch's targets."""
+        return [key for key, tensor in self._leaves() if id(tensor) in self.targets]
+
+    @property
     def labels(self) -> list[torch.Tensor]:
         """The batch's targets."""
         return [tensor for _, tensor in self._leaves() if id(tensor) in self.targets]
@@ -101,11 +106,13 @@ class Changes:
             other = label.clone()
             other[padded & (label != IGNORED)] = _another(label, padded)
             yield Change(PAD_LABELS_CHANGED, self._with({id(label): other}))
-        unlabelled = {} if label is None else {id(label): label.masked_fill(padded, IGNORED)}
+        unlabelled = {}
+        if label is not None and self.padding and not self.padding["is_inverted"]:
+            unlabelled = {id(label): label.masked_fill(padded, IGNORED)}
         yield Change(PAD_UNLABELLED, self._with(unlabelled))
-        kept = tokens[~padded]
-        filled = tokens.clone()
-        filled[padded] = kept[: int(padded.sum())] if len(kept) >= padded.sum() else kept[0]
+        kept, filled = tokens[~padded], tokens.clone()
+        there = padded & ~padded.all(1, keepdim=True)  # what keeps nothing has to look somewhere
+        filled[there] = kept[: int(there.sum())] if len(kept) >= there.sum() else kept[0]
         yield Change(PAD_CHANGED, self._with({**unlabelled, id(tokens): filled}))
         if only(tokens[padded]) is not None:
             yield Change(PAD_LONGER, self._longer(tokens, padded))

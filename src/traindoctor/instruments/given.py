@@ -41,11 +41,11 @@ def input_facts(value: torch.Tensor, name: str) -> dict[str, Any]:
     }
     if value.dim() > 1 and value.shape[0] > 1:
         facts["input_spread"] = float((value.amax(0) - value.amin(0)).max())
-    if name in BY_CLASS and value.dim() >= 1:
-        axis = 0 if value.dim() == 1 else 1
+    if (name in BY_CLASS or name == "ctc_loss") and value.dim() >= 1:
+        axis = -1 if name == "ctc_loss" or value.dim() == 1 else 1
         facts["num_classes"] = value.shape[axis]
         facts["row_sum_error"] = float((value.sum(axis) - 1).abs().max())
-        if value.dim() == 2 and value.shape[0] > 1:
+        if name in BY_CLASS and value.dim() == 2 and value.shape[0] > 1:
             facts["column_sum_error"] = float((value.sum(0) - 1).abs().max())
     return facts
 

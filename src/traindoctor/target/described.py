@@ -122,10 +122,15 @@ def _counts(tensor: torch.Tensor) -> dict[str, Any]:
     if (is_integer or is_scalar_a_sample) and tensor.numel() <= MOST_COUNTED:
         facts["num_distinct"] = _num_distinct(tensor)
     if is_integer and tensor.dtype is not torch.bool:
-        facts["share_ignored"] = (tensor == IGNORED).float().mean().item()
+        whole = tensor.long() if tensor.itemsize > 1 else tensor  # uint16 has no argmin
+        ignored = whole == IGNORED
+        kept = whole.masked_fill(ignored, whole.max()) if ignored.any() else whole
+        facts["share_ignored"] = ignored.float().mean().item()
         per_sample = max(1, tensor.numel() // tensor.shape[0]) if tensor.ndim else 1
-        facts["sample_of_minimum"] = int(tensor.argmin()) // per_sample
-        facts["sample_of_maximum"] = int(tensor.argmax()) // per_sample
+        lowest = int(kept.argmin())
+        facts["lowest"] = float(kept.flatten()[lowest])
+        facts["sample_of_lowest"] = lowest // per_sample
+        facts["sample_of_maximum"] = int(whole.argmax()) // per_sample
     if _may_be_padded(tensor):
         facts["edges"] = _edges(tensor)
     if is_scalar_a_sample and tensor.numel() <= MOST_VALUES:

@@ -24,7 +24,8 @@ class LeafRow:
     num_infinite: int = 0
     num_negative_infinite: int = 0  # of those, -inf, as in masks that are added to scores
     first_bad_sample: int | None = None
-    sample_of_minimum: int | None = None  # of integer leaves: the first sample that holds it
+    lowest: float | None = None  # of integer leaves: the smallest value but -100
+    sample_of_lowest: int | None = None  # the first sample that holds it
     sample_of_maximum: int | None = None
     num_distinct: int | None = None  # of integer leaves, and of scalars per sample
     share_ignored: float | None = None  # share of -100 among integers
