@@ -17,7 +17,8 @@ Only the first batch is looked at. Without a mask, and without a padding token i
 configuration or its embedding, padding is not known. A library's model that is given the mask is
 left alone, unless that is the wrong way round: some, such as convolutional ones, see padding by
 design. Which way round a mask is to be is known where a library's model is called with the batch;
-elsewhere, a mask is the wrong way round only if what it leaves out does not change the loss.
+elsewhere, a mask is the wrong way round only if what it leaves out does not change the loss. A
+watched run is told nothing but a mask that keeps the padding of the model's own embedding.
 
 ## References
 `ignore_index` of `torch.nn.CrossEntropyLoss`; "Attention mask" in the glossary of transformers.
@@ -25,11 +26,12 @@ elsewhere, a mask is the wrong way round only if what it leaves out does not cha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from traindoctor.experiments import ChangedBatch, Experiment, OneStep
+from traindoctor.errors import ExperimentFailed
+from traindoctor.experiments import ChangedBatch, Experiment, OneStep, ReadSource, ShortRun
 from traindoctor.experiments.changes import (
     PAD_CHANGED,
     PAD_LABELS_CHANGED,
@@ -48,9 +50,11 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.wording import figure, first_location
+from traindoctor.probing.wording import counted, figure, first_location
 from traindoctor.trace import ModuleRow, Trace
 from traindoctor_probes._changed import differs, losses_of
+from traindoctor_probes._inverted_masks import kept_padding, written_at
+from traindoctor_probes._loaders import place_of, trained_on
 from traindoctor_probes._raised import made_first
 from traindoctor_probes.padding import DROPS, KEEPS
 
@@ -103,14 +107,21 @@ ATTENDED = Rule(
             after="mixed, _ = self.attention(x, x, x, key_padding_mask=attention_mask == 0)",
         ),
     ),
-    explains=("TD207",),
+    explains=("TD207", "TD512"),
 )
 INVERTED, NOT_GIVEN, UNUSED = "the wrong way round", "not given", "not used"
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Change what stands at padding."""
-    run = ask(ChangedBatch())
+    try:
+        run = ask(ChangedBatch())
+    except ExperimentFailed:  # a watched run is left as it is; its batches may tell
+        kept = kept_padding(ask)
+        if kept is None:
+            raise
+        yield keeping(ask, *kept)
+        return
     padding = run.facts["padding"]
     if padding is None:
         return
@@ -146,6 +157,27 @@ def attended_how(ask: Ask, losses: dict[str, float], padding: dict[str, Any]) ->
     if not is_given and masks & set(step.setup.forward_parameters):
         return NOT_GIVEN
     return UNUSED if padding["mask"] and model.is_users else ""
+
+
+def keeping(ask: Ask, mask: str, shares: Sequence[float]) -> Finding:
+    """Return the finding of a mask whose ones stand where the padding is, in each batch seen."""
+    run = ask(ShortRun())
+    loaders = [place_of(run, loader) for loader in trained_on(run)]
+    share = sum(shares) / len(shares)
+    return ATTENDED.finding(
+        f"In each of {counted(len(shares), 'batch')} '{mask}' is 1 at as many positions as hold "
+        f"the padding of the model's embedding at the rows' ends, and leaves out the others "
+        f"({share:.0%}).",
+        mechanism="The model attends to the padding, and not to the tokens.",
+        location=first_location([written_at(ask(ReadSource()).source, mask), *loaders]),
+        evidence=[
+            Evidence("batches whose mask keeps the padding", len(shares), 0),
+            Evidence("share of positions that the mask leaves out", share, round(1 - share, 4)),
+        ],
+        remedies=[replace(ATTENDED.remedies[1], recommended=True)],
+        effect="Padding is kept and the tokens are left out",
+        how=INVERTED,
+    )
 
 
 def in_loss(ask: Ask, run: Trace, losses: dict[str, float], padding: dict[str, Any]) -> Finding:
