@@ -24,7 +24,7 @@ class CourseTrial:
     Attributes:
         change: in words that begin with "with" or "without".
         course: what became of it.
-        heals: it does not end above where it began.
+        heals: it does not end above where it began, nor is it ill otherwise.
         blamed_on: the rules that report what was changed; None where any may.
     """
 
@@ -34,13 +34,16 @@ class CourseTrial:
     blamed_on: tuple[str, ...] | None = None
 
 
-def trials(ask: Ask, run: Trace, window: int) -> Iterator[CourseTrial]:
+def trials(
+    ask: Ask, run: Trace, window: int, is_ill: Callable[[Course], bool]
+) -> Iterator[CourseTrial]:
     """Yield the run with one thing changed at a time, up to the change that heals it.
 
     Args:
         ask: answers experiments.
         run: the run whose loss rises.
         window: pulses that make a level.
+        is_ill: tells a course that comes down again from one that never rose.
     """
     changes: tuple[tuple[str, Changed, tuple[str, ...] | None], ...] = (
         ("without weight decay", partial(_undecayed, ask, run), ("TD412",)),
@@ -51,7 +54,7 @@ def trials(ask: Ask, run: Trace, window: int) -> Iterator[CourseTrial]:
     for change, changed, blamed_on in changes:
         course = changed()
         if course is not None:
-            heals = not _rises(course, window)
+            heals = not _rises(course, window) and not is_ill(course)
             yield CourseTrial(change, course, heals, blamed_on)
             if heals:
                 return

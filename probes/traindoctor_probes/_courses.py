@@ -30,6 +30,23 @@ class Course:
         """Return the median loss of a stretch of pulses."""
         return statistics.median(self.losses[first:last])
 
+    def without_jumps(self, window: int) -> Course:
+        """Return it with each rise taken back that came with other data.
+
+        That is where a new loader is first read, and where any pass begins if passes are long: a
+        data set may have been changed between two. Levels of up to `window` pulses are compared.
+        """
+        begun = [n for n, row in enumerate(self.rows) if row.num_begun and n]
+        if len(begun) * 2 * window > len(self.rows):
+            begun = [n for n in begun if self.rows[n].num_new]
+        losses, rise = list(self.losses), 1.0
+        for last, cut, end in zip([0, *begun], begun, [*begun[1:], len(losses)], strict=False):
+            before = self.level(max(cut - window, last), cut)
+            jump = self.level(cut, min(cut + window, end)) / before
+            rise *= jump if 1 < jump < math.inf else 1.0
+            losses[cut:end] = [loss / rise for loss in self.losses[cut:end]]
+        return Course(self.rows, tuple(losses))
+
     def series(self, name: str) -> Series:
         """Return the curve, as it is plotted."""
         return Series(name, self.steps, self.losses)

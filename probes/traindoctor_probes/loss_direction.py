@@ -3,7 +3,8 @@
 ## What it measures
 The gradient that reaches each loss function in one step: the sign of d loss / d value. A
 cross entropy that is to be lowered has +1. A log-likelihood written by hand is to be raised, and
-has -1. Whether an optimizer is told to climb is read off its parameter groups.
+has -1. Whether an optimizer is told to climb is read off its parameter groups. Of a longer run, the
+losses: whether they fell to a million times the first one's size below zero, faster and faster.
 
 ## Why it matters
 With the sign turned, every step makes the model worse, and the number in the log falls all the
@@ -14,7 +15,9 @@ Only loss functions of torch's and picked log-probabilities (`log_softmax`, or w
 taken off) are seen: `-((p - y) ** 2).mean()` is not. It is silent where several optimizers train
 one another's losses, where loss functions are pulled both ways, and on those that may be negative
 (Gaussian and Poisson likelihoods, KL terms), so adversarial, contrastive and variational objectives
-are left alone.
+are left alone, unless the loss falls without bound; what does so for another reason than its sign
+looks the same, and the finding is likely at most. A fall to less than a million times the first
+loss, as in the few steps that `check` takes, is not told.
 
 ## References
 torch.optim, parameter `maximize`. Goodfellow et al., "Deep Learning", 2016, section 5.5.
@@ -22,11 +25,13 @@ torch.optim, parameter `maximize`. Goodfellow et al., "Deep Learning", 2016, sec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from traindoctor.experiments import Experiment, OneStep, ShortRun
+from traindoctor.experiments import Experiment, LongRun, OneStep, ShortRun
 from traindoctor.probing import (
     Ask,
+    Confidence,
     Evidence,
     Finding,
     NoOptions,
@@ -36,8 +41,10 @@ from traindoctor.probing import (
     Series,
     Severity,
 )
-from traindoctor.probing.wording import figure, first_location
-from traindoctor.trace import CriterionRow
+from traindoctor.probing.wording import counted, figure, first_location
+from traindoctor.trace import CriterionRow, Trace
+from traindoctor_probes._courses import only_course
+from traindoctor_probes._runaway_courses import falls_without_bound
 
 LOWERED = {
     "cross_entropy",
@@ -62,7 +69,8 @@ ASCENDING = Rule(
     title="Training {verb} {function}",
     what="The sign is turned: each step makes predictions worse.",
     why="The model moves away from its targets, while the logged number may fall for ever.",
-    known_limits="Silent with several optimizers, mixed signs, and losses that may be negative.",
+    known_limits="Silent with several optimizers; where signs are mixed or losses may be negative, "
+    "unless they fall without bound.",
     remedies=(
         Remedy(
             "Turn the sign where it was turned",
@@ -92,6 +100,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     pulled = [row for row in step.criteria if row.gradient_sign is not None]
     known = [row for row in pulled if row.function in LOWERED | RAISED]
     if not known or len(known) < len(pulled) or not all(is_wrong(row, climbs) for row in known):
+        yield from boundless(ask, step)
         return
     row = known[-1]
     run = ask(ShortRun())
@@ -121,6 +130,29 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     )
 
 
+def boundless(ask: Ask, step: Trace) -> Iterator[Finding]:
+    """Look at whether a longer run's loss falls without bound."""
+    course = only_course(ask(LongRun()))
+    if course is None or not any(map(math.isfinite, course.losses)):
+        return
+    if not falls_without_bound(course):
+        return
+    first, last = course.losses[0], min(course.losses)
+    yield ASCENDING.finding(
+        f"Over {counted(int(course.steps[-1]) + 1, 'step')} the loss went from {figure(first)} to "
+        f"{figure(last)}, faster and faster: nothing holds it from below, as where a likelihood is "
+        "lowered.",
+        confidence=Confidence.LIKELY,
+        mechanism="A likelihood, or a distance, is bounded on the side to which it gets better. "
+        "With the sign turned, it is the other side that is trained towards.",
+        location=first_location([*(back.place for back in step.backwards), step.setup.factory]),
+        evidence=[Evidence("first loss", first), Evidence("lowest loss", last)],
+        series=[course.series("loss")],
+        verb="lowers",
+        function="an objective that has no lower bound",
+    )
+
+
 def wanted(row: CriterionRow, climbs: bool) -> int:
     """Return the sign that lowers a loss function, or raises a likelihood."""
     down = -1 if row.function in RAISED else 1
@@ -134,7 +166,7 @@ def is_wrong(row: CriterionRow, climbs: bool) -> bool:
 
 def experiments(options: NoOptions) -> tuple[Experiment, ...]:
     """Return what it asks for."""
-    return OneStep(), ShortRun()
+    return OneStep(), ShortRun(), LongRun()
 
 
 probe = Probe(

@@ -131,6 +131,18 @@ def test_a_loader_that_iterates_by_a_class_of_its_own_is_seen_once() -> None:
     assert (recorder.passes[0].place.file, recorder.passes[0].is_by_user) == (__file__, True)
 
 
+def test_a_loader_that_is_built_again_is_new_though_it_goes_on_in_the_same_row() -> None:
+    recorder, begun = Recorder(), []
+    recorder.after_fetch.append(lambda on, _: begun.append(on.is_new))
+    with loaders_seen(recorder) as seen:
+        for _ in range(2):
+            loader = DataLoader(TensorDataset(torch.zeros(4)), 4)
+            for _ in range(2):
+                list(loader)
+    assert begun == [True, False, True, False]
+    assert len(seen.passes.loaders) == 1
+
+
 def test_asking_after_the_end_and_where_things_are_made_are_noted() -> None:
     recorder = Recorder()
     with loaders_seen(recorder):

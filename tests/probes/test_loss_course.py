@@ -26,11 +26,14 @@ BUILT = Place("/user/train.py", 30, "setup")
 SCHEDULE = "optimizer = SGD(p, lr=0.1)\nscheduler = lr_scheduler.ExponentialLR(optimizer, 1.1)\n"
 CLIMB = tuple(1.0 if n < 20 else 1.2 ** (n - 20) for n in range(60))
 FALL = tuple(1 / (1 + n / 10) for n in range(60))
+STAGES = [loss * 30**stage for stage in range(4) for loss in FALL[:15]]
+BLOWN = [1.0, 2.0, 1.5, 2.0, 1.0, *FALL[:15], *[1e7, 3e8, 2e6, 4e8, 1e9] * 2, *[0.5] * 30]
 
 
 def ran(losses: Sequence[float], rate: float = 0.1, **facts: Any) -> Trace:
     given = {"num_batches": 1, "num_backwards": 1} | facts.pop("pulse", {})
-    growth = facts.pop("growth", 1.0)
+    growth, news = facts.pop("growth", 1.0), facts.pop("new", ())
+    begun = {*news, *facts.pop("begun", ())}
     pulses = tuple(
         PulseRow(
             first_step=n,
@@ -39,6 +42,8 @@ def ran(losses: Sequence[float], rate: float = 0.1, **facts: Any) -> Trace:
             num_losses_not_finite=int(not math.isfinite(loss)),
             first_learning_rates=(rate * growth**n,),
             last_learning_rates=(rate * growth**n,),
+            num_begun=int(n in begun),
+            num_new=int(n in news),
             **given,
         )
         for n, loss in enumerate(losses)
@@ -149,6 +154,58 @@ def test_what_climbs_at_every_rate_has_another_reason() -> None:
 )
 def test_what_does_not_climb_to_many_times_its_start_is_silent(losses: list[float]) -> None:
     assert found(ran(losses)) == []
+
+
+@pytest.mark.parametrize("where", [{"new": (0, 15, 30, 45)}, {"begun": (0, 15, 30, 45)}])
+def test_a_task_that_grows_harder_where_other_data_begins_is_silent(where: dict[str, Any]) -> None:
+    assert found(ran(STAGES, **where)) == []
+    assert [finding.code for finding in found(ran(STAGES))] == ["TD105"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"new": (0,), "begun": (15, 30, 45)},
+        {"new": tuple(range(0, 60, 12))},  # a loader an epoch, over one data set
+        {"new": (0,), "begun": tuple(range(60))},  # one batch a pass
+    ],
+)
+def test_a_climb_within_the_passes_is_told_wherever_they_begin(where: dict[str, Any]) -> None:
+    assert [finding.code for finding in found(ran(CLIMB, **where))] == ["TD105"]
+
+
+def test_a_run_that_comes_down_from_where_it_was_thrown_is_told_with_its_highest_loss() -> None:
+    (finding,) = found(ran(BLOWN, growth=1.05), {}, SCHEDULE, unscheduled=ran(FALL))
+    assert (finding.location.line, finding.confidence) == (2, Confidence.CERTAIN)
+    assert finding.title == "The loss rises from 1 to 1e+09 in 60 steps"
+    assert "to 1e+09 as the rate rose from 0.1 to 0.323, and ended at 0.5" in finding.message
+
+
+def test_what_is_thrown_as_far_at_every_rate_has_another_reason() -> None:
+    lower = {0.1: ran(BLOWN, 0.01), 0.01: ran(BLOWN, 0.001)}
+    assert found(ran(BLOWN), lower) == []
+
+
+def test_a_loop_without_a_loader_is_judged_by_how_far_it_was_thrown() -> None:
+    assert len(found(ran(BLOWN, pulse={"num_batches": 0}))) == 1
+
+
+@pytest.mark.parametrize(
+    ("losses", "source"),
+    [
+        (BLOWN, "loss = (value(state) - reward).square().mean()\n"),
+        (BLOWN, "obs = env.reset()\n"),
+        ([1e-6 * loss for loss in BLOWN], "train()\n"),  # a student that begins as its teacher
+        ([*FALL[:30], *[1e9] * 3, *FALL[:27]], "train()\n"),  # a bad batch, and what it costs
+        ([*FALL[:20], *[2e4] * 20, *FALL[:20]], "train()\n"),  # as far as returns may grow
+        ([*BLOWN[:30], *[0.1] * 30], "train()\n"),  # it learned all the same
+        ([1e-2, *[2e3] * 59], "train()\n"),  # its first batch is easy by chance
+    ],
+)
+def test_what_healthy_runs_may_do_without_a_loader_is_silent(
+    losses: list[float], source: str
+) -> None:
+    assert found(ran(losses, pulse={"num_batches": 0}), source=source) == []
 
 
 def test_two_optimizers_drive_each_other() -> None:

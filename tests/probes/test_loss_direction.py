@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import pytest
 from tests.probes.asking import LINE, SETUP, asks
 
-from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import CriterionRow, LossRow, OptimizerRow, Trace
+from traindoctor.probing import Confidence, Finding, NoOptions
+from traindoctor.trace import BackwardRow, CriterionRow, LossRow, OptimizerRow, PulseRow, Trace
 from traindoctor_probes.loss_direction import examine
 
 
@@ -14,17 +17,38 @@ def row(function: str, sign: int | None) -> CriterionRow:
     return CriterionRow(function=function, place=LINE, value=1.0, gradient_sign=sign)
 
 
-def found(*rows: CriterionRow, maximize: bool = False, num_optimizers: int = 1) -> list[Finding]:
+def falls(losses: Sequence[float], num_optimizers: int = 1) -> Trace:
+    return Trace(
+        pulses=tuple(
+            PulseRow(
+                optimizer=n % num_optimizers,
+                first_step=n,
+                last_step=n,
+                loss=loss if math.isfinite(loss) else None,
+                num_losses_not_finite=int(not math.isfinite(loss)),
+            )
+            for n, loss in enumerate(losses)
+        )
+    )
+
+
+def found(
+    *rows: CriterionRow,
+    maximize: bool = False,
+    num_optimizers: int = 1,
+    course: Sequence[float] = (),
+) -> list[Finding]:
     step = Trace(
         setup=SETUP,
         losses=(LossRow(step=0, batch=0, value=1.0),),
         criteria=rows,
+        backwards=(BackwardRow(index=0, step=0, batch=0, place=LINE),),
         optimizers=tuple(
             OptimizerRow(index=n, class_name="SGD", maximize=maximize)
             for n in range(num_optimizers)
         ),
     )
-    return list(examine(asks(step), NoOptions()))
+    return list(examine(asks(step, long_run=falls(course, num_optimizers)), NoOptions()))
 
 
 @pytest.mark.parametrize(
@@ -63,3 +87,45 @@ def test_an_optimizer_that_maximizes_a_negated_loss_is_healthy() -> None:
 
 def test_several_optimizers_are_silent() -> None:
     assert found(row("cross_entropy", -1), num_optimizers=2) == []
+
+
+PLUNGE = [-3.0 * 1.5**n for n in range(80)]
+
+
+@pytest.mark.parametrize(
+    "course",
+    [
+        PLUNGE,
+        [*PLUNGE, *[-3.0 * 1.5**80] * 300],  # at rest: the rate is zero
+        [*PLUNGE, *[math.inf] * 20],  # as one that is no number stands in a course
+        [700.0, *PLUNGE],
+    ],
+)
+def test_a_loss_that_falls_without_bound_is_likely_where_it_is_differentiated(
+    course: list[float],
+) -> None:
+    (finding,) = found(course=course)
+    assert (finding.code, finding.confidence) == ("TD106", Confidence.LIKELY)
+    assert finding.location.line == LINE.line
+    assert finding.title == "Training lowers an objective that has no lower bound"
+
+
+@pytest.mark.parametrize(
+    "course",
+    [
+        [-0.1 - 5e3 * n for n in range(2000)],  # a critic that nothing holds: steadily
+        [-0.01 * n**2 for n in range(20_000)],  # and with a momentum that builds up
+        [-3000 * math.log(1 + n) for n in range(2000)],  # a density of many dimensions sharpens
+        [3.0 - 0.01 * n for n in range(2000)],
+        [-1.0, *[-1e9] * 20, *[-2.0] * 60],  # it comes back
+        [*PLUNGE[:30]],  # not as far
+        [math.nan, *PLUNGE[:10]],
+        PLUNGE[:3],
+    ],
+)
+def test_losses_that_may_be_negative_are_silent(course: list[float]) -> None:
+    assert found(course=course) == []
+
+
+def test_two_that_train_one_another_are_silent_wherever_they_go() -> None:
+    assert found(course=PLUNGE, num_optimizers=2) == []

@@ -34,6 +34,18 @@ def test_the_pulses_of_a_long_run_are_few_and_their_sums_are_the_run_s() -> None
     assert rows[-1].last_loss == losses[-1]
 
 
+def test_where_passes_begin_is_kept_and_so_is_which_of_them_read_a_new_loader() -> None:
+    meter, num_steps = Meter(), 3 * MOST_ROWS
+    for number in range(num_steps):
+        begins = number % 100 == 0
+        meter.batch(8, 0.25, begins=begins, is_new=number < num_steps / 2)
+        meter.step(0, float(number))
+    rows = meter.all_rows()
+    assert len(rows) < num_steps / 2
+    assert [sum(row.num_begun for row in rows), sum(row.num_new for row in rows)] == [62, 31]
+    assert all(row.num_begun == 1 for row in rows if row.first_step % 100 == 0)
+
+
 def test_losses_that_are_no_numbers_are_counted_and_left_out_of_the_mean() -> None:
     (row,) = metered([math.nan]).all_rows()
     assert (row.num_losses_not_finite, row.loss, row.num_norms_not_finite) == (1, None, 1)

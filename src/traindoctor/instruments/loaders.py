@@ -151,7 +151,7 @@ class _Watched:
             try:
                 seen.passes.fetched(on, batch, seconds, torch.is_grad_enabled())
                 for given in recorder.after_fetch:
-                    given(on.size, seconds, on.is_evaluation)
+                    given(on, seconds)
             except Exception as error:  # as `safely`, which costs more
                 seen.error = error
         return batch

@@ -53,6 +53,7 @@ class Pass:
     number: int
     place: Place
     is_by_user: bool
+    is_new: bool  # the first over this very loader
     started: float
     sampler_epoch: int | None = None
     lag: int = 0  # batches that whoever iterates keeps back

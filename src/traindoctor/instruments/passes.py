@@ -70,9 +70,10 @@ class Passes:
     def begin(self, loader: Any, place: Place, is_by_user: bool = True) -> Pass:
         """Begin a pass over a loader."""
         self._settle()
-        known = self._loader(loader)
-        new = Pass(self._num, known, known.num_passes, place, is_by_user, self.recorder.clock())
-        new.last = new.started
+        known, is_new = self._loader(loader)
+        now = self.recorder.clock()
+        new = Pass(self._num, known, known.num_passes, place, is_by_user, is_new, now)
+        new.last = now
         new.sampler_epoch = told_epoch(loader) if known.row.needs_epoch else None
         self._num += 1
         known.num_passes += 1
@@ -165,22 +166,22 @@ class Passes:
         yield from self.first
         yield from self.later
 
-    def _loader(self, loader: Any) -> Loader:
-        """Return what is known of a loader, or of a dead one that was built alike."""
+    def _loader(self, loader: Any) -> tuple[Loader, bool]:
+        """Return what is known of a loader, or of a dead one built alike, and whether it is new."""
         for known in self.loaders:
             if known.refers() is loader:
-                return known
+                return known, False
         row = loader_row(loader, len(self.loaders), self.places(loader))
         refers = _reference(loader)
         for known in self.loaders:
             is_gone = known.refers() is None and not known.num_open
             if is_gone and replace(known.row, index=row.index) == row:
                 known.refers = refers
-                return known
+                return known, True
         if len(self.loaders) >= MOST_LOADERS:
-            return self.loaders[-1]
+            return self.loaders[-1], True
         self.loaders.append(Loader(row, refers))
-        return self.loaders[-1]
+        return self.loaders[-1], True
 
     def _settle(self) -> None:
         """Credit the backward passes since last time to the passes whose batches led to them."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import RAISED_BY_USERS, shortened, words_of
 from traindoctor.instruments.ledger import Ledger
@@ -44,6 +44,9 @@ from traindoctor.trace import (
     WarningRow,
     WorkerRow,
 )
+
+if TYPE_CHECKING:
+    from traindoctor.instruments.one_pass import Pass
 
 MOST_TOLD = 1 << 20  # characters of a message that are searched for another exception
 BATCH = "traindoctor.batch"  # the key of a graph node's metadata that holds a batch's number
@@ -99,10 +102,9 @@ class Recorder:
     order: Any = None  # of backward passes and steps, kept by the order instrument
     # Tables of sums, by name: made anew whenever the trace is asked for.
     sums: dict[str, Callable[[], Iterable[Any]]] = field(default_factory=dict)
-    # Called before a batch is fetched, and after: with its size, the seconds it took, and whether
-    # it is evaluated on.
+    # Called before a batch is fetched, and after: with the pass that gave it, and the seconds.
     on_fetch: list[Callable[[], None]] = field(default_factory=list)
-    after_fetch: list[Callable[[int | None, float, bool], None]] = field(default_factory=list)
+    after_fetch: list[Callable[[Pass, float], None]] = field(default_factory=list)
     # Called before each backward pass: whoever wants to know what led to it.
     on_backward: list[Callable[[], None]] = field(default_factory=list)
     # Called after each, when its row is written: whoever tells the next batch from this one.

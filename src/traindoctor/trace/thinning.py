@@ -18,6 +18,8 @@ def merged(a: PulseRow, b: PulseRow) -> PulseRow:
         a,
         last_step=b.last_step,
         num_batches=a.num_batches + b.num_batches,
+        num_begun=a.num_begun + b.num_begun,
+        num_new=a.num_new + b.num_new,
         num_samples=_sum(a.num_samples, b.num_samples),
         num_backwards=a.num_backwards + b.num_backwards,
         loss=_mean(losses),

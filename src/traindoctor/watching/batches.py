@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from traindoctor.instruments.one_pass import Pass
     from traindoctor.watching.session import Session
 
 MOST_LOST = 1000  # batches without a backward pass that are told apart
@@ -38,17 +39,18 @@ class Batches:
         elif session.later.opening is not None:
             session.safely(session.later.batch_asked)
 
-    def given(self, size: int | None, seconds: float, is_evaluation: bool) -> None:
-        """Take in what the loader gave."""
+    def given(self, on: Pass, seconds: float) -> None:
+        """Take in what a pass over a loader gave."""
         session = self.session
         if not session.is_ours():
             return
         self.has_loader = True
-        if is_evaluation:
+        if on.is_evaluation:
             self.evaluated = session.recorder.batch
         else:
             session.later.batch_given()
-            session.meter.batch(size, seconds)
+            begins = on.num_batches == 1
+            session.meter.batch(on.size, seconds, begins=begins, is_new=on.is_new)
 
     def lost(self) -> tuple[int, ...]:
         """Return the batches that were left; the last one, too, where none was differentiated."""

@@ -21,6 +21,8 @@ class _Pulse:
     first_step: int = 0
     last_step: int = 0
     num_batches: int = 0
+    num_begun: int = 0
+    num_new: int = 0
     num_samples: int | None = 0
     num_backwards: int = 0
     num_losses: int = 0  # finite ones
@@ -45,6 +47,8 @@ class _Pulse:
         """Take in the steps that follow."""
         self.last_step = later.last_step
         self.num_batches += later.num_batches
+        self.num_begun += later.num_begun
+        self.num_new += later.num_new
         self.num_samples = (
             None
             if self.num_samples is None or later.num_samples is None
@@ -79,6 +83,8 @@ class _Pulse:
             first_step=self.first_step,
             last_step=self.last_step,
             num_batches=self.num_batches,
+            num_begun=self.num_begun,
+            num_new=self.num_new,
             num_samples=self.num_samples,
             num_backwards=self.num_backwards,
             loss=self.total / self.num_losses if self.num_losses else None,
@@ -117,10 +123,14 @@ class Meter:
         self._stride: dict[int, int] = {}  # steps that make a row
         self._last_end: float | None = None
 
-    def batch(self, size: int | None, seconds: float) -> None:
-        """Take in a batch that was fetched."""
+    def batch(
+        self, size: int | None, seconds: float, *, begins: bool = False, is_new: bool = False
+    ) -> None:
+        """Take in a batch that was fetched; the first of a pass begins it, over a new loader."""
         since = self.since
         since.num_batches += 1
+        since.num_begun += begins
+        since.num_new += begins and is_new
         since.fetch_seconds += seconds
         known = size is not None and since.num_samples is not None
         since.num_samples = since.num_samples + size if known else None  # type: ignore[operator]

@@ -76,6 +76,8 @@ class PulseRow:
     first_step: int = 0  # of this optimizer, from 0
     last_step: int = 0
     num_batches: int = 0  # fetched for training since its step before
+    num_begun: int = 0  # passes that began with one of these; counted where a run is watched
+    num_new: int = 0  # of these passes: over a loader that was not read before
     num_samples: int | None = None  # in them; None where a batch's size is unknown
     num_backwards: int = 0
     loss: float | None = None  # mean of the finite ones
