@@ -15,6 +15,7 @@ EPOCH, STEP, BATCH = "an epoch", "an optimizer step", "a batch"
 TOTALS = ("T_max", "total_iters", "total_steps", "num_training_steps")
 FEWEST_GAPS = 3  # between a scheduler's steps, to speak of a pace
 FEWEST_RATES = 6  # after its first steps, to speak of a law
+HIGHEST_BASE = 0.1  # that a lambda can be meant to give shares of
 STRAIGHT = 1e-3  # by which equal rises of a rate may differ, relative to them
 SEVERAL = 5  # epochs, from which on one less is the same plan
 ENDS_AT_NOTHING = 0.01  # of the rate: what a schedule comes down to
@@ -193,9 +194,12 @@ def warm_up_of(row: SchedulerRow, rows: Sequence[SchedulerRow]) -> tuple[int, fl
 
 
 def _straight_rise(row: SchedulerRow) -> tuple[int, float] | None:
-    """Return the same of a lambda whose first rates rise by equal amounts."""
+    """Return the same of a lambda whose first rates rise by equal amounts.
+
+    A lambda over a rate of 1 or so gives rates, and no shares of one.
+    """
     rates, base = row.rates, row.base_rate
-    if not base or len(rates) < FEWEST_RATES:
+    if not base or base > HIGHEST_BASE or len(rates) < FEWEST_RATES:
         return None
     rises = [after - before for before, after in pairwise(rates)]
     rise = sum(rises) / len(rises)

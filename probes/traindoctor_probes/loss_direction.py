@@ -94,7 +94,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look at the direction of one step, and at where a few steps lead."""
     step = ask(OneStep())
     step.require(losses=1)
-    if len(step.optimizers) > 1:
+    if len(step.optimizers) > 1 or is_attack(step):
         return
     climbs = any(row.maximize for row in step.optimizers)
     pulled = [row for row in step.criteria if row.gradient_sign is not None]
@@ -128,6 +128,24 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         verb=verb,
         function=name,
     )
+
+
+def is_attack(step: Trace) -> bool:
+    """Tell that what is called last is at rest: then an input to it is trained, to mislead it."""
+    if step.facts.get("is_last_at_rest"):  # of a script's several models
+        return True
+    called = [row for row in step.modules if row.order is not None and row.num_parameters]
+    inner = [
+        row
+        for row in called
+        if not any(
+            other.path.startswith(f"{row.path}." if row.path else "")
+            for other in called
+            if other is not row
+        )
+    ]
+    last = max(inner, key=lambda row: row.order or 0, default=None)
+    return last is not None and not last.num_trainable
 
 
 def boundless(ask: Ask, step: Trace) -> Iterator[Finding]:

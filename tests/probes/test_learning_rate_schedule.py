@@ -184,6 +184,7 @@ def test_a_lambda_that_rises_in_a_straight_line_beyond_the_training_never_warms_
         rising(by=1e-3 / 50_000, start=1e-3),  # not a warm-up
         {"class_name": "LambdaLR", "rates": (1e-8, 2e-8, 4e-8, 8e-8, 16e-8, 32e-8)},
         rising(by=1e-3 / 50_000) | {"last_rate": 1e-3},  # it went on otherwise
+        rising(by=1e-6) | {"base_rate": 1.0, "highest_rate": 1.0},  # a lambda that gives rates
     ],
 )
 def test_a_lambda_that_may_warm_up_in_time_is_left_alone(row: dict[str, Any]) -> None:

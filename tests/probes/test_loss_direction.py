@@ -9,7 +9,15 @@ import pytest
 from tests.probes.asking import LINE, SETUP, asks
 
 from traindoctor.probing import Confidence, Finding, NoOptions
-from traindoctor.trace import BackwardRow, CriterionRow, LossRow, OptimizerRow, PulseRow, Trace
+from traindoctor.trace import (
+    BackwardRow,
+    CriterionRow,
+    LossRow,
+    ModuleRow,
+    OptimizerRow,
+    PulseRow,
+    Trace,
+)
 from traindoctor_probes.loss_direction import examine
 
 
@@ -37,8 +45,12 @@ def found(
     maximize: bool = False,
     num_optimizers: int = 1,
     course: Sequence[float] = (),
+    modules: tuple[ModuleRow, ...] = (),
+    **facts: bool,
 ) -> list[Finding]:
     step = Trace(
+        modules=modules,
+        facts=facts,
         setup=SETUP,
         losses=(LossRow(step=0, batch=0, value=1.0),),
         criteria=rows,
@@ -129,3 +141,25 @@ def test_losses_that_may_be_negative_are_silent(course: list[float]) -> None:
 
 def test_two_that_train_one_another_are_silent_wherever_they_go() -> None:
     assert found(course=PLUNGE, num_optimizers=2) == []
+
+
+def layer(path: str, order: int, num_trainable: int) -> ModuleRow:
+    return ModuleRow(path=path, order=order, num_parameters=8, num_trainable=num_trainable)
+
+
+@pytest.mark.parametrize(
+    ("modules", "is_told"),
+    [
+        ((layer("", 0, 8), layer("body", 1, 0), layer("head", 2, 8)), True),  # a fine-tuned head
+        ((layer("", 0, 8), layer("noise", 1, 8), layer("classifier", 2, 0)), False),  # an attack
+    ],
+)
+def test_what_is_trained_to_mislead_a_frozen_model_is_left_alone(
+    modules: tuple[ModuleRow, ...], is_told: bool
+) -> None:
+    assert bool(found(row("cross_entropy", -1), modules=modules)) is is_told
+
+
+def test_a_frozen_model_that_is_called_last_is_misled_on_purpose() -> None:
+    assert found(row("cross_entropy", -1), is_last_at_rest=True) == []
+    assert len(found(row("cross_entropy", -1), is_last_at_rest=False)) == 1

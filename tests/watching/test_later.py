@@ -77,6 +77,29 @@ for step in range(30):
 """
 
 
+THROUGH = """
+import torch
+from torch import nn
+from torch.optim import Adam
+
+torch.manual_seed(0)
+x, y = torch.randn(64, 6), torch.randint(0, 3, (64,))
+net = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.1), nn.Tanh(), nn.Linear(8, 3))
+first = Adam(net.parameters(), lr=1e-2)
+for step in range(20):
+    first.zero_grad()
+    nn.functional.cross_entropy(net(x), y).backward()
+    first.step()
+net.eval()
+trained = [*TRAINED]
+second = Adam(trained, lr=1e-2)
+for step in range(20):
+    second.zero_grad()
+    nn.functional.cross_entropy(net(trained[0] + x), y).backward()
+    second.step()
+"""
+
+
 def seen(folder: Path, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the report, and the facts of the run's trace."""
     (folder / "script.py").write_text(text)
@@ -103,6 +126,16 @@ def test_what_is_wrong_with_a_second_training_only_is_named_at_its_line(tmp_path
     )
     told = next(e for e in finding["evidence"] if e["label"] == "training of the script")
     assert told["value"] == "number 2, from step 20 on"
+
+
+@pytest.mark.slow
+def test_an_input_that_is_optimized_through_a_trained_network_is_all_that_is_trained(
+    tmp_path: Path,
+) -> None:
+    latent = "[torch.zeros(64, 6, requires_grad=True)]"
+    report, facts = seen(tmp_path, THROUGH.replace("TRAINED", latent))
+    assert (report["verdict"], report["findings"]) == ("healthy", [])
+    assert facts["later_trainings"] == (20,)
 
 
 def test_what_ends_a_second_training_is_judged_by_what_was_seen_of_it(tmp_path: Path) -> None:

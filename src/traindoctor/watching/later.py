@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.recorder import Recorder, here
-from traindoctor.trace import Trace
+from traindoctor.trace import ModuleRow, Trace
 from traindoctor.watching.opening import Opening
 from traindoctor.watching.record import OPENING, WEIGHTS, seen_closely
 
 if TYPE_CHECKING:
+    from traindoctor.watching.scene import Scene
     from traindoctor.watching.session import Session
 
 MOST = 3  # trainings after the first that are seen closely
@@ -34,13 +35,15 @@ class Later:
         self.begun: list[int] = []
         self.traces: dict[str, Trace] = {}
         self._known = 0  # optimizers that were built before
-        self._trained: set[int] = set()  # parameters of trainings before, by `id`
+        self._seen: set[int] = set()  # parameters of trainings before, by `id`
+        self._trained: set[int] = set()  # of these, what an optimizer held
         self._spent = 0.0
 
     def first_is_over(self) -> None:
         """Take in that the first training was seen enough of: from here on another may begin."""
         self._known = self.session.scene.num_optimizers
-        self._trained |= set(self.session.names)
+        self._seen |= set(self.session.names)
+        self._trained |= _held(self.session.scene)
 
     def root_called(self, module: Any) -> None:
         """Take in a call by the script itself of a module that learns, with gradients."""
@@ -107,7 +110,8 @@ class Later:
         if self.opening is None:
             return
         self._keep(self.opening, is_over=True)
-        self._trained |= set(self.opening.names)
+        self._seen |= set(self.opening.names)
+        self._trained |= _held(self.opening.scene)
         self._let_go()
 
     def up_to_date(self) -> dict[str, Trace]:
@@ -117,10 +121,18 @@ class Later:
         return self.traces
 
     def _keep(self, opening: Opening, is_over: bool = False) -> None:
-        found = {OPENING: opening.trace(is_over), **seen_closely(opening)}
+        known = {name for key, name in opening.names.items() if key in self._seen}
+        before = {name for key, name in opening.names.items() if key in self._trained}
+        now = opening.trace(is_over)
+        resting = {
+            row.name: row.num_elements
+            for row in now.parameters
+            if row.requires_grad and not row.num_optimizers and row.name in before
+        }
+        seen = {OPENING: now, **seen_closely(opening)}
+        found = {name: _at_rest(trace, resting) for name, trace in seen.items()}
         if WEIGHTS in found:  # those that were trained before are no initial ones
-            old = {name for key, name in opening.names.items() if key in self._trained}
-            new = [row for row in found[WEIGHTS].weights if row.name not in old]
+            new = [row for row in found[WEIGHTS].weights if row.name not in known]
             found[WEIGHTS] = replace(found[WEIGHTS], weights=tuple(new))
         self.traces |= {trace_name(len(self.begun), name): trace for name, trace in found.items()}
 
@@ -130,6 +142,42 @@ class Later:
         if opening is not None:
             opening.close()
         session.governor.excuse(session.governor.seconds - self._spent)
+
+
+def _held(scene: Scene) -> set[int]:
+    return {id(p) for o in scene.optimizers() for g in o.param_groups for p in g["params"]}
+
+
+def _at_rest(trace: Trace, resting: dict[str, int]) -> Trace:
+    """Return a training's trace in which some parameters, with so many elements, count as frozen.
+
+    They are those that another training had and no optimizer of this one holds: an input that is
+    optimized through a trained network, or a head on it, is trained alone.
+    """
+    if not resting:
+        return trace
+
+    # What the optimizers hold beside the model stands in for nothing, unless something new is left.
+    is_all = all(
+        row.name in resting or row.num_optimizers or not row.requires_grad
+        for row in trace.parameters
+    )
+
+    def left(row: ModuleRow) -> int:
+        start = f"{row.path}." if row.path else ""
+        return row.num_trainable - sum(n for name, n in resting.items() if name.startswith(start))
+
+    return replace(
+        trace,
+        parameters=tuple(
+            replace(row, requires_grad=False) if row.name in resting else row
+            for row in trace.parameters
+        ),
+        modules=tuple(replace(row, num_trainable=max(left(row), 0)) for row in trace.modules),
+        optimizers=tuple(
+            replace(row, num_lookalikes=0) if is_all else row for row in trace.optimizers
+        ),
+    )
 
 
 def trace_name(number: int, name: str) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 STEPS, BATCHES, LEAST_STEPS = 8, 24, 3  # the opening is over after so many
 MOST_BATCHES = 96  # where nothing steps
 MOST_ROWS = 20_000  # of gradients: a model of thousands of tensors is seen for fewer steps
+LAST_AT_REST = "is_last_at_rest"  # a fact: the model that is called last in a step is frozen
 
 
 class Opening:
@@ -71,7 +72,10 @@ class Opening:
             return  # what is called first after a step came late to be in the rows
         if self.backwards.is_inside:
             return
-        if any(True for _ in root.parameters()) and self.scene.enter(root):
+        parameters = list(root.parameters())
+        if parameters:  # which of several models is frozen is not to be seen in the rows
+            self.recorder.facts[LAST_AT_REST] = not any(p.requires_grad for p in parameters)
+        if parameters and self.scene.enter(root):
             self.scene.find_trainer()
             self.look()
             self._look_closely()

@@ -25,6 +25,7 @@ class Steps:
             session.safely(session.opening.step_begins, optimizer)
         elif session.later.opening is not None:
             session.safely(session.later.step_begins, optimizer)
+        session.modes.step_begins(optimizer)
         session.safely(session.incidents.step_begins, optimizer, session.backwards.loss)
         self._norm = session.safely(self._gradient_norm, optimizer)
         self._starts[id(optimizer)] = session.clock()
