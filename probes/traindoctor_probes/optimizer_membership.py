@@ -2,7 +2,8 @@
 
 ## What it measures
 Which parameters stand in the optimizers' groups, compared by identity with the model's own,
-and which of the others get a gradient or move in a short run.
+and which of the others get a gradient or move in a short run. Of parameters that two optimizers
+hold: whether one steps on gradients that the other has stepped on already.
 
 ## Why it matters
 An optimizer is built from a list of tensors. What is missing from the list never moves,
@@ -12,7 +13,8 @@ however good its gradient; what is in the list but no longer in the model moves 
 Optimizers are those handed over or seen stepping. A second optimizer that steps later than the
 short run looks is not seen: parameters that get a gradient are then called outside although that
 optimizer would come. What a loop of the user's unfreezes later is noticed within some sixteen
-steps. Parameters that move without an optimizer (hand-written updates) count as held.
+steps. Parameters that move without an optimizer (hand-written updates) count as held. Optimizers
+that share parameters are judged by the steps of the short run alone.
 
 ## References
 torch.optim documentation, "Constructing it": the parameters are taken when it is constructed.
@@ -78,9 +80,12 @@ DUPLICATES = Rule(
     name="duplicate-parameters",
     severity=Severity.ERROR,
     title="{num_duplicates} parameters are stepped more than once",
-    what="A parameter stands in two parameter groups or in two optimizers.",
+    what="A parameter stands in two parameter groups of an optimizer, or two optimizers step it on "
+    "the gradients of one backward pass.",
     why="Each step moves it twice, with two learning rates and two sets of moments.",
-    known_limits="Two optimizers that take turns on purpose (GAN training) share no parameters.",
+    known_limits="Optimizers that share parameters may take turns, each on a backward pass of its "
+    "own after gradients were cleared (adversarial autoencoders, alternating tasks): no fault. "
+    "Whether they do is read off the observed steps, so one that steps only later is not judged.",
     remedies=(
         Remedy(
             "Give each parameter to one group of one optimizer",
@@ -96,7 +101,9 @@ DUPLICATES = Rule(
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Compare the optimizers' parameters with the model's."""
     known = ask(ReadSource())
-    yield from duplicates(known)
+    twice = [row for row in known.parameters if row.num_groups > row.num_optimizers]
+    if twice:
+        yield duplicate(twice, known)
     strangers = [row for row in known.optimizers if row.num_lookalikes]
     for row in strangers:
         yield stranger(row, known)
@@ -105,6 +112,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         if not run.facts.get("moved"):  # by hand: there is no optimizer to step
             run.require(steps=1)
         yield from outside(run)
+        yield from stepped_twice(known, run)
         if run.setup.has_train_loop:  # who else would unfreeze anything on the way?
             yield from unfrozen(ask(LongRun()), run)
 
@@ -219,21 +227,35 @@ def stranger(row: OptimizerRow, known: Trace) -> Finding:
     )
 
 
-def duplicates(known: Trace) -> Iterator[Finding]:
-    """Yield parameters that several groups hold."""
-    twice = [row for row in known.parameters if row.num_groups > 1]
-    if not twice:
+def stepped_twice(known: Trace, run: Trace) -> Iterator[Finding]:
+    """Yield parameters of several optimizers, where one steps on what another has stepped on."""
+    shared = [row for row in known.parameters if row.num_groups == row.num_optimizers > 1]
+    again = [row for row in run.steps if row.num_reused]
+    if not shared or not again:
         return
+    yield duplicate(
+        shared,
+        known,
+        f" {len(again)} of {counted(len(run.steps), 'optimizer step')} used gradients that another "
+        "optimizer's step had used and nobody had cleared.",
+        Evidence("steps on gradients that were used before", len(again), 0),
+    )
+
+
+def duplicate(twice: list[ParameterRow], known: Trace, how: str = "", *seen: Evidence) -> Finding:
+    """Return the finding for parameters that several groups hold, with how they were stepped."""
     where = [row.place for row in known.optimizers]
-    yield DUPLICATES.finding(
+    return DUPLICATES.finding(
         f"{grouped(row.name for row in twice)} stand in "
-        f"{max(row.num_groups for row in twice)} parameter groups.",
+        f"{max(row.num_groups for row in twice)} parameter groups.{how}",
         location=first_location([*reversed(where), known.setup.factory]),
         evidence=[
             Evidence("parameters held more than once", len(twice), 0),
             Evidence("optimizers that hold them", max(row.num_optimizers for row in twice), 1),
+            *seen,
         ],
         num_duplicates=len(twice),
+        subject="shared" if seen else "",
     )
 
 

@@ -13,6 +13,9 @@ fast, the loss stays at its initial value, and nothing is trained.
 Only a step or loop of the user's own is seen, and only in this process: not handlers in
 loader workers, nor `contextlib.suppress`. A handler that loses no batch is reported only if it
 does nothing at all and hides a module's attribute that a module inside has (a wrapped layer).
+A batch skipped on purpose is information only: a `raise` of the user's, of their own exception, or
+of another that the handler names and that it counts, tells of or raises again. Whether anybody
+reads the count, and whether as many should be skipped, is not judged unless every batch is lost.
 Where memory ran out, the doctor's own copies may have had a part in it.
 
 ## References
@@ -39,25 +42,29 @@ from traindoctor.probing import (
     Rule,
     Severity,
 )
-from traindoctor.probing.syntax import subtrees
+from traindoctor.probing.syntax import last_name, statement_at, subtrees
 from traindoctor.probing.wording import counted, location
 from traindoctor.trace import HandledRow, Place, SourceRow, Trace
 from traindoctor_probes._training_loops import spot
-from traindoctor_probes._unrun import idle_handlers
+from traindoctor_probes._unrun import BROAD, idle_handlers
 
 MOST_LOST = 0.05  # share of batches from which on the run is worthless
+_RAISE = re.compile(r"(?:^|:)\s*raise\b\s*(?:\w+\.)*(\w*)")
+_LOGGED = ("log", "debug", "info", "warn", "warning", "error", "exception", "critical")
+TELLING = ("print", "write", "append", *_LOGGED)  # last names of what tells of a batch
 
 SWALLOWED = Rule(
     code="TD801",
     name="swallowed-exception",
     severity=Severity.CRITICAL,
-    title="{what} in silence: {type_name} is caught",
+    title="{what}: {type_name} is caught",
     what="Exceptions raised in the training step are caught by the loop's own handler, and the "
     "batch is lost.",
     why="The batches that raised train nothing, and no message says so.",
     known_limits="Speaks only of handlers through which a batch lost its backward pass or its "
     "step in the observed run, or that hide a misplaced attribute; handlers in loader workers and "
-    "`contextlib.suppress` are not seen.",
+    "`contextlib.suppress` are not seen. Batches that the user's `raise` skips, of an exception "
+    "of theirs or one that the handler names and tells of, are information.",
     remedies=(
         Remedy(
             "Repair the line that raises, and let what is not expected end the run",
@@ -89,8 +96,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         guilty = [row for row in rows if lost(run, row)]
         if guilty:
             ranked = sorted(guilty, key=lambda row: -row.count)
+            source = ask(ReadSource()).source
             yield replace(
-                swallowed(run, ranked), remedies=remedies(ask(ReadSource()).source, ranked[0])
+                swallowed(run, ranked, all(is_declared(source, row) for row in guilty)),
+                remedies=remedies(source, ranked[0]),
             )
             continue
         misplaced = [row for row in rows if row.found_on]
@@ -106,12 +115,19 @@ def lost(run: Trace, row: HandledRow) -> set[int]:
     return never
 
 
-def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
-    """Return the finding for one handler; the row that was caught most often leads."""
+def swallowed(run: Trace, rows: list[HandledRow], declared: bool) -> Finding:
+    """Return the finding for one handler; the row that was caught most often leads.
+
+    Args:
+        run: of which it lost batches.
+        rows: what it caught.
+        declared: every one of them is a skip on purpose; no fault, unless all batches are lost.
+    """
     first, num_batches = rows[0], run.num_batches
     batches = set[int]().union(*(lost(run, row) for row in rows))
     share = len(batches) / num_batches if num_batches else 1.0
     times = sum(row.count for row in rows)
+    meant = declared and share < 1
     raised = f"line {first.raised.line}" if first.raised else "an unknown line"
     message = (
         f"`{first.handler.text}` caught {first.type_name} from {raised} {first.count} times; "
@@ -122,7 +138,7 @@ def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
         message += f" It caught {counted(len(rows) - 1, 'other kind')} of exception besides."
     return SWALLOWED.finding(
         message,
-        severity=_severity(first, share),
+        severity=Severity.INFO if meant else _severity(first, share),
         confidence=Confidence.LIKELY if _is_memory(first) else None,
         mechanism="The exception leaves the step before the weights are updated; the handler ends "
         "it there and the loop takes the next batch. The loop runs at the speed of failing.",
@@ -138,23 +154,15 @@ def swallowed(run: Trace, rows: list[HandledRow]) -> Finding:
         ],
         quote=first.traceback,
         subject=first.type_name,
-        what=f"{len(batches)} of {num_batches} batches fail",
+        what=f"{len(batches)} of {num_batches} batches "
+        + ("are skipped on purpose" if meant else "fail in silence"),
         type_name=first.type_name,
     )
 
 
 def remedies(source: Sequence[SourceRow], row: HandledRow) -> tuple[Remedy, ...]:
     """Return the ways out, made of the user's own handler."""
-    found = next(
-        (
-            (file, node)
-            for file in source
-            if file.file == row.handler.file
-            for node in subtrees(file, ast.ExceptHandler)
-            if node.lineno == row.handler.line
-        ),
-        None,
-    )
+    found = next(_handlers(source, row.handler), None)
     if found is None:
         return SWALLOWED.remedies
     file, node = found
@@ -176,11 +184,56 @@ def remedies(source: Sequence[SourceRow], row: HandledRow) -> tuple[Remedy, ...]
 def is_idle(source: Iterable[SourceRow], handler: Place) -> bool:
     """Tell whether a handler only passes or continues: it neither mends nor tells."""
     return any(
-        node.lineno == handler.line
-        and all(isinstance(statement, ast.Pass | ast.Continue) for statement in node.body)
+        all(isinstance(statement, ast.Pass | ast.Continue) for statement in node.body)
+        for _, node in _handlers(source, handler)
+    )
+
+
+def is_declared(source: Sequence[SourceRow], row: HandledRow) -> bool:
+    """Tell whether the user skips a batch on purpose.
+
+    They raise an exception of their own; or another one by its name, which the handler names too
+    and does not keep to itself.
+    """
+    raises = _raises(source, row)
+    if raises is None or row.is_users_type:
+        return raises is not None
+    is_named = re.match(rf"except (?:\w+\.)*{row.type_name}\b", row.handler.text)
+    told = (any(map(_tells, ast.walk(node))) for _, node in _handlers(source, row.handler))
+    return raises == row.type_name not in BROAD and is_named is not None and all(told)
+
+
+def _raises(source: Sequence[SourceRow], row: HandledRow) -> str | None:
+    """Return the last name of what the user's `raise` raised; None where it was no `raise`.
+
+    While a run goes on its source is not at hand, and the line alone has to do.
+    """
+    statement, _ = statement_at(source, row.raised)
+    if statement is None:
+        found = _RAISE.search(row.raised.text)
+        return found[1] if found else None
+    if not isinstance(statement, ast.Raise):
+        return None
+    made = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
+    return last_name(made) if made else ""
+
+
+def _tells(node: ast.AST) -> bool:
+    """Tell whether a part of a handler counts, prints, logs or raises again."""
+    called = last_name(node.func) if isinstance(node, ast.Call) else ""
+    return isinstance(node, ast.AugAssign | ast.Raise) or called in TELLING
+
+
+def _handlers(
+    source: Iterable[SourceRow], place: Place
+) -> Iterator[tuple[SourceRow, ast.ExceptHandler]]:
+    """Yield the handler at a place, with its file."""
+    return (
+        (row, node)
         for row in source
-        if row.file == handler.file
+        if row.file == place.file
         for node in subtrees(row, ast.ExceptHandler)
+        if node.lineno == place.line
     )
 
 
@@ -208,7 +261,7 @@ def hidden(ask: Ask, row: HandledRow) -> Finding:
         ],
         quote=row.traceback,
         subject=row.type_name,
-        what=f"Line {row.raised.line} fails",
+        what=f"Line {row.raised.line} fails in silence",
         type_name=row.type_name,
     )
 
@@ -235,9 +288,6 @@ def _missed(run: Trace, batches: set[int]) -> str:
 
 
 def _severity(row: HandledRow, share: float) -> Severity:
-    """Weigh it: a skip that the user declares by an exception of their own is no fault."""
-    if row.is_users_type and row.raising_text.startswith("raise ") and share < 1:
-        return Severity.INFO
     if _is_memory(row):
         return Severity.WARNING
     return Severity.CRITICAL if share >= MOST_LOST else Severity.ERROR

@@ -21,7 +21,7 @@ def test_a_cleared_gradient_is_used_once() -> None:
     for _ in range(2):
         ledger.backward_begins(NONE)
         ledger.backward_ends(A)
-        assert ledger.step_begins(0, A, A) == (0, 0)
+        assert ledger.step_begins(0, A, A) == (0, 0, 0)
         ledger.step_ends()
     assert ledger.discarded == []
 
@@ -33,13 +33,13 @@ def test_a_gradient_still_there_at_the_next_backward_pass_is_stale() -> None:
     ledger.step_ends()
     ledger.backward_begins(A)
     ledger.backward_ends(A)
-    assert ledger.step_begins(0, A, A) == (1, 0)
+    assert ledger.step_begins(0, A, A) == (1, 0, 0)
 
 
 def test_a_gradient_emptied_before_the_step_is_cleared_and_then_discarded() -> None:
     ledger = Ledger()
     ledger.backward_ends(A)
-    assert ledger.step_begins(0, A, NONE) == (0, 1)
+    assert ledger.step_begins(0, A, NONE) == (0, 1, 0)
     ledger.step_ends()
     ledger.backward_begins(NONE)
     assert ledger.discarded == [0]
@@ -49,12 +49,35 @@ def test_a_generators_pass_through_its_critic_is_used_by_the_generators_step() -
     ledger = Ledger()
     ledger.backward_begins(NONE)
     ledger.backward_ends(A | B)
-    assert ledger.step_begins(0, A, A) == (0, 0)
+    assert ledger.step_begins(0, A, A) == (0, 0, 0)
     ledger.step_ends()
     ledger.backward_begins(A)  # the critic's gradients were cleared, the generator's not yet
     ledger.backward_ends(A | B)
-    assert ledger.step_begins(1, B, B) == (0, 0)
+    assert ledger.step_begins(1, B, B) == (0, 0, 0)
     assert ledger.discarded == []
+
+
+def test_a_gradient_that_another_optimizer_stepped_on_is_used_again_until_it_is_cleared() -> None:
+    ledger = Ledger()
+    ledger.backward_ends(A)
+    ledger.step_begins(0, A, A)
+    ledger.step_ends()
+    assert ledger.step_begins(1, A | B, A) == (0, 0, 1)  # on the same backward pass
+    ledger.step_ends()
+    ledger.backward_begins(A)  # nobody cleared it: the next pass adds to it
+    ledger.backward_ends(A)
+    assert ledger.step_begins(0, A, A)[2] == 1
+    ledger.step_ends()
+    ledger.backward_begins(NONE)
+    ledger.backward_ends(A)
+    assert ledger.step_begins(1, A | B, A) == (0, 0, 0)
+
+
+def test_a_step_within_a_step_uses_nothing_again() -> None:
+    ledger = Ledger()
+    ledger.backward_ends(A)
+    ledger.step_begins(0, A, A)
+    assert ledger.step_begins(1, A, A) == (0, 0, 0)
 
 
 class Loop:

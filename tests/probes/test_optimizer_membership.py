@@ -1,11 +1,19 @@
-"""Parameters that are trained and that no optimizer holds, from the start or from some step on."""
+"""Parameters that are trained and that no optimizer holds, and those that two of them step."""
 
 from __future__ import annotations
 
-from tests.probes.running import USERS
+from typing import Any
 
+import pytest
+import torch
+from tests.probes.running import USERS
+from torch import nn
+from torch.nn import functional as F
+
+from traindoctor.experiments import Lab, ReadSource, ShortRun
+from traindoctor.target.setup import TrainingSetup
 from traindoctor.trace import GradientRow, ParameterRow, Trace
-from traindoctor_probes.optimizer_membership import outside, unfrozen
+from traindoctor_probes.optimizer_membership import outside, stepped_twice, unfrozen
 
 
 def parameter(name: str, *, trained: bool = True, num_optimizers: int = 0) -> ParameterRow:
@@ -37,3 +45,67 @@ def test_what_no_optimizer_held_from_the_start_is_one_fault_with_what_had_a_grad
 
 def test_what_had_no_gradient_at_first_is_told_where_nothing_else_is() -> None:
     assert len(list(unfrozen(LATER, run(parameter("late"), reached=())))) == 1
+
+
+class TwoTasks(nn.Module):
+    """Two heads on a trunk that two optimizers share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.a, self.b = nn.Linear(4, 8), nn.Linear(8, 1), nn.Linear(8, 1)
+
+    def forward(self, x: torch.Tensor, head: str) -> torch.Tensor:
+        """Return one task's prediction, `(batch, 1)`."""
+        prediction: torch.Tensor = getattr(self, head)(self.trunk(x).relu())
+        return prediction
+
+
+def in_turns(model: nn.Module, batch: Any, optimizer: Any) -> torch.Tensor:
+    """Step each optimizer on a backward pass of its own."""
+    for one, head in zip(optimizer, "ab", strict=True):
+        loss = F.mse_loss(model(batch[0], head), batch[1])
+        one.zero_grad()
+        loss.backward()
+        one.step()
+    return loss.detach()
+
+
+def uncleared(model: nn.Module, batch: Any, optimizer: Any) -> torch.Tensor:
+    """Clear the gradients once, before the first of the two."""
+    model.zero_grad()
+    for one, head in zip(optimizer, "ab", strict=True):
+        loss = F.mse_loss(model(batch[0], head), batch[1])
+        loss.backward()
+        one.step()
+    return loss.detach()
+
+
+def at_once(model: nn.Module, batch: Any, optimizer: Any) -> torch.Tensor:
+    """Step both optimizers on one backward pass."""
+    model.zero_grad()
+    loss = sum((F.mse_loss(model(batch[0], head), batch[1]) for head in "ab"), torch.zeros(()))
+    loss.backward()
+    for one in optimizer:
+        one.step()
+    return loss.detach()
+
+
+@pytest.mark.parametrize(("step", "num_steps"), [(in_turns, 0), (uncleared, 6), (at_once, 6)])
+def test_optimizers_may_share_parameters_but_not_a_backward_pass(step: Any, num_steps: int) -> None:
+    torch.manual_seed(0)
+    model = TwoTasks()
+    setup = TrainingSetup(
+        model=model,
+        loader=[(torch.randn(4, 4), torch.randn(4, 1)) for _ in range(6)],
+        optimizer=[
+            torch.optim.Adam([*model.trunk.parameters(), *head.parameters()], lr=1e-3)
+            for head in (model.a, model.b)
+        ],
+        train_step=step,
+    )
+    lab = Lab(setup)
+    found = list(stepped_twice(lab.perform(ReadSource()), lab.perform(ShortRun())))
+    assert [finding.code for finding in found] == ["TD410"] * (num_steps > 0)
+    for finding in found:
+        assert "trunk.weight, trunk.bias stand in 2 parameter groups" in finding.message
+        assert finding.evidence[-1].value == num_steps

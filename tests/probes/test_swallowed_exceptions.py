@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.probes.asking import asks
 
 from traindoctor.probing import Confidence, Finding, NoOptions, Severity
@@ -90,17 +91,90 @@ def test_an_exception_between_backward_and_step_of_an_accumulation_is_not_judged
     assert found(replace(trace, setup=setup)) == []
 
 
-def test_a_skip_that_the_user_raises_on_purpose_is_information() -> None:
+def skipped(
+    raising: str,
+    type_name: str,
+    handler: str,
+    *,
+    users: bool = False,
+    named: str = "",
+    is_read: bool = True,
+) -> Finding:
+    """Return the finding on one batch of six that a line in the step raised on."""
+    clause = f"except {named or type_name}:"
+    text = "\n" * 11 + f"{raising}\n" + "\n" * 6 + f"try:\n    pass\n{clause}\n    {handler}\n"
     row = replace(
         CAUGHT,
-        type_name="BadSample",
-        is_users_type=True,
-        raising_text="raise BadSample(index)",
+        handler=replace(HANDLER, text=clause),
+        raised=replace(CAUGHT.raised, text=raising),
+        type_name=type_name,
+        is_users_type=users,
         count=1,
         batches=(2,),
     )
-    (finding,) = found(run(row, backwards=(0, 1, 3, 4, 5)))
+    read = Trace(source=(SourceRow(file="/user/train.py", text=text),) if is_read else ())
+    trace = run(row, backwards=(0, 1, 3, 4, 5))
+    (finding,) = examine(asks(short_run=trace, read_source=read), NoOptions())
+    return finding
+
+
+@pytest.mark.parametrize(
+    "raising", ["raise BadSample(index)", "if size.any(): raise BadSample(index)"]
+)
+def test_a_skip_by_an_exception_of_the_users_own_is_information(raising: str) -> None:
+    finding = skipped(raising, "BadSample", "continue", users=True)
     assert finding.severity is Severity.INFO
+    assert finding.title == "1 of 6 batches are skipped on purpose: BadSample is caught"
+
+
+@pytest.mark.parametrize(
+    ("raising", "severity"),
+    [
+        ("raise errors.BadSample(", Severity.INFO),
+        ("if size.any(): raise BadSample(index)", Severity.INFO),
+        ("loss = model(batch)", Severity.CRITICAL),
+    ],
+)
+@pytest.mark.parametrize("users", [True, False])
+def test_while_a_run_goes_on_the_lines_alone_tell(
+    raising: str, severity: Severity, users: bool
+) -> None:
+    finding = skipped(raising, "BadSample", "continue", users=users, is_read=False)
+    assert finding.severity is severity
+
+
+def test_an_exception_of_the_users_own_from_a_line_that_raises_nothing_is_a_fault() -> None:
+    finding = skipped("loss = model(batch)", "BadSample", "continue", users=True)
+    assert finding.severity is Severity.CRITICAL
+
+
+NOT_FINITE = 'raise FloatingPointError("loss is not finite")'
+
+
+@pytest.mark.parametrize(
+    "handler", ["num_skipped += 1", "print(index)", "log.warning('skipped')", "raise"]
+)
+def test_a_skip_that_is_raised_caught_by_name_and_told_is_information(handler: str) -> None:
+    assert skipped(NOT_FINITE, "FloatingPointError", handler).severity is Severity.INFO
+
+
+@pytest.mark.parametrize(
+    ("raising", "handler", "named"),
+    [
+        (NOT_FINITE, "continue", ""),  # nobody is told
+        (NOT_FINITE, "num_skipped += 1", "ArithmeticError"),  # more is caught than is raised
+        (NOT_FINITE, "num_skipped += 1", "(FloatingPointError, TypeError)"),
+        ('raise ValueError("no number")', "num_skipped += 1", ""),  # making it raised another
+        ("loss = loss / 0", "num_skipped += 1", ""),  # nobody raised it on purpose
+        ('if batch["x"]: raise KeyError', "num_skipped += 1", ""),  # the condition raised
+    ],
+)
+def test_a_skip_that_is_silent_broad_or_unforeseen_is_a_fault(
+    raising: str, handler: str, named: str
+) -> None:
+    finding = skipped(raising, "FloatingPointError", handler, named=named)
+    assert finding.severity is Severity.CRITICAL
+    assert finding.title == "1 of 6 batches fail in silence: FloatingPointError is caught"
 
 
 def test_a_batch_lost_to_memory_is_a_warning_that_may_be_the_doctors_own_doing() -> None:

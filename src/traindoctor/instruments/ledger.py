@@ -36,21 +36,29 @@ class Ledger:
             self.waiting[self.num_backwards] = present
         self.num_backwards += 1
 
-    def step_begins(self, optimizer: int, held: Set[int], present: Set[int]) -> tuple[int, int]:
+    def step_begins(
+        self, optimizer: int, held: Set[int], present: Set[int]
+    ) -> tuple[int, int, int]:
         """Take in a step: what its optimizer holds, and what of that is present.
 
         Returns:
             How many of its gradients are still there from its last step, although a backward
-            pass came in between; and how many a backward pass filled that are empty again.
+            pass came in between; how many a backward pass filled that are empty again; and how
+            many are still there from another optimizer's step. A step within a step, of a wrapper's
+            inner optimizer, is one with it.
         """
         due = {key for left in self.waiting.values() for key in left} & held
         came_anew = self.num_backwards > self.seen.get(optimizer, 0)
         stale = self.uncleared.get(optimizer, frozenset()) & present if came_anew else frozenset()
+        others = {
+            key for other in self.uncleared.keys() - {optimizer} for key in self.uncleared[other]
+        }
+        reused = set() if self.open_steps else others & present
         self.waiting = {key: left for key, left in self.waiting.items() if not left & present}
         self.uncleared[optimizer] = present
         self.seen[optimizer] = self.num_backwards
         self.open_steps += 1
-        return len(stale), len(due - present)
+        return len(stale), len(due - present), len(reused)
 
     def step_ends(self) -> None:
         """Take in the end of a step."""

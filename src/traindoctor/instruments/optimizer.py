@@ -99,7 +99,7 @@ class StepWatch:
         }
         state["num_gradients"] = len(with_gradient)
         state["num_zero"] = len(with_gradient) - len(filled)
-        state["stale"], state["cleared"] = self.recorder.ledger.step_begins(
+        state["stale"], state["cleared"], state["reused"] = self.recorder.ledger.step_begins(
             id(optimizer), {id(p) for p in held}, filled
         )
         state["rates"] = tuple(
@@ -143,6 +143,7 @@ class StepWatch:
                 num_changed=changed,
                 num_stale=state["stale"],
                 num_cleared=state["cleared"],
+                num_reused=state["reused"],
                 num_reverted=state.get("reverted", 0),
                 num_elsewhere=state.get("elsewhere", 0),
                 gradient_norm=sum(size * size for size in state["sizes"]) ** 0.5,

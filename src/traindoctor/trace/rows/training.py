@@ -55,6 +55,7 @@ class StepRow:
     num_changed: int | None = None  # parameters that differ bitwise after the step
     num_stale: int = 0  # gradients that nobody cleared since its last step
     num_cleared: int = 0  # gradients that a backward pass filled, and that are empty again
+    num_reused: int = 0  # gradients that another's step used and that nobody cleared since
     num_reverted: int = 0  # parameters that its last step changed and that are as before it
     num_elsewhere: int = 0  # parameters that are not as the last step of an optimizer left them
     gradient_norm: float | None = None
