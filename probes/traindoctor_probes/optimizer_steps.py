@@ -109,7 +109,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if not run.steps and run.facts.get("moved"):
         return
     step = run.steps[0].place if run.steps else later_step(run, source)
-    if not step:
+    if not run.steps and not step:
         require_end(run)
         yield never(NEVER, run, source)
         return

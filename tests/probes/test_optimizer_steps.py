@@ -79,6 +79,10 @@ def test_of_a_step_outside_the_loop_over_many_batches_the_lost_ones_are_told() -
     assert findings(waiting, text + "    optimizer.step()\n") == []  # all of an epoch for one step
 
 
+def test_a_step_that_a_library_takes_is_a_step() -> None:
+    assert findings(run(step={"place": Place()})) == []
+
+
 def test_a_run_that_goes_on_is_told_of_once_its_optimizer_let_the_data_pass() -> None:
     passed = watched(num_steps=0, num_epochs=2)
     assert findings(passed) == [("TD403", 18)]
