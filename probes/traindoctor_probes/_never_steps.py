@@ -15,6 +15,39 @@ OPTIMIZER_NAMES = {"optimizer", "optimizers", "optim", "opt"}
 NOT_OPTIMIZERS = ("sched", "prof", "scaler", "self", "env", "tracker", "progress", "bar")
 
 
+def require_end(run: Trace) -> None:
+    """Ask that no step of a watched run comes after the backward passes that were seen closely.
+
+    Such passes may measure what pruning or a penalty needs, before there is any training.
+
+    Raises:
+        CannotJudge: one came, or may come yet.
+    """
+    facts, seen = run.facts, counted(len(run.backwards), "backward pass")
+    if facts.get("num_steps"):
+        raise CannotJudge(f"{seen} came before the first step, and what they served is unknown")
+    if run.setup.kind != "script" or facts.get("ended"):
+        return
+    is_training = run.optimizers and "moved" in facts and facts.get("num_epochs", 0) > 1
+    if not is_training:
+        raise CannotJudge(f"{seen} came before any step, which may come yet")
+
+
+def later_step(run: Trace, source: Sequence[SourceRow]) -> Place:
+    """Return the step whose loops all hold the backward pass, in a run that steps only later.
+
+    Nothing where there is no such line: what the passes served is unknown.
+    """
+    backward = run.backwards[0].place
+    around = _loops(source, backward)
+    steps = step_lines(source, backward) if run.facts.get("num_steps") else []
+    return next((step for step in steps if set() < _loops(source, step) <= around), Place())
+
+
+def _loops(source: Sequence[SourceRow], place: Place) -> set[Place]:
+    return {guard.place for guard in guards(source, place) if guard.kind in ("for", "while")}
+
+
 def never(rule: Rule, run: Trace, source: Sequence[SourceRow]) -> Finding:
     """Return the finding for a loop that never steps.
 

@@ -12,7 +12,10 @@ A backward pass without a step costs what training costs and teaches nothing.
 Judged only where the user's own `train_step` or `train_loop` runs. Gradients that wait are not
 lost: accumulation, declared or not, is silent, and where its window is longer than the run nothing
 is said. Weights that a loop moves by hand are trained. Batches that never reach backward are
-another rule's. With a gradient scaler, steps skipped over gradients that are not finite are its
+another rule's. Backward passes of a line of which no step uses any serve something else, where
+steps use another line's. Of a watched run that steps, but only after its first 24 batches (96
+where an optimizer is there), nothing is said unless every loop around the step is one around the
+backward pass. With a gradient scaler, steps skipped over gradients that are not finite are its
 business.
 
 ## References
@@ -40,7 +43,7 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import Guard, calls, function_at, guards, statement_at
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import BackwardRow, Place, SourceRow, Trace
-from traindoctor_probes._never_steps import idle, never
+from traindoctor_probes._never_steps import idle, later_step, never, require_end
 
 NEVER = Rule(
     code="TD403",
@@ -51,7 +54,9 @@ NEVER = Rule(
     why="No weight changes: the model stays as it was initialised.",
     known_limits="Where a step stands under a count that the run did not reach (accumulation), "
     "nothing is said. A `train_step` that was not given the optimizer leaves the step to its "
-    "caller, and nothing is said either.",
+    "caller, and nothing is said either. A watched run that steps at all, however late, is none. "
+    "While it goes on, or where it was cut short, its data must have been gone through once with "
+    "an optimizer there.",
     remedies=(
         Remedy(
             "Step after the backward pass",
@@ -70,7 +75,9 @@ FEWER = Rule(
     what="Gradients are cleared by the next batch before any step has used them.",
     why="What those batches would teach is lost, and the run takes a fraction of its steps.",
     known_limits="The last batches of an epoch are not counted: its end may cut a window of "
-    "accumulation short. Fewer than two lost batches, or a tenth, are silent.",
+    "accumulation short. Fewer than two lost batches, or a tenth, are silent, and so are backward "
+    "passes from lines of which no step uses any, beside one of which steps do: they serve "
+    "something else.",
     remedies=(
         Remedy(
             "Step for every batch",
@@ -99,20 +106,37 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         return
     run.require(backwards=1)
     source = ask(ReadSource()).source
-    if not run.steps:
-        if not run.facts.get("moved"):
-            yield never(NEVER, run, source)
+    if not run.steps and run.facts.get("moved"):
+        return
+    step = run.steps[0].place if run.steps else later_step(run, source)
+    if not run.steps and not step:
+        require_end(run)
+        yield never(NEVER, run, source)
         return
     yield from idle(NEVER, run)
     lost = lost_passes(run)
     num_lost = len({row.batch for row in lost})
-    num_batches = len({row.batch for row in run.backwards})
+    num_batches = len({row.batch for row in training_passes(run)})
     if num_lost >= max(2, LOST_SHARE * num_batches):
-        yield fewer(run, lost, num_batches, source)
+        yield fewer(run, step, lost, num_batches, source)
+
+
+def training_passes(run: Trace) -> list[BackwardRow]:
+    """Return the backward passes of lines from which a step used any; all where there is no such.
+
+    Others serve something else, as saliency, an attack or the scores of a pruning.
+    """
+    discarded = set(run.facts.get("discarded_backwards", ()))
+    used = {
+        row.place
+        for row in run.backwards
+        if row.index not in discarded and row.step < len(run.steps)
+    }
+    return [row for row in run.backwards if not used or row.place in used]
 
 
 def lost_passes(run: Trace) -> list[BackwardRow]:
-    """Return the backward passes of batches whose gradients no step used.
+    """Return the backward passes of a training's batches whose gradients no step used.
 
     The last of an epoch is none of them, and with a scaler those are not whose gradients, or
     whose window's, were not finite.
@@ -123,7 +147,7 @@ def lost_passes(run: Trace) -> list[BackwardRow]:
     used |= {row.batch for row in run.steps}
     return [
         row
-        for row, after in pairwise(run.backwards)
+        for row, after in pairwise(training_passes(run))
         if row.batch not in used
         and epochs.get(after.batch) == epochs.get(row.batch)
         and not (run.setup.has_scaler and is_broken(run, row))
@@ -141,10 +165,13 @@ def is_broken(run: Trace, row: BackwardRow) -> bool:
 
 
 def fewer(
-    run: Trace, lost: Sequence[BackwardRow], num_batches: int, source: Sequence[SourceRow]
+    run: Trace,
+    step: Place,
+    lost: Sequence[BackwardRow],
+    num_batches: int,
+    source: Sequence[SourceRow],
 ) -> Finding:
     """Return the finding for gradients that are cleared before a step uses them."""
-    step = run.steps[0].place
     around = [guard for guard in guards(source, step) if guard.kind in ("if", "else", "try")]
     cleared = cleared_within(source, lost[0].place, around)
     where = cleared or (around[-1].place if around else step)

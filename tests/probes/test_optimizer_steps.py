@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.probes.asking import asks
-from tests.probes.running import run, source
+from tests.probes.running import line, run, source
 
 from traindoctor.errors import CannotJudge
 from traindoctor.probing import NoOptions, Severity
@@ -48,6 +48,78 @@ def test_a_train_step_without_the_optimizer_leaves_the_step_to_its_caller() -> N
 
 def test_weights_that_the_loop_moves_by_hand_are_trained() -> None:
     assert findings(run(steps=(), facts={"moved": ("weight",)})) == []
+
+
+def watched(**facts: object) -> Trace:
+    """Return a watched run whose first backward passes no step follows."""
+    return run(steps=(), setup={"kind": "script"}, facts={"moved": (), **facts})
+
+
+def test_passes_that_come_before_the_first_step_of_a_watched_run_are_no_fault() -> None:
+    with pytest.raises(CannotJudge, match="before the first step"):
+        findings(watched(ended=True, num_steps=150, num_epochs=6))
+    assert findings(watched(ended=True, num_steps=0, num_epochs=1)) == [("TD403", 18)]
+
+
+def test_of_a_step_outside_the_loop_over_many_batches_the_lost_ones_are_told() -> None:
+    text = (
+        "for epoch in range(3):\n    for batch in loader:\n"
+        + "        pass\n" * 15
+        + "        loss.backward()\n"
+    )
+    late = watched(ended=True, num_steps=3, discarded_backwards=(0, 1, 2, 3, 4))
+    assert findings(late, text + "    optimizer.step()\n") == [("TD404", 19)]
+    for elsewhere in (
+        "for batch in loader:\n    optimizer.step()\n",
+        "    for batch in loader:\n        optimizer.step()\n",  # first the scores, then training
+    ):
+        with pytest.raises(CannotJudge, match="before the first step"):
+            findings(late, text + elsewhere)
+    waiting = replace(late, facts=late.facts | {"discarded_backwards": ()})
+    assert findings(waiting, text + "    optimizer.step()\n") == []  # all of an epoch for one step
+
+
+def test_a_step_that_a_library_takes_is_a_step() -> None:
+    assert findings(run(step={"place": Place()})) == []
+
+
+def test_a_run_that_goes_on_is_told_of_once_its_optimizer_let_the_data_pass() -> None:
+    passed = watched(num_steps=0, num_epochs=2)
+    assert findings(passed) == [("TD403", 18)]
+    for early in (
+        watched(num_steps=0, num_epochs=1),
+        replace(passed, optimizers=()),  # it may be built yet
+        replace(passed, facts={"num_epochs": 2}),  # whether anything moves is not known yet
+    ):
+        with pytest.raises(CannotJudge, match="may come yet"):
+            findings(early)
+
+
+def lost_elsewhere(*indices: int, at: int) -> Trace:
+    """Return a run that steps after every other pass; those that are lost stand at a line."""
+    rows = tuple(
+        replace(row, step=row.index // 2, place=line(at) if row.index in indices else row.place)
+        for row in run().backwards
+    )
+    trace = run(num_steps=3, backwards=rows, facts={"discarded_backwards": indices})
+    steps = tuple(replace(row, batch=2 * row.index + 1) for row in trace.steps)
+    return replace(trace, steps=steps)
+
+
+def test_passes_of_a_line_that_no_step_uses_serve_something_else() -> None:
+    assert findings(lost_elsewhere(0, 2, 4, at=9)) == []
+    assert findings(lost_elsewhere(0, 2, 4, at=18), GUARDED) == [("TD404", 19)]
+
+
+def test_where_no_step_uses_any_pass_all_are_lost() -> None:
+    trace = run(num_steps=1, facts={"discarded_backwards": (0, 1, 2, 3, 4, 5)})
+    assert findings(trace, GUARDED) == [("TD404", 19)]
+
+
+def test_a_pass_that_still_waits_when_the_first_steps_are_over_was_not_used() -> None:
+    trace = lost_elsewhere(0, 2, 4, at=9)
+    waiting = replace(trace.backwards[4], index=6, step=3, batch=6)
+    assert findings(replace(trace, backwards=(*trace.backwards, waiting))) == []
 
 
 def test_gradients_thrown_away_by_the_next_batch_are_reported_at_the_guard() -> None:
