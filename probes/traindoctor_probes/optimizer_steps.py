@@ -54,9 +54,9 @@ NEVER = Rule(
     why="No weight changes: the model stays as it was initialised.",
     known_limits="Where a step stands under a count that the run did not reach (accumulation), "
     "nothing is said. A `train_step` that was not given the optimizer leaves the step to its "
-    "caller, and nothing is said either. A watched run that steps at all, however late, is none. "
-    "While it goes on, or where it was cut short, its data must have been gone through once with "
-    "an optimizer there.",
+    "caller, and nothing is said either. A watched run that steps at all, however late, is none, "
+    "and of one that was cut short the data must have been gone through once with an optimizer "
+    "there.",
     remedies=(
         Remedy(
             "Step after the backward pass",

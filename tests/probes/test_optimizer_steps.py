@@ -83,7 +83,7 @@ def test_a_step_that_a_library_takes_is_a_step() -> None:
     assert findings(run(step={"place": Place()})) == []
 
 
-def test_a_run_that_goes_on_is_told_of_once_its_optimizer_let_the_data_pass() -> None:
+def test_a_run_without_its_end_is_told_of_once_its_optimizer_let_the_data_pass() -> None:
     passed = watched(num_steps=0, num_epochs=2)
     assert findings(passed) == [("TD403", 18)]
     for early in (
