@@ -100,6 +100,7 @@ guess = net(torch.ones(4, 3))
     (loss + torch.ones(2, 3, 4).T.sum()).backward()"""
 
 
+@pytest.mark.slow
 def test_a_warning_of_the_first_steps_names_the_script_s_line_as_often(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(FAILING.replace("FAILS", WARNING))
