@@ -17,7 +17,9 @@ one another's losses, where loss functions are pulled both ways, and on those th
 (Gaussian and Poisson likelihoods, KL terms), so adversarial, contrastive and variational objectives
 are left alone, unless the loss falls without bound; what does so for another reason than its sign
 looks the same, and the finding is likely at most. A fall to less than a million times the first
-loss, as in the few steps that `check` takes, is not told.
+loss, as in the few steps that `check` takes, is not told. Where a frozen model is called last that
+was right, at a loss below 0.7 of what guessing costs, an input is trained to mislead it, and
+nothing is said.
 
 ## References
 torch.optim, parameter `maximize`. Goodfellow et al., "Deep Learning", 2016, section 5.5.
@@ -60,6 +62,7 @@ LOWERED = {
     "soft_margin_loss",
     "ctc_loss",
 }
+RIGHT = 0.7  # of what guessing costs: a loss below that is of a model that has learned
 RAISED = {"log_likelihood"}
 
 ASCENDING = Rule(
@@ -131,17 +134,26 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 
 
 def is_attack(step: Trace) -> bool:
-    """Tell that what is called last is at rest: then an input to it is trained, to mislead it."""
-    if step.facts.get("is_last_at_rest"):  # of a script's several models
-        return True
+    """Tell that an input is trained to mislead a model that is at rest, and was right before.
+
+    A prompt is trained before a frozen model too; but that is not right yet.
+    """
+    values = [(row.value, row.num_classes or 2) for row in step.criteria if row.value is not None]
+    was_right = bool(values) and all(value < RIGHT * math.log(n) for value, n in values)
+    return was_right and (bool(step.facts.get("is_last_at_rest")) or _ends_at_rest(step))
+
+
+def _ends_at_rest(step: Trace) -> bool:
+    """Tell whether of one model's parts the one that is called last is frozen."""
     called = [row for row in step.modules if row.order is not None and row.num_parameters]
+    paths = [row.path for row in called]
     inner = [
         row
         for row in called
         if not any(
-            other.path.startswith(f"{row.path}." if row.path else "")
-            for other in called
-            if other is not row
+            path.startswith(f"{row.path}." if row.path else "")
+            for path in paths
+            if path != row.path
         )
     ]
     last = max(inner, key=lambda row: row.order or 0, default=None)

@@ -21,8 +21,10 @@ from traindoctor.trace import (
 from traindoctor_probes.loss_direction import examine
 
 
-def row(function: str, sign: int | None) -> CriterionRow:
-    return CriterionRow(function=function, place=LINE, value=1.0, gradient_sign=sign)
+def row(function: str, sign: int | None, value: float = 1.0) -> CriterionRow:
+    return CriterionRow(
+        function=function, place=LINE, value=value, num_classes=4, gradient_sign=sign
+    )
 
 
 def falls(losses: Sequence[float], num_optimizers: int = 1) -> Trace:
@@ -148,18 +150,24 @@ def layer(path: str, order: int, num_trainable: int) -> ModuleRow:
 
 
 @pytest.mark.parametrize(
-    ("modules", "is_told"),
+    ("modules", "value", "is_told"),
     [
-        ((layer("", 0, 8), layer("body", 1, 0), layer("head", 2, 8)), True),  # a fine-tuned head
-        ((layer("", 0, 8), layer("noise", 1, 8), layer("classifier", 2, 0)), False),  # an attack
+        ((layer("", 0, 8), layer("body", 1, 0), layer("head", 2, 8)), 0.3, True),  # fine-tuned
+        ((layer("", 0, 8), layer("noise", 1, 8), layer("classifier", 2, 0)), 0.3, False),
+        ((layer("", 0, 8), layer("prompt", 1, 8), layer("model", 2, 0)), 1.4, True),
     ],
 )
 def test_what_is_trained_to_mislead_a_frozen_model_is_left_alone(
-    modules: tuple[ModuleRow, ...], is_told: bool
+    modules: tuple[ModuleRow, ...], value: float, is_told: bool
 ) -> None:
-    assert bool(found(row("cross_entropy", -1), modules=modules)) is is_told
+    assert bool(found(row("cross_entropy", -1, value), modules=modules)) is is_told
 
 
-def test_a_frozen_model_that_is_called_last_is_misled_on_purpose() -> None:
-    assert found(row("cross_entropy", -1), is_last_at_rest=True) == []
-    assert len(found(row("cross_entropy", -1), is_last_at_rest=False)) == 1
+@pytest.mark.parametrize(
+    ("is_last_at_rest", "value", "num_found"), [(True, 0.3, 0), (False, 0.3, 1), (True, 1.4, 1)]
+)
+def test_a_frozen_model_that_was_right_is_misled_on_purpose(
+    is_last_at_rest: bool, value: float, num_found: int
+) -> None:
+    given = row("cross_entropy", -1, value)
+    assert len(found(given, is_last_at_rest=is_last_at_rest)) == num_found
