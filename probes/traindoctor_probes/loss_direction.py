@@ -62,8 +62,8 @@ LOWERED = {
     "soft_margin_loss",
     "ctc_loss",
 }
-RIGHT = 0.7  # of what guessing costs: a loss below that is of a model that has learned
 RAISED = {"log_likelihood"}
+RIGHT = 0.7  # of what guessing costs: a loss below that is of a model that has learned
 
 ASCENDING = Rule(
     code="TD106",

@@ -13,10 +13,11 @@ Judged only where the user's own `train_step` or `train_loop` runs. Gradients th
 lost: accumulation, declared or not, is silent, and where its window is longer than the run nothing
 is said. Weights that a loop moves by hand are trained. Batches that never reach backward are
 another rule's. Backward passes of a line of which no step uses any serve something else, where
-steps use another line's. Of a watched run that steps, but only after its first 24 batches (96
-where an optimizer is there), nothing is said unless every loop around the step is one around the
-backward pass. With a gradient scaler, steps skipped over gradients that are not finite are its
-business.
+steps use another line's. Of a watched run that steps, but only after its first 24 batches (96 where
+an optimizer is there), nothing is said unless every loop around the step is one around the backward
+pass. With a gradient scaler, steps skipped over gradients that are not finite are its business.
+That gradients were to be added up is read off a loss that is divided; a mean written as a quotient
+looks the same, and moves the line from the step's condition to the clearing.
 
 ## References
 torch.optim documentation, "Taking an optimization step".
