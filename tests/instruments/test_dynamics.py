@@ -233,6 +233,23 @@ def test_numbers_and_the_last_loss_keep_nothing() -> None:
     assert {row.num_kept for row in rows} == {0}
 
 
+def test_where_nothing_is_kept_some_passes_are_marked_and_a_leak_is_still_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("traindoctor.instruments.kept_graphs.CALM_AFTER", 20)
+
+    def train(program: Program) -> None:
+        for _ in range(10):
+            program.epoch()
+        listing(program, [], 10)
+
+    rows = kept(train)
+    assert {row.num_kept for row in rows if row.backward < 40} == {0}
+    # Of the first eight that were kept one was marked; then each, the last three left out.
+    assert 40 - 3 - 2 * 8 <= rows[-1].num_kept <= 40 - 3
+    assert rows[-1].kind == "list"
+
+
 def test_a_deque_that_drops_its_oldest_is_a_kind_of_its_own() -> None:
     rows = kept(lambda program: listing(program, deque(maxlen=100), 4))
     assert (rows[-1].holder, rows[-1].kind) == ("losses", "bounded deque")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.instruments.loops import batches, loss_of, network, trace_of
+from torch import nn
 
 from traindoctor.instruments.handling import handling_seen
 from traindoctor.instruments.recorder import Recorder
@@ -156,3 +157,86 @@ def test_optimizers_are_not_kept_alive_and_their_sums_are_for_a_while() -> None:
     rows = recorder.trace().handling
     assert 16 < len(rows) <= 33
     assert [row.optimizer for row in rows[:3]] == [0, 1, 2]
+
+
+CALM = 40  # of `CALM_AFTER`, which is more
+
+
+def plain(recorder: Recorder, number: int, model: Any, optimizer: Any) -> None:
+    """A usual loop."""
+    for _ in batches(recorder, number):
+        optimizer.zero_grad()
+        loss_of(model).backward()
+        optimizer.step()
+
+
+def late(recorder: Recorder, number: int, model: Any, optimizer: Any) -> None:
+    """A loop that steps before the backward pass."""
+    for _ in batches(recorder, number):
+        optimizer.zero_grad()
+        loss = loss_of(model)
+        optimizer.step()
+        loss.backward()
+
+
+def clipped(recorder: Recorder, number: int, model: Any, optimizer: Any) -> None:
+    """A loop that clips what was used, after the step."""
+    for _ in batches(recorder, number):
+        optimizer.zero_grad()
+        loss_of(model).backward()
+        optimizer.step()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+
+
+@pytest.fixture
+def is_soon_calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("traindoctor.instruments.order.CALM_AFTER", CALM)
+
+
+@pytest.mark.usefixtures("is_soon_calm")
+def test_a_plain_loop_is_soon_followed_in_one_step_of_eight() -> None:
+    def loop(recorder: Recorder) -> None:
+        model = network()
+        plain(recorder, CALM + 80, model, torch.optim.SGD(model.parameters(), lr=0.1))
+
+    row = handling(loop)
+    assert (row.num_steps, row.windows) == (CALM + 10, ((1, CALM + 10),))
+    assert (row.num_late, row.num_closures) == (0, 0)
+
+
+@pytest.mark.usefixtures("is_soon_calm")
+def test_what_goes_wrong_in_a_calm_loop_is_noticed_and_then_followed() -> None:
+    def loop(recorder: Recorder) -> None:
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        plain(recorder, CALM + 3, model, optimizer)
+        late(recorder, 80, model, optimizer)
+
+    assert 80 - 8 <= handling(loop).num_late <= 80
+
+
+@pytest.mark.usefixtures("is_soon_calm")
+def test_another_optimizer_wakes_a_calm_loop() -> None:
+    def loop(recorder: Recorder) -> None:
+        models = network(), network()
+        first = torch.optim.SGD(models[0].parameters(), lr=0.1)
+        plain(recorder, CALM + 3, models[0], first)
+        plain(recorder, 20, models[1], torch.optim.SGD(models[1].parameters(), lr=0.1))
+        plain(recorder, 20, models[0], first)
+
+    rows = trace_of(loop).handling
+    assert [row.num_steps for row in rows] == [CALM + 20, 20]
+
+
+@pytest.mark.usefixtures("is_soon_calm")
+def test_whoever_handles_gradients_has_every_step_followed() -> None:
+    def loop(recorder: Recorder) -> None:
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        plain(recorder, CALM + 3, model, optimizer)
+        clipped(recorder, 20, model, optimizer)
+
+    trace = trace_of(loop)
+    (clip,) = trace.clips
+    assert (clip.count, clip.num_used) == (20, 19)  # the first is in a step that was not followed
+    assert trace.handling[0].num_late == 0

@@ -131,6 +131,21 @@ class Account:
         self.step_sequence = now
         self.used = self.stamps()
 
+    def is_plain(self, least: int) -> bool:
+        """Tell whether each of at least so many steps came after one backward pass, in order."""
+        is_odd = len(self.windows) > 1 or self.num_late or self.num_closures
+        return not is_odd and self.windows[1] >= least
+
+    def resumes(self, now: int) -> None:
+        """Take in that a step was taken, after others that were not followed."""
+        self._reset()
+        self.step_sequence, self.used = now, self.stamps()
+
+    def forget(self) -> None:
+        """Know no more what became of the gradients that are there now."""
+        self._reset()
+        self.used = self.written = NO_STAMPS
+
     def skips_step(self, batch: int) -> None:
         """Take in that a scaler has skipped a step."""
         self.num_attempts += 1

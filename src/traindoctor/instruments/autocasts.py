@@ -90,6 +90,8 @@ class Autocasts(Part):
     def step_begins(self, _optimizer: Any) -> None:
         """Look at layers from the second step on, for a few steps, where autocast was entered."""
         steps = self.state.num_steps
+        if steps > LAST_STEP:
+            return
         self.is_looking = bool(self.regions) and FIRST_STEP <= steps < LAST_STEP
         self.has_looked = self.has_looked or steps >= FIRST_STEP
         if self.is_looking:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter, itemgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,6 +13,8 @@ from traindoctor.trace import FlipRow
 
 MOST_FLIPS = 64  # of which the last stands for the newest
 MOST_NAMES = 200
+
+_parameters_of, _requires_grad_of = itemgetter("params"), attrgetter("requires_grad")
 
 
 @dataclass(slots=True)
@@ -33,7 +37,8 @@ class Flips(Part):
         seen = self.seen.get(optimizer)
         if seen is None:
             seen = self.seen[optimizer] = _Seen(len(self.seen))
-        trainable = [p.requires_grad for group in optimizer.param_groups for p in group["params"]]
+        held_by_group = map(_parameters_of, optimizer.param_groups)
+        trainable = [*map(_requires_grad_of, chain.from_iterable(held_by_group))]
         if trainable != seen.trainable and len(trainable) == len(seen.trainable):
             held = [p for group in optimizer.param_groups for p in group["params"]]
             self._note(seen, held, trainable)

@@ -20,6 +20,10 @@ MOST_ALIVE = 4096  # graphs; by then it is known that they are kept
 ASKED_AT = (6, 10, 32, 100)  # kept graphs, at which it is asked who keeps them
 GROWTH = 1.2  # from one row to the next, once there is no row for every pass
 NUM_ROWS = 32  # passes that have a row each
+CALM_AFTER, EVERY = (
+    256,
+    8,
+)  # passes of which nothing was kept: from then on one in so many is marked
 
 
 class Canary:
@@ -58,7 +62,8 @@ class KeptGraphs(Part):
     """Puts a canary into each graph, and compares the nodes of the first passes.
 
     The canary of a pass stands at what was differentiated, or at the output of the model: it dies
-    when the last tensor is gone that has this node behind it.
+    when the last tensor is gone that has this node behind it. Where nothing was ever kept, only
+    some passes are marked, until one of these is.
     """
 
     def __init__(self, state: State) -> None:
@@ -66,15 +71,17 @@ class KeptGraphs(Part):
         self.alive: dict[int, int] = {}  # canaries, by the pass they came before
         self.walked: list[_Walked] = []
         self.rows: list[KeptRow] = []
-        self.latest = (-1, 0)  # the last pass, and what was kept then
+        self.latest = (-1, 0)  # the last pass that was marked, and what was kept then
+        self.is_marked = True  # the pass that comes next
         self.next_row = 0
         self.asked: list[int] = list(ASKED_AT)
         self.holder: Holder | None = None
 
     def backward_begins(self, loss: Any, is_retained: bool) -> None:
         """Walk the first graphs, mark each, and count those of earlier passes."""
-        root = getattr(loss, "grad_fn", None)
-        number = self.state.num_backwards
+        if not self._goes_on():
+            return
+        root, number = getattr(loss, "grad_fn", None), self.state.num_backwards
         if len(self.walked) < NUM_WALKED:
             self._walk(root, is_retained)
         self._plant(root)
@@ -94,8 +101,17 @@ class KeptGraphs(Part):
 
     def call_ends(self, _module: Any, output: Any) -> None:
         """Mark the graph of what the model returned."""
+        if not self.is_marked:
+            return
         for tensor in tensors_of(output)[:1]:
             self._plant(tensor.grad_fn)
+
+    def _goes_on(self) -> bool:
+        """Tell whether this pass is marked, and say whether the next one will be."""
+        was_marked, done = self.is_marked, self.state.num_backwards + 1
+        is_calm = done >= CALM_AFTER and not self.latest[1] and self.asked == [*ASKED_AT]
+        self.is_marked = not is_calm or done % EVERY == 0
+        return was_marked
 
     def num_kept(self) -> int:
         """Count the earlier passes of whose graphs something is alive, the last few left out."""

@@ -19,13 +19,18 @@ from traindoctor.trace import HandlingRow, Place
 
 SCALED = "traindoctor.scaled"  # the key of a graph node's metadata that a scaler's output has
 MOST_FOLLOWED, MOST_ROWS = 16, 32  # optimizers
+CALM_AFTER, EVERY = 256, 8  # steps of a plain loop: from then on one in so many is followed
 MOST_STEPS = 8  # between a loss and what is differentiated: scaled, divided, added to a penalty
 MOST_NODES = 64  # among which a scaled loss is looked for
 _ARITHMETIC = ("Mul", "Div", "Add", "ToCopy")
 
 
 class Order:
-    """The accounts of the optimizers that live, the latest of them followed."""
+    """The accounts of the optimizers that live, the latest of them followed.
+
+    A loop of one optimizer that steps after each backward pass, for long, and with nobody else who
+    handles gradients, is followed in some of its steps only.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
@@ -34,13 +39,15 @@ class Order:
         self.num_backwards = 0
         self.passed_on: int | None = None  # the `id` of the optimizer whom a scaler steps now
         self.has_scaled = False  # a scaler, ever
+        self.is_asked = False  # somebody else handles gradients or rates
+        self.num_resting = 0  # steps to come that are not followed
         self.listeners: list[Any] = []  # told of each optimizer's step: begins_step, ends_step
 
     def account(self, optimizer: Any) -> Account:
         """Return an optimizer's account; a new one where it has none."""
         found = self.find(optimizer)
         if found is None:
-            found = Account(optimizer)
+            found, self.num_resting = Account(optimizer), 0
             self.accounts.append(found)
             if len(self.accounts) > MOST_FOLLOWED:
                 self._finish(self.accounts.pop(0))
@@ -53,8 +60,15 @@ class Order:
                 return account
         return None
 
+    def ask(self) -> None:
+        """Follow every step from now on: somebody else asks about them."""
+        if self.num_resting:
+            self.accounts[0].forget()
+        self.is_asked, self.num_resting = True, 0
+
     def holding(self, parameters: Iterable[Any]) -> Account | None:
         """Return the account of the optimizer that holds most of the parameters."""
+        self.ask()
         given = {id(p) for p in parameters}
         counts = [(sum(id(p) in given for p in a.samples), a) for a in self.accounts]
         most = max((count for count, _ in counts), default=0)
@@ -62,6 +76,8 @@ class Order:
 
     def begins_backward(self) -> None:
         """Take in that a backward pass begins."""
+        if self.num_resting:
+            return
         self._forget_the_dead()
         for account in self.accounts:
             account.begins_backward()
@@ -69,6 +85,8 @@ class Order:
     def ends_backward(self, tensors: Any) -> None:
         """Take in that it is over."""
         self.num_backwards += 1
+        if self.num_resting:
+            return
         now = _operations()
         made = _made(tensors, now)
         scale_place = _scaled_at(tensors) if self.has_scaled else None
@@ -77,6 +95,8 @@ class Order:
 
     def begins_step(self, optimizer: Any) -> None:
         """Take in that an optimizer begins a step."""
+        if self._rests(optimizer):
+            return
         account = self.account(optimizer)
         account.place = account.place or here()
         account.begins_step(self.passed_on == id(optimizer), self.recorder.batch)
@@ -85,16 +105,26 @@ class Order:
 
     def ends_step(self, optimizer: Any) -> None:
         """Take in that it has stepped."""
+        if self._rests(optimizer):
+            self.num_resting -= 1
+            if not self.num_resting:
+                self.accounts[0].resumes(_operations())
+            return
         account = self.account(optimizer)
         account.number = self.recorder.optimizers.of(optimizer)
         account.ends_step(_operations())
         for listener in self.listeners:
             listener.ends_step(optimizer, account)
+        if len(self.accounts) == 1 and not self.is_asked and account.is_plain(CALM_AFTER):
+            self.num_resting = EVERY - 1
 
     def rows(self) -> list[HandlingRow]:
         """Return a row for each optimizer that has stepped."""
         living = [row for account in self.accounts if (row := account.row())]
         return [*self.finished, *living]
+
+    def _rests(self, optimizer: Any) -> bool:
+        return self.num_resting > 0 and self.accounts[0].optimizer() is optimizer
 
     def _forget_the_dead(self) -> None:
         for account in [a for a in self.accounts if a.optimizer() is None]:

@@ -65,7 +65,9 @@ class Ranks:
         import torch
         from torch.nn.parallel import DistributedDataParallel
 
-        order_of(self.recorder).listeners.append(self)
+        order = order_of(self.recorder)
+        order.ask()
+        order.listeners.append(self)
         self.recorder.after_backward.append(self._differentiated)
         with ExitStack() as stack:
             stack.enter_context(self.wrappers.watching())

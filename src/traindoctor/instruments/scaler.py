@@ -79,6 +79,7 @@ class Scalers:
             return None
         if id(scaler) not in self.seen and len(self.seen) >= MOST_SCALERS:
             return None
+        self.order.ask()
         return self.seen.setdefault(id(scaler), _Seen(scaler))
 
     def scaled(self, scaler: Any, outputs: Any, place: Place) -> None:

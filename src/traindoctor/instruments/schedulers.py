@@ -41,6 +41,7 @@ class Schedulers:
         if seen is None and len(self.seen) < MOST_SCHEDULERS:
             seen = ScheduleSeen(scheduler, len(self.seen), place, is_built_in_run)
             self.seen.append(seen)
+            self.order.ask()
             seen.takes(self.order.account(_unwrapped(scheduler.optimizer)))
         if seen is not None:
             for inner in getattr(scheduler, "_schedulers", ()):

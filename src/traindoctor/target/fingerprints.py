@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,14 +50,13 @@ def leading_size(batch: Any) -> int | None:
     if isinstance(batch, (tuple, list)):
         parts = batch if len(batch) <= MOST_PARTS else parts
     elif isinstance(batch, Mapping):
-        parts = batch.values()
-    size = None
-    for part in parts:
-        if isinstance(part, torch.Tensor) and (shape := part.shape):
-            if size is not None and shape[0] != size:
-                return None
-            size = shape[0]
-    return size
+        parts = tuple(batch.values())
+    try:
+        sizes = {*map(torch.Tensor.size, parts, repeat(0))}  # mostly, and in few instructions
+    except (TypeError, IndexError):  # what is no tensor, or has no axes
+        shapes = [part.shape for part in parts if isinstance(part, torch.Tensor)]
+        sizes = {shape[0] for shape in shapes if shape}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _parts(batch: Any) -> Iterator[Any]:

@@ -61,9 +61,5 @@ def part_of(tensor: torch.Tensor) -> torch.Tensor:
     To read the value of one that is spread over processes takes all of them: one that reads it
     alone waits for ever.
     """
-    import torch
-
-    if type(tensor) in (torch.Tensor, torch.nn.Parameter):
-        return tensor
     part: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
     return part

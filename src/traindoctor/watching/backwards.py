@@ -25,6 +25,7 @@ class Backwards:
     def begins(self, tensors: Any, kwargs: Any) -> None:
         """Take in that something is differentiated."""
         session = self.session
+        session.calls.is_deaf = False
         first = tensors[0] if isinstance(tensors, list | tuple) else tensors
         if session.opening is not None:
             self._begins_closely(session.opening, tensors, kwargs, first)

@@ -15,12 +15,13 @@ class Calls:
 
     Attributes:
         is_inside: a module of the script's is running.
+        is_deaf: nobody wants to hear of those inside it, until it has returned.
         num_roots: calls of modules by the script itself.
     """
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.is_inside = False
+        self.is_inside = self.is_deaf = False
         self.num_roots = 0
 
     def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
@@ -100,12 +101,9 @@ class Incidents:
                 weakref.ref(p) for p in _sentinels(optimizer)
             ]
         for reference in watched:
-            p = reference()
-            if p is None or p.grad is None:
-                continue
+            gradient = getattr(reference(), "grad", None)
             # May overflow where all is well: a closer look tells.
-            total = float(part_of(p.grad).sum())
-            if total - total != 0:
+            if gradient is not None and not isfinite(part_of(gradient).sum()):
                 return True
         return False
 

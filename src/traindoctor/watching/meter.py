@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -13,9 +12,11 @@ MOST_ROWS = 2048  # of one optimizer's pulses; then neighbours become one
 MOST_FULL = 64  # pulses that wait to become rows
 
 
-@dataclass(slots=True)
 class _Pulse:
-    """What came in since an optimizer's last step; with its end, and the next ones, a pulse."""
+    """What came in since an optimizer's last step; with its end, and the next ones, a pulse.
+
+    One is made in each step, so it has only what differs from these.
+    """
 
     optimizer: int = 0
     first_step: int = 0
@@ -148,8 +149,10 @@ class Meter:
         since.num_losses += 1
         since.total += loss
         since.last = loss
-        since.minimum = min(since.minimum, loss)
-        since.maximum = max(since.maximum, loss)
+        if loss < since.minimum:
+            since.minimum = loss
+        if loss > since.maximum:
+            since.maximum = loss
 
     def step(
         self,

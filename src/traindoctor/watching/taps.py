@@ -38,8 +38,11 @@ def _modules(session: Session, dynamics: Dynamics) -> None:
 
     @functools.wraps(original)
     def call(*given: Any, **kwargs: Any) -> Any:
-        if calls.is_inside and session.watcher is None and not inside:
+        if calls.is_deaf:
             return original(*given, **kwargs)  # mostly, and handed on as it is
+        if calls.is_inside and session.watcher is None and not inside:
+            calls.is_deaf = True
+            return original(*given, **kwargs)
         module, args = given[0], given[1:]
         if session.is_off:
             return heard(module, args, kwargs)
@@ -53,7 +56,7 @@ def _modules(session: Session, dynamics: Dynamics) -> None:
             output = heard(module, args, kwargs)
             calls.root_returned(output)
         finally:
-            calls.is_inside = False
+            calls.is_inside = calls.is_deaf = False
             session.meter.since.forward_seconds += clock() - start
         return output
 
@@ -77,7 +80,7 @@ def _closely(
             session.calls.root_returned(output)
     finally:
         if is_root:
-            session.calls.is_inside = False
+            session.calls.is_inside = session.calls.is_deaf = False
             session.meter.since.forward_seconds += session.clock() - start
     return output
 
