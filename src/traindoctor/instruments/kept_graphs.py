@@ -20,10 +20,8 @@ MOST_ALIVE = 4096  # graphs; by then it is known that they are kept
 ASKED_AT = (6, 10, 32, 100)  # kept graphs, at which it is asked who keeps them
 GROWTH = 1.2  # from one row to the next, once there is no row for every pass
 NUM_ROWS = 32  # passes that have a row each
-CALM_AFTER, EVERY = (
-    256,
-    8,
-)  # passes of which nothing was kept: from then on one in so many is marked
+CALM_AFTER = 256  # passes of which nothing was kept
+EVERY = 8  # passes from then on, of which one is marked
 
 
 class Canary:

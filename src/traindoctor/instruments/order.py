@@ -19,7 +19,8 @@ from traindoctor.trace import HandlingRow, Place
 
 SCALED = "traindoctor.scaled"  # the key of a graph node's metadata that a scaler's output has
 MOST_FOLLOWED, MOST_ROWS = 16, 32  # optimizers
-CALM_AFTER, EVERY = 256, 8  # steps of a plain loop: from then on one in so many is followed
+CALM_AFTER = 256  # steps of a plain loop
+EVERY = 8  # steps from then on, of which one is followed
 MOST_STEPS = 8  # between a loss and what is differentiated: scaled, divided, added to a penalty
 MOST_NODES = 64  # among which a scaled loss is looked for
 _ARITHMETIC = ("Mul", "Div", "Add", "ToCopy")
