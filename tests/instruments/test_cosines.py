@@ -51,6 +51,7 @@ def test_a_margin_on_cosines_is_known(logits: Logits) -> None:
     [
         F.linear,
         lambda x, w: F.linear(F.normalize(x), w),  # only one of them
+        lambda x, w: torch.eye(6).to_sparse() @ F.linear(x, w),  # over a graph
         lambda x, w: F.linear(F.linear(F.normalize(x), F.normalize(w)), 5 * torch.eye(3)),
     ],
 )

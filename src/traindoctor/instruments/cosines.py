@@ -35,7 +35,10 @@ class Cosines:
 
 def _is_unit(factor: torch.Tensor) -> bool:
     """Tell rows, or columns, that all have a length of 1."""
-    if not factor.is_floating_point() or not factor.numel():
+    import torch
+
+    is_plain = factor.layout is torch.strided and not factor.is_nested
+    if not is_plain or not factor.is_floating_point() or not factor.numel():
         return False
     axes = (-1, -2)[: factor.ndim]
     lengths = (factor.float().norm(dim=axis) for axis in axes)
