@@ -150,6 +150,8 @@ class SignalRow:
     spread: float = 0.0  # between samples: RMS over the units of their standard deviation
     num_dead: int = 0
     num_values: int = 0  # of each unit that were looked at
+    is_probability: bool = False  # a sigmoid of whose result a logarithm is taken
+    has_gradient: bool = True  # one came back to what an activation returned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
