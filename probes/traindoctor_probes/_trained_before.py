@@ -49,12 +49,10 @@ def _loaded(run: Trace, transfers: Iterable[TransferRow]) -> set[str]:
     """Name the parameters that `load_state_dict` gave a value that they still have."""
     found: set[str] = set()
     for row in transfers:
-        start = f"{row.path}." if row.path else ""
-        not_loaded = {start + name for name in (*row.missing, *row.overwritten)}
-        names = (
-            {p.name for p in run.parameters if p.name.startswith(start)} if row.num_taken else set()
-        )
-        found |= names - not_loaded
+        if row.num_taken:
+            start = f"{row.path}." if row.path else ""
+            own = {p.name for p in run.parameters if p.name.startswith(start)}
+            found |= own - {start + name for name in (*row.missing, *row.overwritten)}
     return found
 
 
