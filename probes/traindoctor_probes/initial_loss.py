@@ -14,7 +14,9 @@ Weights that were loaded are not told from fresh ones: a pretrained model on lab
 something else starts above ln C too. A loss less than 1.5 above it is silent, so of two classes one
 that starts at three times ln 2. Only a loss that is one call of `cross_entropy` without
 class weights and smoothing is judged, and only where the layer before it stands in a class of the
-user's own: what a library initialises is its affair.
+user's own: what a library initialises is its affair. Logits that are made of cosines have a scale,
+and often a margin, that their author chose (ArcFace, CosFace): where the last product before the
+loss is of vectors of length 1 nothing is said.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": verify the loss at initialisation.
@@ -47,7 +49,8 @@ OFF = Rule(
     title="The loss starts at {value}, {ratio} x ln {num_classes}",
     what="The first loss is far above that of a model that finds all classes equally likely.",
     why="The first steps unlearn confident nonsense, with gradients that are large and misleading.",
-    known_limits="Loaded weights are not told from fresh ones. Silent with weights and smoothing.",
+    known_limits="Loaded weights are not told from fresh ones. Silent with weights and smoothing, "
+    "and where logits are cosines times a scale.",
     remedies=(
         Remedy(
             "Initialise the last layer small",
@@ -123,6 +126,7 @@ def is_plain(row: CriterionRow) -> bool:
         and row.reduction == "mean"
         and not row.has_weight
         and not row.label_smoothing
+        and not row.input_has_cosines
         and not row.target_dtype.startswith(("float", "bfloat"))
         and (row.num_classes or 0) > 1
     )

@@ -2,8 +2,10 @@
 
 ## What it measures
 The labels of the first batches: how many different ones there are, how often the commonest one
-comes, and whether equal inputs have unequal labels. One step shows which tensor the loss is
-compared with, so that a label nobody reads is left alone.
+comes, and whether equal inputs have unequal labels. Where most have, two samples of one input are
+compared: if they agree in their labels no more often than with the labels shuffled, the inputs say
+nothing of the labels. One step shows which tensor the loss is compared with, so that a label nobody
+reads is left alone.
 
 ## Why it matters
 A model that always gives the same answer is right for constant labels. The loss falls, accuracy
@@ -13,6 +15,9 @@ is high, and nothing was learned.
 Only the first batches are read: sorted data shows one class at first, and is then reported as
 such. Labels of tokens and pixels are judged only if they are one and the same throughout. With
 fewer than 64 samples it is silent, and so it is where no loss function of torch's was called.
+Labels of equal inputs may differ by chance, as words do after the same word, or who wins when the
+same two meet: it speaks where the inputs are measured to tell less than a hundredth of the labels.
+Contradictions that leave more than that, or too few samples to measure it, are not seen.
 
 ## References
 He and Garcia, "Learning from Imbalanced Data", 2009.
@@ -37,6 +42,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import counted, figure, location
 from traindoctor.trace import CriterionRow, LeafRow, Trace
+from traindoctor_probes._agreement import agreements
 
 NAMES = ("labels", "label", "targets", "target", "y")
 
@@ -49,7 +55,7 @@ DEGENERATE = Rule(
     why="There is nothing to tell apart: a constant answer is already right.",
     known_limits=(
         "Only the first batches are read, and only where a loss function of torch's compares "
-        "with them. Silent below 64 samples."
+        "with them. Silent below 64 samples, and where equal inputs tell something of their labels."
     ),
     remedies=(
         Remedy(
@@ -77,6 +83,7 @@ class Options:
     num_samples: int = 64  # fewer say nothing
     share: float = 0.95  # of the commonest class
     num_batches: int = 16
+    told: float = 0.01  # by equal inputs of their labels; odds that are all but even tell 0.013
 
 
 def examine(ask: Ask, options: Options) -> Iterator[Finding]:
@@ -132,28 +139,36 @@ def judged(read: Trace, key: str, leaves: list[LeafRow], options: Options) -> Fi
 
 
 def contradiction(read: Trace, key: str, leaves: list[LeafRow], options: Options) -> Finding | None:
-    """Return the finding for equal inputs that are given unequal labels."""
-    labels: dict[tuple[str, ...], set[float]] = defaultdict(set)
-    num_twice = Counter[tuple[str, ...]]()
+    """Return the finding for equal inputs whose labels are unequal, and as if drawn at random."""
+    samples: list[tuple[str, ...]] = []
+    labels: list[float] = []
     for batch, labelled in zip(read.batches, leaves, strict=False):
         inputs = [leaf for leaf in batch.leaves if leaf.key != key and leaf.sample_digests]
         if not inputs or any(len(leaf.sample_digests) != len(labelled.values) for leaf in inputs):
             return None
-        for row, value in enumerate(labelled.values):
-            sample = tuple(leaf.sample_digests[row] for leaf in inputs)
-            labels[sample].add(value)
-            num_twice[sample] += 1
-    disputed = sum(num_twice[sample] for sample, its in labels.items() if len(its) > 1)
-    total = num_twice.total()
+        samples += zip(*(leaf.sample_digests for leaf in inputs), strict=True)
+        labels += labelled.values
+    total, num_inputs = len(labels), Counter(samples)
+    num_labels = Counter(sample for sample, _ in set(zip(samples, labels, strict=True)))
+    disputed = sum(number for sample, number in num_inputs.items() if num_labels[sample] > 1)
     if total < options.num_samples or disputed < total / 2:
+        return None
+    agreed, chance, spread = agreements(samples, labels)
+    more = agreed - chance
+    if more > 2 * spread or more + 3 * spread > options.told * (1 - chance):
         return None
     return finding(
         read,
         key,
         title=f"{disputed / total:.0%} of the samples have inputs that also have another label",
         message=f"{disputed:,} of {total:,} samples share their inputs, to the last bit, with a "
-        f"sample of another label; there are {counted(len(labels), 'different input')}.",
-        evidence=[Evidence("samples whose label is disputed", disputed, 0)],
+        f"sample of another label; there are {counted(len(num_inputs), 'different input')}. Two "
+        f"samples of one input have one label in {agreed:.1%} of the cases, and in {chance:.1%} "
+        "with the labels shuffled.",
+        evidence=[
+            Evidence("samples whose label is disputed", disputed, 0),
+            Evidence("two samples of one input that agree", agreed, f"> {chance:.3f}"),
+        ],
         num_samples=total,
     )
 

@@ -14,7 +14,11 @@ Optimizers are those handed over or seen stepping. A second optimizer that steps
 short run looks is not seen: parameters that get a gradient are then called outside although that
 optimizer would come. What a loop of the user's unfreezes later is noticed within some sixteen
 steps. Parameters that move without an optimizer (hand-written updates) count as held. Optimizers
-that share parameters are judged by the steps of the short run alone.
+that share parameters are judged by the steps of the short run alone. A part of which an optimizer
+holds nothing may be there to give features: it is let be where `load_state_dict` filled it in the
+factory, where the shifts of its normalisations differ as only training makes them, or where it is
+in eval mode while the model trains. Loaded parts without normalisations are not known in a watched
+run, and whether what was trained before was to be trained on is not known at all.
 
 ## References
 torch.optim documentation, "Constructing it": the parameters are taken when it is constructed.
@@ -27,7 +31,8 @@ from collections.abc import Iterator
 from traindoctor.experiments import Experiment, LongRun, ReadSource, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import counted, first_location, grouped, location
-from traindoctor.trace import OptimizerRow, ParameterRow, Trace
+from traindoctor.trace import OptimizerRow, ParameterRow, Trace, TransferRow
+from traindoctor_probes._trained_before import left_alone
 
 OUTSIDE = Rule(
     code="TD401",
@@ -36,7 +41,8 @@ OUTSIDE = Rule(
     title="{num_outside} of {num_trainable} trainable parameters are in no optimizer",
     what="Trainable parameters get gradients, but no optimizer holds them and nothing moves them.",
     why="They keep their initial values for the whole run.",
-    known_limits="A second optimizer that only steps after the observed steps is not seen.",
+    known_limits="A second optimizer that only steps after the observed steps is not seen. Silent "
+    "on parts that were trained before, or that are in eval mode, and are left out as a whole.",
     remedies=(
         Remedy(
             "Give the optimizer all of the model's parameters",
@@ -111,20 +117,23 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         run = ask(ShortRun())
         if not run.facts.get("moved"):  # by hand: there is no optimizer to step
             run.require(steps=1)
-        yield from outside(run)
+        yield from outside(run, known.transfers)
         yield from stepped_twice(known, run)
         if run.setup.has_train_loop:  # who else would unfreeze anything on the way?
             yield from unfrozen(ask(LongRun()), run)
 
 
-def outside(run: Trace) -> Iterator[Finding]:
+def outside(run: Trace, transfers: tuple[TransferRow, ...] = ()) -> Iterator[Finding]:
     """Yield what gets a gradient, is held by no optimizer and does not move."""
     lost = lost_in(run)
+    trainable = [row for row in run.parameters if row.requires_grad]
+    everything = len(lost) == len(trainable)
+    if not everything:
+        on_purpose = left_alone(lost, run, transfers)
+        lost = [row for row in lost if row.name not in on_purpose]
     if not lost:
         return
-    trainable = [row for row in run.parameters if row.requires_grad]
     optimizer = run.optimizers[0] if run.optimizers else OptimizerRow(index=0, class_name="")
-    everything = len(lost) == len(trainable)
     elements = sum(row.num_elements for row in lost)
     yield OUTSIDE.finding(
         f"{grouped(row.name for row in lost)} ({elements:,} elements) got a gradient in every "

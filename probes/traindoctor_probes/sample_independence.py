@@ -12,9 +12,11 @@ one sample at a time, or in another order, the model knows nothing.
 ## Known limits
 Judged where the first axis of all inputs surely counts samples: a `DataLoader` with a batch size,
 whose batch reaches the model as it is. Models that compare samples on purpose are recognised by a
-square of samples, by an output that does not mix, or by batch norm without running statistics;
-others (minibatch discrimination, experts with a capacity for the whole batch) are not. What mixes
-in train mode alone is not seen.
+square of samples, by an output that does not mix, by batch norm without running statistics, or by
+samples that were put behind a first axis of length 1, so that the batch is one set (attention
+between samples); others (minibatch discrimination, experts with a capacity for the whole batch) are
+not. Attention over samples that have one position each may be meant or not: it is a possible
+warning. What mixes in train mode alone is not seen.
 
 ## References
 PyTorch, nn.MultiheadAttention and nn.GRU: `batch_first`. Karpathy, "A Recipe for Training Neural
@@ -25,13 +27,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from traindoctor.experiments import Experiment, SwapSamples
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
 from traindoctor.probing.wording import figure, first_location, location
 from traindoctor.trace import ModuleRow, Place, Trace
 
 LEAST_CHANGE = 0.01  # of what tells two samples apart; rounding stays below a thousandth
+ATTENTION = "multi_head_attention_forward"
+PRODUCTS = (ATTENTION, "scaled_dot_product_attention", "matmul", "__matmul__", "mm", "einsum")
 RESHAPES = ("view", "reshape", "flatten", "unflatten", "transpose", "permute", "swapaxes")
 
 MIXED = Rule(
@@ -42,8 +57,8 @@ MIXED = Rule(
     what="The model's output for one sample changes when the other samples of the batch do.",
     why="What is learned holds for batches and not for samples: predictions change with whatever "
     "else is in the batch.",
-    known_limits="Silent where a batch cannot be told sample by sample, and in train mode. Models "
-    "that compare samples on purpose may be taken for faulty.",
+    known_limits="Silent where a batch cannot be told sample by sample, in train mode, and where "
+    "attention gets the batch as one set. Others that compare samples may be taken for faulty.",
     remedies=(
         Remedy(
             "Say which axis counts samples",
@@ -66,8 +81,36 @@ MIXED = Rule(
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look whether the sample that stayed has the output that it had."""
     run = ask(SwapSamples())
-    if run.facts.get("change", 0.0) > LEAST_CHANGE:
+    if run.facts.get("change", 0.0) > LEAST_CHANGE and not is_one_set(run):
         yield mixed(run)
+
+
+def is_one_set(run: Trace) -> bool:
+    """Tell a batch that was given to attention as one set, with the samples as its elements.
+
+    Torch's attention turns the first two axes round where `batch_first` says so.
+    """
+    facts = run.facts
+    given: tuple[int, ...] = facts.get("given", ())
+    if facts.get("operation") not in PRODUCTS or len(given) < 3:
+        return False
+    if facts.get("operation") != ATTENTION:
+        return given[0] == 1 and facts["batch_size"] in given[1:]
+    return given[1] == 1 and bool(layer_of(run).attributes.get("batch_first"))
+
+
+def has_one_position(facts: dict[str, Any]) -> bool:
+    """Tell attention that has nothing but other samples to attend to."""
+    given: tuple[int, ...] = facts.get("given", ())
+    if facts.get("operation") == ATTENTION and len(given) == 3:
+        return given[1] == 1
+    return facts.get("operation") in PRODUCTS and len(given) == 2
+
+
+def layer_of(run: Trace) -> ModuleRow:
+    """Return the module that was running when samples were mixed."""
+    path = run.facts.get("module", "")
+    return next((row for row in run.modules if row.path == path), ModuleRow(path=""))
 
 
 def mixed(run: Trace) -> Finding:
@@ -75,7 +118,8 @@ def mixed(run: Trace) -> Finding:
     facts = run.facts
     operation, path = facts.get("operation", ""), facts.get("module", "")
     place: Place = facts.get("place", Place())
-    layer = next((row for row in run.modules if row.path == path), ModuleRow(path=""))
+    layer = layer_of(run)
+    may_be_meant = has_one_position(facts)
     is_own_layer = bool(path) and not layer.is_users
     name = f"{path} ({layer.class_name})" if is_own_layer else f"`{operation}`"
     is_reshape = operation in RESHAPES
@@ -83,7 +127,10 @@ def mixed(run: Trace) -> Finding:
     return MIXED.finding(
         f"With all other samples of a batch of {facts['batch_size']} replaced, the first sample's "
         f"output changed by {figure(facts['change'])} of what tells it from the second's. The "
-        f"first result to change is that of {name}.",
+        f"first result to change is that of {name}."
+        + (" Each sample has one position there, and attends to the others." * may_be_meant),
+        severity=Severity.WARNING if may_be_meant else None,
+        confidence=Confidence.POSSIBLE if may_be_meant else Confidence.CERTAIN,
         mechanism="A view cuts the values anew in the order in which they lie in memory: rows "
         "that belonged to one sample come to lie in another's."
         if is_reshape

@@ -3,7 +3,7 @@
 ## What it measures
 What each `relu`, `sigmoid` and `tanh` of the model returns over a few varied batches: the units
 that return zero for every sample (ReLU), or that lie where the slope is below a hundredth of its
-steepest (sigmoid, tanh).
+steepest (sigmoid, tanh). Of a sigmoid also whether a logarithm is taken of its result.
 
 ## Why it matters
 A unit like that says the same of every input and gets no gradient: it takes part in nothing and
@@ -13,7 +13,9 @@ does not come back by itself. A layer of which most units are dead is as narrow 
 Speaks above half of a layer's units, where each was seen on 64 values or more. Only the first
 steps are watched: units that die later are not seen. Layers that are sparse by design, such as
 the codes of a sparse autoencoder, are judged alike: over several batches their units should fire.
-What a library's module computes inside itself is not judged.
+What a library's module computes inside itself is not judged, nor is what gets no gradient at all.
+Probabilities that a cross entropy is taken of may be next to 0 for every sample, as those of rare
+events are: the slope of the logarithm makes up for that of the sigmoid.
 
 ## References
 Lu et al. 2019, "Dying ReLU and Initialization". Glorot and Bengio 2010.
@@ -38,7 +40,8 @@ DEAD = Rule(
     what="Most units of a layer return the same for every sample of varied batches, where their "
     "activation is flat.",
     why="They carry nothing forward and get no gradient: the layer is as narrow as what is left.",
-    known_limits="Only ReLU, sigmoid and tanh, in the first steps. Silent below half of a layer.",
+    known_limits="Only ReLU, sigmoid and tanh, in the first steps. Silent below half of a layer, "
+    "and on probabilities that a cross entropy is taken of.",
     remedies=(
         Remedy(
             "Bring the layer's inputs and biases to a scale that its activation can tell apart",
@@ -80,6 +83,8 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
 
 def is_mostly_dead(row: SignalRow, options: Options) -> bool:
     """Tell a layer of some width most of whose units were dead on all of many values."""
+    if row.is_probability or not row.has_gradient:
+        return False
     is_wide = row.num_units >= options.fewest_units and row.num_values >= options.fewest_values
     return is_wide and row.num_dead > options.largest_share * row.num_units
 

@@ -27,6 +27,14 @@ def signals(model: nn.Module, inputs: torch.Tensor) -> tuple[SignalRow, ...]:
     return Lab(setup).perform(WatchSignals()).signals
 
 
+def activations(model: nn.Module, loss_fn: Any, width: int = 4) -> list[SignalRow]:
+    """Return what is seen of the activations of a model with 12 outputs."""
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(32, width), torch.rand(32, 12).round())
+    setup = TrainingSetup(model=model, loader=DataLoader(data, batch_size=16), loss_fn=loss_fn)
+    return [row for row in Lab(setup).perform(WatchSignals()).signals if row.num_values]
+
+
 class Activated(nn.Module):
     def __init__(self, layer: nn.Module, activation: Any) -> None:
         super().__init__()
@@ -85,3 +93,44 @@ def test_a_value_that_is_no_number_kills_no_unit() -> None:
     model = Activated(nn.Linear(4, 8), F.relu)
     (row,) = [row for row in signals(model, torch.full((64, 4), torch.nan)) if row.num_values]
     assert row.num_dead == 0
+
+
+def written_out(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return a cross entropy that is written out, `()`."""
+    likely = targets * outputs + (1 - targets) * (1 - outputs)
+    return -(likely + 1e-6).log().mean()
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss_fn", "is_probability"),
+    [
+        (torch.sigmoid, F.binary_cross_entropy, True),
+        (nn.Sigmoid(), written_out, True),
+        (torch.sigmoid, lambda out, y: F.binary_cross_entropy(out.clamp(1e-6, 1 - 1e-6), y), True),
+        (torch.sigmoid, F.mse_loss, False),
+        (torch.tanh, F.mse_loss, False),
+    ],
+)
+def test_a_sigmoid_whose_logarithm_is_taken_gives_probabilities(
+    activation: Any, loss_fn: Any, is_probability: bool
+) -> None:
+    (row,) = activations(Activated(nn.Linear(4, 12), activation), loss_fn)
+    assert (row.is_probability, row.has_gradient) == (is_probability, True)
+
+
+class Gated(Activated):
+    """A sigmoid between two layers, and one beside the loss."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self.layer(super().forward(x))
+        logits.sigmoid()
+        probabilities: torch.Tensor = logits.mul(2).sigmoid()
+        return probabilities
+
+
+def test_a_gate_is_no_probability_and_what_is_beside_the_loss_gets_no_gradient() -> None:
+    gate, beside, last = activations(
+        Gated(nn.Linear(12, 12), torch.sigmoid), F.binary_cross_entropy, width=12
+    )
+    assert [gate.is_probability, beside.is_probability, last.is_probability] == [False, False, True]
+    assert [gate.has_gradient, beside.has_gradient, last.has_gradient] == [True, False, True]

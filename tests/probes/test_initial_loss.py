@@ -45,6 +45,7 @@ def test_a_loss_far_above_that_of_a_guess_is_likely_off() -> None:
         {"value": 2.25},  # what a residual network of torch's own initialisation starts at
         {"label_smoothing": 0.1},
         {"has_weight": True},
+        {"input_has_cosines": True},
         {"target_dtype": "float32"},
         {"function": "mse_loss"},
     ],

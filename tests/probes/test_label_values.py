@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
+import pytest
 from tests.probes.asking import SETUP, asks, batch, leaf
 
 from traindoctor.probing import Finding
@@ -46,6 +48,22 @@ def test_nearly_one_label_for_all_is_told() -> None:
 def test_equal_inputs_with_unequal_labels_are_told() -> None:
     (finding,) = found([0.0, 1.0] * 40, inputs="a" * 80)
     assert finding.title.startswith("100%")
+
+
+@pytest.mark.parametrize("odds", [(0.2, 0.8), (0.4, 0.6)])
+def test_labels_that_are_drawn_by_odds_of_their_inputs_are_healthy(odds: tuple[float, ...]) -> None:
+    generator = random.Random(0)
+    inputs = "ab" * 500
+    values = [float(generator.random() < odds[item == "b"]) for item in inputs]
+    assert found(values, inputs=inputs) == []
+    generator.shuffle(values)
+    assert len(found(values, inputs=inputs)) == 1
+
+
+def test_where_equal_inputs_are_too_few_to_tell_nothing_is_said() -> None:
+    generator = random.Random(0)
+    inputs = "".join(map(chr, range(40))) * 2
+    assert found([float(generator.random() < 0.5) for _ in inputs], inputs=inputs) == []
 
 
 def test_few_samples_say_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from traindoctor.experiments import Lab, ReadSource, ShortRun
 from traindoctor.target.setup import TrainingSetup
-from traindoctor.trace import GradientRow, ParameterRow, Trace
+from traindoctor.trace import GradientRow, ModuleRow, ParameterRow, Trace, TransferRow
 from traindoctor_probes.optimizer_membership import outside, stepped_twice, unfrozen
 
 
@@ -45,6 +46,76 @@ def test_what_no_optimizer_held_from_the_start_is_one_fault_with_what_had_a_grad
 
 def test_what_had_no_gradient_at_first_is_told_where_nothing_else_is() -> None:
     assert len(list(unfrozen(LATER, run(parameter("late"), reached=())))) == 1
+
+
+def features(varied: tuple[bool, bool] = (False, False), **facts: Any) -> Trace:
+    """Return a run in which an optimizer holds the head, and nobody the trunk before it."""
+    rows = [replace(parameter("trunk.conv.weight"), module="trunk.conv", module_class="Conv2d")]
+    for leaf, is_varied in zip(("weight", "bias"), varied, strict=True):
+        norm = replace(parameter(f"trunk.norm.{leaf}"), module_class="BatchNorm2d")
+        rows.append(replace(norm, module="trunk.norm", is_varied=is_varied))
+    rows.append(parameter("head.weight", num_optimizers=1))
+    return replace(run(*rows, reached=tuple(row.name for row in rows)), **facts)
+
+
+def modes(**num_calls_training: int) -> tuple[ModuleRow, ...]:
+    """Return modules that were called six times, so often of these in train mode."""
+    return tuple(
+        ModuleRow(path=path.removeprefix("model"), num_calls=6, num_calls_training=number)
+        for path, number in num_calls_training.items()
+    )
+
+
+LOADED = TransferRow(path="trunk", num_given=3, num_taken=3)
+
+
+def test_a_fresh_trunk_that_is_left_out_is_told() -> None:
+    for varied in ((False, False), (True, False)):  # a scale may be drawn at random
+        (finding,) = outside(features(varied, modules=modes(model=6, trunk=6)))
+        assert finding.evidence[0].value == 3
+
+
+@pytest.mark.parametrize(
+    ("seen", "transfers"),
+    [
+        (features((True, True)), ()),
+        (features(), (LOADED,)),
+        (features(), (TransferRow(path="", num_given=3, num_taken=3, missing=("head.weight",)),)),
+        (features(modules=modes(model=6, trunk=0)), ()),
+    ],
+)
+def test_a_trunk_that_was_trained_before_or_is_in_eval_mode_gives_features(
+    seen: Trace, transfers: tuple[TransferRow, ...]
+) -> None:
+    assert list(outside(seen, transfers)) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "transfers"),
+    [
+        (features(modules=modes(model=0, trunk=0)), ()),  # all of it is in eval mode
+        (features(), (replace(LOADED, num_taken=0),)),
+        (features(), (replace(LOADED, overwritten=("conv.weight",)),)),
+    ],
+)
+def test_what_was_not_loaded_and_is_not_kept_in_eval_mode_is_told(
+    seen: Trace, transfers: tuple[TransferRow, ...]
+) -> None:
+    assert len(list(outside(seen, transfers))) == 1
+
+
+def test_a_layer_of_which_the_optimizer_holds_a_part_is_no_extractor_of_features() -> None:
+    seen = features((True, True))
+    held = replace(seen.parameters[2], num_optimizers=1)
+    (finding,) = outside(replace(seen, parameters=(*seen.parameters[:2], held)), ())
+    assert "trunk.norm.weight" in finding.message
+
+
+def test_where_the_optimizer_holds_nothing_of_a_model_its_past_excuses_nothing() -> None:
+    seen = features((True, True))
+    rows = tuple(replace(row, num_optimizers=0) for row in seen.parameters)
+    (finding,) = outside(replace(seen, parameters=rows), ())
+    assert finding.evidence[0].value == 4
 
 
 class TwoTasks(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from tests.probes.asking import asks
 from tests.probes.running import line, module
@@ -11,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from traindoctor.experiments import Lab, SwapSamples
-from traindoctor.probing import Finding, NoOptions
+from traindoctor.probing import Confidence, Finding, NoOptions, Severity
 from traindoctor.target.setup import TrainingSetup
 from traindoctor.trace import Trace
 from traindoctor_probes.sample_independence import examine
@@ -25,11 +26,12 @@ FACTS = {
 }
 
 
-def findings(**facts: Any) -> list[Finding]:
+def findings(batch_first: bool = False, **facts: Any) -> list[Finding]:
     modules = (
         module(
             "attention",
             class_name="MultiheadAttention",
+            attributes={"batch_first": batch_first},
             place=line(4, "self.attention = nn.MultiheadAttention(8, 2)"),
         ),
         module("block", is_users=True),
@@ -49,6 +51,48 @@ def test_a_view_that_mixes_is_told_to_be_a_transpose() -> None:
     (finding,) = findings(operation="view", module="block")
     assert finding.remedies[0].recommended
     assert "transpose" in finding.remedies[0].after
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {
+            "given": (8, 1, 16),
+            "batch_first": True,
+        },  # `x[None]`, as torch's attention turns it round
+        {"given": (1, 4, 8, 16), "operation": "matmul", "module": "block"},
+        {"given": (1, 8, 16), "operation": "scaled_dot_product_attention", "module": "block"},
+    ],
+)
+def test_a_batch_that_is_made_one_set_is_compared_on_purpose(facts: dict[str, Any]) -> None:
+    assert findings(**facts) == []
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"given": (8, 6, 16)},  # time was taken for the batch
+        {"given": (6, 8, 16), "batch_first": True},
+        {"given": (6, 8, 16), "operation": "matmul", "module": "block"},
+        {"given": (1, 8, 16), "operation": "gru", "module": "block"},
+    ],
+)
+def test_samples_with_several_positions_are_mixed_up(facts: dict[str, Any]) -> None:
+    (finding,) = findings(**facts)
+    assert (finding.severity, finding.confidence) == (Severity.ERROR, Confidence.CERTAIN)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"given": (8, 1, 16)},  # `x.unsqueeze(1)` without `batch_first`
+        {"given": (8, 16), "batch_first": True},
+        {"given": (8, 16), "operation": "matmul", "module": "block"},
+    ],
+)
+def test_attention_between_samples_of_one_position_may_be_meant(facts: dict[str, Any]) -> None:
+    (finding,) = findings(**facts)
+    assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.POSSIBLE)
 
 
 def test_rounding_is_no_change() -> None:
@@ -118,3 +162,29 @@ def test_batch_norm_with_statistics_of_the_batch_is_not_judged() -> None:
 def test_a_batch_that_the_loader_does_not_count_is_not_judged() -> None:
     model = Apply(before=lambda x: x - x.mean(0, keepdim=True))
     assert change(model, 4, batch_size=2) is None
+
+
+class BetweenSamples(nn.Module):
+    """Attention from each sample, all its positions in one, to the others of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(24, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one_set = x.flatten(1)[None]
+        mixed: torch.Tensor = self.attention(one_set, one_set, one_set)[0][0]
+        return mixed
+
+
+def test_attention_between_samples_is_seen_as_one_set() -> None:
+    torch.manual_seed(0)
+    loader = DataLoader(TensorDataset(torch.randn(32, 6, 4), torch.zeros(32)), batch_size=8)
+    setup = TrainingSetup(model=BetweenSamples(), loader=loader, loss_fn=lambda out, _: out.sum())
+    run = Lab(setup).perform(SwapSamples())
+    assert (run.facts["operation"], run.facts["given"]) == (
+        "multi_head_attention_forward",
+        (8, 1, 24),
+    )
+    assert run.facts["change"] > 0.1
+    assert list(examine(asks(swap_samples=run), NoOptions())) == []

@@ -50,6 +50,14 @@ def test_narrow_layers_and_few_values_are_not_judged() -> None:
     assert findings(layer(num_units=4, num_dead=4), layer(1, num_values=32)) == []
 
 
+def test_probabilities_of_rare_events_are_no_dead_units() -> None:
+    assert findings(layer(operation="sigmoid", is_probability=True)) == []
+
+
+def test_what_is_computed_beside_the_loss_is_not_judged() -> None:
+    assert findings(layer(operation="sigmoid", has_gradient=False)) == []
+
+
 def test_layers_that_compute_sums_are_none_that_can_die() -> None:
     assert findings(SignalRow(order=0, operation="linear", num_units=32, rms=1.0)) == []
 

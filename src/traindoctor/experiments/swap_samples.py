@@ -39,6 +39,7 @@ class Seen:
     module: str
     parts: Parts
     is_learned: bool = False  # a parameter had a part in it, or in what came before
+    given: tuple[int, ...] = ()  # shape of the first tensor that it was given
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class SwapSamples(Experiment):
     `merged_place` and `merged_module`, and whether a parameter came before it,
     `merged_by_model`); `change`, the largest difference in the outputs of the
     sample that stayed, as a share of what tells it from another's; where that is not rounding, also
-    the first `operation` whose result changed, its `place`, and the `module` that was running. None
-    of these where nothing can be said.
+    the first `operation` whose result changed, its `place`, the `module` that was running, and the
+    shape that it was `given`. None of these where nothing can be said.
     """
 
     name: ClassVar[str] = "swap-samples"
@@ -158,10 +159,11 @@ def _operations_seen(lab: Lab, number: int) -> Iterator[list[Seen]]:
             nonlocal learned
             output = func(*args, **(kwargs or {}))
             learned = learned or any(isinstance(arg, nn.Parameter) for arg in args)
+            given = next((tuple(tensor.shape) for tensor in tensors_of(args, depth=1)), ())
             for tensor in tensors_of(output, depth=1) if len(seen) < MOST_OPERATIONS else ():
                 parts = _parts(tensor, number)
                 place = user_place(sys._getframe(1)) if parts else Place()
-                seen.append(Seen(operation_name(func), place, running[-1], parts, learned))
+                seen.append(Seen(operation_name(func), place, running[-1], parts, learned, given))
             return output
 
     def leave(*_: Any) -> None:
@@ -253,5 +255,6 @@ def _first_mixed(seen: list[Seen], swapped: list[Seen]) -> dict[str, Any]:
     """Return the first operation whose result changed for the sample that stayed."""
     for one, other in zip(seen, swapped, strict=False):
         if (_change(one.parts, other.parts) or 0.0) > SAME:
-            return {"operation": one.operation, "place": one.place, "module": one.module}
+            facts = {"operation": one.operation, "place": one.place, "module": one.module}
+            return facts | {"given": one.given}
     return {}

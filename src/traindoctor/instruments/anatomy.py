@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from traindoctor.instruments.norms import norms
 from traindoctor.instruments.unregistered import unregistered, unregistered_rows
 from traindoctor.target.looking import length
+from traindoctor.target.processes import part_of
 from traindoctor.target.source import attribute_place, call_place, method_place
 from traindoctor.target.usercode import is_user_class
+from traindoctor.target.valueless import has_values
 from traindoctor.trace import ModuleRow, OptimizerRow, ParameterRow, Place, SetupRow
 
 if TYPE_CHECKING:
@@ -129,6 +131,7 @@ class Anatomy:
             is_users=is_users,
             place=place,
             weight_rms=size / max(p.numel(), 1) ** 0.5,
+            is_varied="Norm" in type(owner).__name__ and _is_varied(p),
             false_flag=false_flag(p),
             also_named=tuple(alias for alias in aliases if alias != name),
         )
@@ -279,6 +282,12 @@ def forward_signature(model: torch.nn.Module) -> tuple[tuple[str, ...], bool]:
         return (), True
     named = tuple(p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL))
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _is_varied(p: torch.nn.Parameter) -> bool:
+    """Tell a parameter whose elements are not all equal, and can be compared."""
+    is_readable = part_of(p) is p and has_values(p) and p.dtype.itemsize > 1 and p.numel() > 0
+    return is_readable and bool((p.detach() != p.detach().flatten()[0]).any())
 
 
 def _apart(optimizers: Sequence[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:

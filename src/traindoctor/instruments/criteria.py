@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.clamps import Clamps
+from traindoctor.instruments.cosines import Cosines
 from traindoctor.instruments.given import (
     arguments,
     input_facts,
@@ -100,6 +101,7 @@ class Criteria:
         self.made: dict[int, tuple[Any, str, Place, int | None]] = {}
         self.pairs = Pairs()
         self.clamps = Clamps()
+        self.cosines = Cosines()
         self.signs: list[list[float]] = []
         self.rows: list[CriterionRow] = []
 
@@ -131,6 +133,7 @@ class Criteria:
         import torch
 
         self.pairs.carry(name, args, output)
+        self.cosines.saw(name, args)
         if self.pairs.is_normalized(name, args):  # `logits - logits.logsumexp(...)`
             self.made[id(output)] = (weakref.ref(output), "log_softmax", here(), None)
         if name in ACTIVATIONS:
@@ -177,6 +180,7 @@ class Criteria:
             input_dtype=str(first.dtype).removeprefix("torch."),
             input_operation=operation,
             input_place=place,
+            input_has_cosines=name == "cross_entropy" and self.cosines.last(),
             input_share_clamped=self.clamps.share(first),
             clamp_place=place if self.clamps.share(first) else Place(),
             ignore_index=given.get("ignore_index"),

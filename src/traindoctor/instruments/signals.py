@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from traindoctor.instruments.probabilities import Probabilities
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.trace import Place, SignalRow
 
@@ -34,14 +35,17 @@ class Signals:
         self.recorder = recorder
         self.layers: dict[Key, SignalRow] = {}
         self.units: dict[Key, _Units] = {}
+        self.probabilities = Probabilities()
+        self.answered: set[Key] = set()  # activations that a gradient came back to
         self.calls: Counter[tuple[str, str, Place]] = Counter()
         self.batch = -1
         self.by_channel: set[tuple[int, ...]] = set()  # shapes (batch, channel, time)
 
-    def __call__(self, name: str, _function: Any, _args: Any, _kwargs: Any, output: Any) -> None:
+    def __call__(self, name: str, _function: Any, args: Any, _kwargs: Any, output: Any) -> None:
         """Take in one operation."""
         import torch
 
+        self.probabilities.saw(name, args, output)
         if name not in LAYERS and name not in ACTIVATIONS:
             return
         is_signal = isinstance(output, torch.Tensor) and output.is_floating_point()
@@ -57,6 +61,9 @@ class Signals:
             self.layers[key] = self._layer(key, output.detach())
         elif name in ACTIVATIONS and (key in self.units or len(self.units) < MOST_ROWS):
             self._activation(key, ACTIVATIONS[name], output.detach())
+            output.register_hook(lambda _: self.answered.add(key))
+            if name == "sigmoid":
+                self.probabilities.add(output, key)
 
     def _key(self, name: str) -> Key:
         running = self.recorder.running
@@ -96,14 +103,16 @@ class Signals:
         activations = tuple(
             SignalRow(
                 order=units.order,
-                operation=name,
-                module=module,
-                place=place,
+                operation=key[0],
+                module=key[1],
+                place=key[2],
                 num_units=len(units.alive),
                 num_dead=int((~units.alive).sum()),
                 num_values=units.num_values,
+                is_probability=key in self.probabilities.used,
+                has_gradient=key in self.answered,
             )
-            for (name, module, place, _), units in self.units.items()
+            for key, units in self.units.items()
         )
         return (*self.layers.values(), *activations)
 

@@ -57,6 +57,7 @@ class ParameterRow:
     is_users: bool = False  # a module class of the user's own project is among its owners
     place: Place = Place()  # where the user's code builds it
     weight_rms: float = 0.0
+    is_varied: bool = False  # of a normalisation: its elements differ, as by training
     also_named: tuple[str, ...] = ()  # other names of the same tensor
     false_flag: str = ""  # an attribute set to False that reads like `requires_grad`, and is not
     in_model: bool = True  # False: held by an optimizer, unknown to the model
@@ -150,6 +151,8 @@ class SignalRow:
     spread: float = 0.0  # between samples: RMS over the units of their standard deviation
     num_dead: int = 0
     num_values: int = 0  # of each unit that were looked at
+    is_probability: bool = False  # a sigmoid of whose result a logarithm is taken
+    has_gradient: bool = True  # one came back to what an activation returned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
