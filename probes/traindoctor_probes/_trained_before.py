@@ -1,7 +1,8 @@
-"""Which parts that no optimizer holds are left alone on purpose: as extractors of features.
+"""Which parts that no optimizer holds may be left alone on purpose: as extractors of features.
 
-What a fresh part holds no loss has chosen, so that leaving it out is a slip. One that was trained
-before is of use as it is, and so is one that its author keeps in eval mode while the rest trains.
+What a fresh part holds no loss has chosen, so that leaving it out is a slip. One that its author
+keeps in eval mode while the rest trains is left alone on purpose; one that was trained before is of
+use as it is, and may be meant to be trained on all the same.
 """
 
 from __future__ import annotations
@@ -11,27 +12,34 @@ from collections.abc import Collection, Iterable
 from traindoctor.trace import ParameterRow, Trace, TransferRow
 
 
-def left_alone(
+def in_eval_mode(lost: Iterable[ParameterRow], run: Trace) -> set[str]:
+    """Name the parameters, of those that nobody moves, of parts that are kept in eval mode."""
+    parts = _parts(lost, run).items()
+    return {row.name for path, rows in parts if _is_in_eval_mode(path, run) for row in rows}
+
+
+def trained_before(
     lost: Iterable[ParameterRow], run: Trace, transfers: Collection[TransferRow]
 ) -> set[str]:
-    """Name the parameters of parts that are left alone on purpose, of those that nobody moves."""
+    """Name the parameters, of those that nobody moves, of parts that were trained before."""
+    loaded, parts = _loaded(run, transfers), _parts(lost, run).items()
+    return {
+        row.name
+        for path, rows in parts
+        if all(row.name in loaded for row in rows) or _was_trained(path, run)
+        for row in rows
+    }
+
+
+def _parts(lost: Iterable[ParameterRow], run: Trace) -> dict[str, list[ParameterRow]]:
+    """Return the largest modules of which no optimizer holds anything, with their parameters."""
     moved = set(run.facts.get("moved") or ())
     held = [row.name for row in run.parameters if row.num_optimizers or row.name in moved]
     parts: dict[str, list[ParameterRow]] = {}
     for row in lost:
         parts.setdefault(_part(row.name, held), []).append(row)
-    loaded = _loaded(run, transfers)
-    return {
-        row.name
-        for path, rows in parts.items()
-        if path
-        and (
-            all(row.name in loaded for row in rows)
-            or _was_trained(path, run)
-            or _is_in_eval_mode(path, run)
-        )
-        for row in rows
-    }
+    parts.pop("", None)  # of modules of which it holds something
+    return parts
 
 
 def _part(name: str, held: Collection[str]) -> str:

@@ -15,10 +15,10 @@ short run looks is not seen: parameters that get a gradient are then called outs
 optimizer would come. What a loop of the user's unfreezes later is noticed within some sixteen
 steps. Parameters that move without an optimizer (hand-written updates) count as held. Optimizers
 that share parameters are judged by the steps of the short run alone. A part of which an optimizer
-holds nothing may be there to give features: it is let be where `load_state_dict` filled it in the
-factory, where the shifts of its normalisations differ as only training makes them, or where it is
-in eval mode while the model trains. Loaded parts without normalisations are not known in a watched
-run, and whether what was trained before was to be trained on is not known at all.
+holds nothing may be there to give features. It is let be where it is in eval mode while the model
+trains. Where it was trained before (`load_state_dict` filled it in the factory, or the shifts of
+its normalisations differ as only training makes them) it is a possible warning, for whether it was
+to be trained on is not known. Loaded parts without normalisations are not known in a watched run.
 
 ## References
 torch.optim documentation, "Constructing it": the parameters are taken when it is constructed.
@@ -29,10 +29,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from traindoctor.experiments import Experiment, LongRun, ReadSource, ShortRun
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
 from traindoctor.probing.wording import counted, first_location, grouped, location
 from traindoctor.trace import OptimizerRow, ParameterRow, Trace, TransferRow
-from traindoctor_probes._trained_before import left_alone
+from traindoctor_probes._trained_before import in_eval_mode, trained_before
 
 OUTSIDE = Rule(
     code="TD401",
@@ -42,7 +52,7 @@ OUTSIDE = Rule(
     what="Trainable parameters get gradients, but no optimizer holds them and nothing moves them.",
     why="They keep their initial values for the whole run.",
     known_limits="A second optimizer that only steps after the observed steps is not seen. Silent "
-    "on parts that were trained before, or that are in eval mode, and are left out as a whole.",
+    "on parts in eval mode; a possible warning on parts that were trained before.",
     remedies=(
         Remedy(
             "Give the optimizer all of the model's parameters",
@@ -128,18 +138,27 @@ def outside(run: Trace, transfers: tuple[TransferRow, ...] = ()) -> Iterator[Fin
     lost = lost_in(run)
     trainable = [row for row in run.parameters if row.requires_grad]
     everything = len(lost) == len(trainable)
+    may_be_meant = False
     if not everything:
-        on_purpose = left_alone(lost, run, transfers)
+        on_purpose, known = in_eval_mode(lost, run), trained_before(lost, run, transfers)
         lost = [row for row in lost if row.name not in on_purpose]
+        fresh = [row for row in lost if row.name not in known]
+        may_be_meant, lost = not fresh, fresh or lost
     if not lost:
         return
     optimizer = run.optimizers[0] if run.optimizers else OptimizerRow(index=0, class_name="")
+    severity = Severity.WARNING if may_be_meant else None
     elements = sum(row.num_elements for row in lost)
     yield OUTSIDE.finding(
         f"{grouped(row.name for row in lost)} ({elements:,} elements) got a gradient in every "
         f"step, but stand in no parameter group; they did not move in "
-        f"{counted(len(run.steps), 'optimizer step')}.",
-        severity=Severity.CRITICAL if everything else None,
+        f"{counted(len(run.steps), 'optimizer step')}."
+        + (
+            " They were trained before: to give features they are of use as they are."
+            * may_be_meant
+        ),
+        severity=Severity.CRITICAL if everything else Severity.WARNING if may_be_meant else None,
+        confidence=Confidence.POSSIBLE if may_be_meant else None,
         mechanism="An optimizer updates the tensors it was built from and no others. Autograd "
         "fills the gradients of these parameters all the same, so nothing looks wrong.",
         location=first_location([optimizer.place], module=_common(lost)),
