@@ -148,16 +148,13 @@ def outside(run: Trace, transfers: tuple[TransferRow, ...] = ()) -> Iterator[Fin
         return
     optimizer = run.optimizers[0] if run.optimizers else OptimizerRow(index=0, class_name="")
     severity = Severity.WARNING if may_be_meant else None
+    why = " They were trained before: to give features they are of use as they are."
     elements = sum(row.num_elements for row in lost)
     yield OUTSIDE.finding(
         f"{grouped(row.name for row in lost)} ({elements:,} elements) got a gradient in every "
         f"step, but stand in no parameter group; they did not move in "
-        f"{counted(len(run.steps), 'optimizer step')}."
-        + (
-            " They were trained before: to give features they are of use as they are."
-            * may_be_meant
-        ),
-        severity=Severity.CRITICAL if everything else Severity.WARNING if may_be_meant else None,
+        f"{counted(len(run.steps), 'optimizer step')}." + why * may_be_meant,
+        severity=Severity.CRITICAL if everything else severity,
         confidence=Confidence.POSSIBLE if may_be_meant else None,
         mechanism="An optimizer updates the tensors it was built from and no others. Autograd "
         "fills the gradients of these parameters all the same, so nothing looks wrong.",
