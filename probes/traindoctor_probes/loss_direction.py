@@ -178,6 +178,8 @@ def boundless(ask: Ask, step: Trace) -> Iterator[Finding]:
         location=first_location([*(back.place for back in step.backwards), step.setup.factory]),
         evidence=[Evidence("first loss", first), Evidence("lowest loss", last)],
         series=[course.series("loss")],
+        # Gradients that run away with the loss are clipped to next to nothing.
+        explains=(*ASCENDING.explains, "TD210"),
         verb="lowers",
         function="an objective that has no lower bound",
     )

@@ -333,6 +333,20 @@ KFOLD = (
         "nothing; memory grows with every step, the graphs of all epochs are kept",
         learns=True,
     ),
+    Breakage(
+        "TD704",
+        "kfold",
+        (
+            (
+                "        model = make_model()\n",
+                "        model = make_model()\n"
+                "        for p in model.parameters() if fold else ():\n"
+                "            nn.init.zeros_(p)\n",
+            ),
+        ),
+        ("nn.init.zeros_(p)",),
+        "from the second fold on the loss stays at 1",
+    ),
 )
 
 EDITS = (
