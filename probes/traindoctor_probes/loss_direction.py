@@ -16,12 +16,11 @@ Only loss functions of torch's and picked log-probabilities (`log_softmax`, or w
 taken off) are seen: `-((p - y) ** 2).mean()` is not. It is silent where several optimizers train
 one another's losses, where loss functions are pulled both ways, and on those that may be negative
 (Gaussian and Poisson likelihoods, KL terms), so adversarial, contrastive and variational objectives
-are left alone, unless the loss falls without bound; what does so for another reason than its sign
-looks the same, and the finding is likely at most. A fall to less than a thousand times the first
-loss in the few steps that `check` takes is not told, and of a watched run none to less than a
-million times. Where a frozen model is called last that
-was right, at a loss below 0.7 of what guessing costs, an input is trained to mislead it, and
-nothing is said.
+are left alone, unless the loss falls without bound; what does so for another reason than its sign,
+as a deep critic that nothing holds, looks the same, and the finding is likely at most. A fall to
+less than a thousand times the first loss in the few steps that `check` takes is not told, and of a
+watched run none to less than a million times. Where a frozen model is called last that was right,
+at a loss below 0.7 of what guessing costs, an input is trained to mislead it, and nothing is said.
 
 ## References
 torch.optim, parameter `maximize`. Goodfellow et al., "Deep Learning", 2016, section 5.5.

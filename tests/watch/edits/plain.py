@@ -334,6 +334,18 @@ KFOLD = (
         learns=True,
     ),
     Breakage(
+        "TD408",
+        "kfold",
+        (
+            (
+                "torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=1e-5)",
+                "torch.optim.SGD(model.parameters(), lr=50, momentum=0.9)",
+            ),
+        ),
+        ("optimizer = torch.optim.SGD(",),
+        "the loss is nan in every fold",
+    ),
+    Breakage(
         "TD704",
         "kfold",
         (
