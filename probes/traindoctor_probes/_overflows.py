@@ -72,4 +72,5 @@ def _rms(run: Trace, rows: Iterable[tuple[str, float]]) -> float:
     sizes = {row.name: row.num_elements for row in run.parameters}
     known = [(sizes[name], value) for name, value in rows if name in sizes]
     total = sum(size for size, _ in known)
-    return math.sqrt(sum(size * value**2 for size, value in known) / total) if total else 0.0
+    # A power raises where a product is infinite.
+    return math.sqrt(sum(size * value * value for size, value in known) / total) if total else 0.0

@@ -15,10 +15,10 @@ One batch that is fetched once and trained on again and again is taken for what 
 deliberate test; so is a list of one batch, or a subset of one sample. Several steps on one batch of
 each pass are taken to be meant, unless they are exactly as many as the loader has batches, in a run
 that came to its end and stepped one optimizer at a time. What no loader gave, as rows that are
-picked by hand, is not compared. Batches of one sample, which
-may be the whole data, and equal samples in a data set of torch's are warned of. Samples that are
-equal but for their augmentation are not seen. A loop that ends with `break` after each first batch
-is named by TD809 where its statement is found.
+picked by hand, is not compared. Batches of one sample, which may be the whole data, and equal
+samples in a data set of torch's are warned of. Samples that are equal but for their augmentation
+are not seen. A loop that ends with `break` after each first batch is named by TD809 where its
+statement is found.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": overfit one batch, on purpose.

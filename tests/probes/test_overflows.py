@@ -79,6 +79,7 @@ def test_of_an_optimizer_in_another_the_outer_one_is_named() -> None:
         {"losses": (math.nan, math.nan, math.nan)},  # no number from the start
         {"losses": (1.3, math.nan, math.nan)},  # after one step: its size alone says nothing
         {"weights": (1.5, 3.0, 4.0)},  # a logarithm that left its domain
+        {"weights": (1.5, 1e200, math.nan)},  # whose square is no number either
         {"moved": (0.5, 3e5, math.nan)},  # the first step was an ordinary one
         {"gradient": 3.0},  # a gradient that large makes any step large
         {"optimizers": (replace(SGD, weight_decays=(1.0,)),)},  # the decay multiplies the weights
