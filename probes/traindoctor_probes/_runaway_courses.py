@@ -68,10 +68,19 @@ def falls_without_bound(course: Course) -> bool:
     times. A log-likelihood whose sign is turned took 1.2 times as many.
     """
     falls = [(n, x) for n, x in zip(course.steps, course.losses, strict=True) if math.isfinite(x)]
-    size = max(abs(course.losses[0]), 1.0)
+    size = _size(course)
 
     def steps_to(factor: float) -> float:
         return next((n + 1 for n, loss in falls if loss <= -factor * size), math.inf)
 
     is_far = statistics.median(loss for _, loss in falls[-WINDOW:]) <= -BOUNDLESS * size
     return is_far and steps_to(BOUNDLESS) <= FASTER * steps_to(LARGE)
+
+
+def falls_far(course: Course) -> bool:
+    """Tell a loss that came a thousand times its size below zero: more steps may lead on."""
+    return min(course.losses) <= -LARGE * _size(course)
+
+
+def _size(course: Course) -> float:
+    return max(abs(course.losses[0]), 1.0)

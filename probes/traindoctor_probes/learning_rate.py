@@ -3,7 +3,8 @@
 ## What it measures
 How large a step is beside the weights (RMS of the update over RMS of the weights, in a short
 run), what the loss does in that run and on one batch trained on again and again, and whether the
-same optimizer learns that batch at another learning rate.
+same optimizer learns that batch at another learning rate. Of a watched run, where nothing else can
+be tried: whether the weights grew a thousandfold until the loss was no number.
 
 ## Why it matters
 At too high a rate each step overshoots: the loss rises, and weights wander far from where they
@@ -15,7 +16,9 @@ left out when one batch is trained on, so a rate is called too high only if the 
 the schedule, takes large steps as well, and rises unless one batch stalls. A rate is called too low
 only where one batch's loss moves by less than 1 % of its way in sixty steps, or by less than 5 % in
 a hundred and fifty with updates below a ten-thousandth of the weights: fine-tuning rates move it
-more.
+more. A watched run is judged only where its loss was no number after a few steps of one optimizer,
+the first of which was larger than its gradient: a rate that is too high for large gradients alone
+is not told there, and neither is one that is too low.
 
 ## References
 Karpathy: updates of about 1e-3 of the weights are healthy. Smith, "Cyclical Learning Rates", 2017.
@@ -28,11 +31,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from traindoctor.errors import CannotJudge
+from traindoctor.errors import CannotJudge, ExperimentFailed
 from traindoctor.experiments import Experiment, OverfitBatch, ShortRun
-from traindoctor.probing import Ask, Evidence, Finding, Probe, Remedy, Rule, Series, Severity
-from traindoctor.probing.wording import figure, first_location
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    Probe,
+    Remedy,
+    Rule,
+    Series,
+    Severity,
+)
+from traindoctor.probing.wording import counted, figure, first_location
 from traindoctor.trace import Trace
+from traindoctor_probes._overflows import Overflow, overflow
 from traindoctor_probes._rates import (
     USEFUL_RATIO,
     both,
@@ -47,15 +61,17 @@ TOO_HIGH = Rule(
     code="TD408",
     name="learning-rate-too-high",
     severity=Severity.ERROR,
-    title="The learning rate {rate} is too high: at {better} the loss falls",
-    what="Steps are so large that the loss rises; smaller ones learn.",
+    title="The learning rate {rate} is too high: {seen}",
+    what="Steps are so large that the loss rises, and smaller ones learn; or that it is soon no "
+    "number.",
     why="Training diverges or ends far above what it could reach.",
-    known_limits="A rate that is only too high for later phases of training is not seen.",
+    known_limits="A rate that is only too high for later phases of training is not seen. Of a "
+    "watched run only one is that soon makes the loss no number.",
     remedies=(
         Remedy(
             "Lower the learning rate",
             recommended=True,
-            pros="The rate named in the title was tried on your own batch.",
+            pros="A lower rate that the title names was tried on your own batch.",
         ),
         Remedy(
             "Warm it up, and clip the gradient's norm",
@@ -88,6 +104,10 @@ ENOUGH_STEPS = 50  # in fewer even a fine-tuning rate may not show
 STALLED = 0.25  # of the way to the floor: one batch that rests there is not learned at all
 MANY_STEPS, CREPT = 150, 0.05  # a loss that came no further in so many steps hardly moves
 TINY_RATIO = 1e-4  # of update to weights: fine-tuning rates are above it
+_OVERSHOOTS = (
+    "The gradient is the slope where the weights are. A step of the weights' own size ends where "
+    "that slope says nothing, mostly higher up."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,14 @@ class Options:
 
 def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     """Train one batch at the setup's own rate, then at another where that fails."""
-    own = ask(OverfitBatch(max_seconds=options.max_seconds))
+    try:
+        own = ask(OverfitBatch(max_seconds=options.max_seconds))
+    except ExperimentFailed:  # a watched run is left as it is; its weights may tell
+        thrown = overflow(ask(ShortRun()))
+        if thrown is None:
+            raise
+        yield too_far(thrown)
+        return
     own.require(losses=1)
     facts = own.facts["overfit"]
     rate = facts["learning_rate"]
@@ -160,8 +187,7 @@ def too_high(run: Trace, own: Trace, better: Trace, ratio: float) -> Finding:
         f"Over the first {len(values)} batches the loss went from {figure(values[0])} up to "
         f"{worst}; the largest step changed the weights by {ratio:.0%} of their size. "
         f"{compared(own, better)}",
-        mechanism="The gradient is the slope where the weights are. A step of the weights' own "
-        "size ends where that slope says nothing, mostly higher up.",
+        mechanism=_OVERSHOOTS,
         location=place(own),
         evidence=[
             Evidence("largest update over weights (RMS)", ratio, "about 1e-3"),
@@ -171,7 +197,30 @@ def too_high(run: Trace, own: Trace, better: Trace, ratio: float) -> Finding:
         series=[Series("short run", tuple(range(len(values))), values), *curves(own, better)],
         remedies=remedied(TOO_HIGH, own, better),
         rate=figure(facts["learning_rate"]),
-        better=figure(other["learning_rate"]),
+        seen=f"at {figure(other['learning_rate'])} the loss falls",
+    )
+
+
+def too_far(thrown: Overflow) -> Finding:
+    """Return the finding for a watched run whose weights grew until the loss was no number."""
+    first, last = thrown.sizes[0], thrown.sizes[-1]
+    grown = f"{counted(len(thrown.sizes), 'step')} make the weights {figure(last / first)} times"
+    return TOO_HIGH.finding(
+        f"After the first step of {thrown.optimizer.class_name} at {figure(thrown.rate)} the "
+        f"weights are {figure(first)} (RMS), and little else than that step; {figure(last)} after "
+        f"{len(thrown.sizes)}. The loss went from {figure(thrown.losses[0])} to "
+        f"{figure(thrown.losses[-2])}, and is no finite number then.",
+        confidence=Confidence.LIKELY,
+        mechanism=_OVERSHOOTS,
+        location=first_location([thrown.optimizer.place]),
+        evidence=[
+            Evidence("first gradient (RMS)", thrown.gradient),
+            Evidence("weights after the first step (RMS)", first),
+            Evidence("weights before the loss is no number (RMS)", last, f"about {figure(first)}"),
+        ],
+        series=[Series("loss", tuple(range(len(thrown.losses))), thrown.losses)],
+        rate=figure(thrown.rate),
+        seen=f"{grown} as large",
     )
 
 

@@ -4,7 +4,8 @@
 The gradient that reaches each loss function in one step: the sign of d loss / d value. A
 cross entropy that is to be lowered has +1. A log-likelihood written by hand is to be raised, and
 has -1. Whether an optimizer is told to climb is read off its parameter groups. Of a longer run, the
-losses: whether they fell to a million times the first one's size below zero, faster and faster.
+losses: whether they fell to a million times the first one's size below zero, faster and faster. A
+run that is too short for that, and came a thousand times that far, is tried at ten times its rate.
 
 ## Why it matters
 With the sign turned, every step makes the model worse, and the number in the log falls all the
@@ -15,11 +16,11 @@ Only loss functions of torch's and picked log-probabilities (`log_softmax`, or w
 taken off) are seen: `-((p - y) ** 2).mean()` is not. It is silent where several optimizers train
 one another's losses, where loss functions are pulled both ways, and on those that may be negative
 (Gaussian and Poisson likelihoods, KL terms), so adversarial, contrastive and variational objectives
-are left alone, unless the loss falls without bound; what does so for another reason than its sign
-looks the same, and the finding is likely at most. A fall to less than a million times the first
-loss, as in the few steps that `check` takes, is not told. Where a frozen model is called last that
-was right, at a loss below 0.7 of what guessing costs, an input is trained to mislead it, and
-nothing is said.
+are left alone, unless the loss falls without bound; what does so for another reason than its sign,
+as a deep critic that nothing holds, looks the same, and the finding is likely at most. A fall to
+less than a thousand times the first loss in the few steps that `check` takes is not told, and of a
+watched run none to less than a million times. Where a frozen model is called last that was right,
+at a loss below 0.7 of what guessing costs, an input is trained to mislead it, and nothing is said.
 
 ## References
 torch.optim, parameter `maximize`. Goodfellow et al., "Deep Learning", 2016, section 5.5.
@@ -30,6 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from traindoctor.errors import ExperimentFailed
 from traindoctor.experiments import Experiment, LongRun, OneStep, ShortRun
 from traindoctor.probing import (
     Ask,
@@ -45,8 +47,8 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import counted, figure, first_location
 from traindoctor.trace import CriterionRow, Trace
-from traindoctor_probes._courses import only_course
-from traindoctor_probes._runaway_courses import falls_without_bound
+from traindoctor_probes._courses import Course, only_course
+from traindoctor_probes._runaway_courses import falls_far, falls_without_bound
 
 LOWERED = {
     "cross_entropy",
@@ -63,6 +65,7 @@ LOWERED = {
     "ctc_loss",
 }
 RAISED = {"log_likelihood"}
+HASTE = 10  # times the rate: as good as more steps, where a loss has no bound
 RIGHT = 0.7  # of what guessing costs: a loss below that is of a model that has learned
 
 ASCENDING = Rule(
@@ -161,26 +164,42 @@ def _ends_at_rest(step: Trace) -> bool:
 
 
 def boundless(ask: Ask, step: Trace) -> Iterator[Finding]:
-    """Look at whether a longer run's loss falls without bound."""
+    """Look at whether a longer run's loss falls without bound, or would in more steps."""
     course = only_course(ask(LongRun()))
     if course is None or not any(map(math.isfinite, course.losses)):
         return
+    rate = ""
     if not falls_without_bound(course):
+        course, rate = hastened(ask, course), f" at {HASTE} times the learning rate"
+    if course is None:
         return
     first, last = course.losses[0], min(course.losses)
     yield ASCENDING.finding(
-        f"Over {counted(int(course.steps[-1]) + 1, 'step')} the loss went from {figure(first)} to "
-        f"{figure(last)}, faster and faster: nothing holds it from below, as where a likelihood is "
-        "lowered.",
+        f"Over {counted(int(course.steps[-1]) + 1, 'step')}{rate} the loss went from "
+        f"{figure(first)} to {figure(last)}, faster and faster: nothing holds it from below, as "
+        "where a likelihood is lowered.",
         confidence=Confidence.LIKELY,
         mechanism="A likelihood, or a distance, is bounded on the side to which it gets better. "
         "With the sign turned, it is the other side that is trained towards.",
         location=first_location([*(back.place for back in step.backwards), step.setup.factory]),
         evidence=[Evidence("first loss", first), Evidence("lowest loss", last)],
         series=[course.series("loss")],
+        # Gradients that run away with the loss are clipped to next to nothing.
+        explains=(*ASCENDING.explains, "TD210"),
         verb="lowers",
         function="an objective that has no lower bound",
     )
+
+
+def hastened(ask: Ask, course: Course) -> Course | None:
+    """Return what becomes of a loss that fell far at a higher rate, if it falls without bound."""
+    if not falls_far(course):
+        return None
+    try:
+        faster = only_course(ask(LongRun(factor=HASTE)))
+    except ExperimentFailed:  # a watched run is over
+        return None
+    return faster if faster is not None and falls_without_bound(faster) else None
 
 
 def wanted(row: CriterionRow, climbs: bool) -> int:

@@ -2,7 +2,8 @@
 
 ## What it measures
 The digests of the batches that the loader gave, within a pass and from one pass to the next, and
-where passes are begun and left. And the digests of what the model was given: if they are the same
+where passes are begun and left. Of a watched run, how many steps one batch of each pass was used
+for. And the digests of what the model was given: if they are the same
 for different batches, the training is run again on other batches, to see whether any loss differs.
 
 ## Why it matters
@@ -11,10 +12,13 @@ that uses a variable of the loop before does the same. The loss falls as it shou
 
 ## Known limits
 One batch that is fetched once and trained on again and again is taken for what it looks like, a
-deliberate test; so is a list of one batch, or a subset of one sample. Batches of one sample, which
-may be the whole data, and equal samples in a data set of torch's are warned of. Samples that are
-equal but for their augmentation are not seen. A loop that ends with `break` after each first batch
-is named by TD809 where its statement is found.
+deliberate test; so is a list of one batch, or a subset of one sample. Several steps on one batch of
+each pass are taken to be meant, unless they are exactly as many as the loader has batches, in a run
+that came to its end and stepped one optimizer at a time. What no loader gave, as rows that are
+picked by hand, is not compared. Batches of one sample, which may be the whole data, and equal
+samples in a data set of torch's are warned of. Samples that are equal but for their augmentation
+are not seen. A loop that ends with `break` after each first batch is named by TD809 where its
+statement is found.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": overfit one batch, on purpose.
@@ -40,6 +44,7 @@ from traindoctor.probing import (
 )
 from traindoctor.probing.wording import counted, first_location, location
 from traindoctor.trace import LoaderRow, PassRow, Place, Trace
+from traindoctor_probes._kept_batches import kept_for_an_epoch
 from traindoctor_probes._loaders import batches_of, passes_over, place_of, trained_on
 
 LEAST = 4  # batches or passes that are equal
@@ -83,9 +88,12 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     for loader in trained_on(run):
         passes = passes_over(run, loader)
         begun = begun_again(loader, passes)
+        kept = kept_for_an_epoch(run, loader, passes)
         same = next((one for one in passes if is_one_batch(run, loader, one)), None)
         if begun:
             yield begins_again(run, loader, begun)
+        elif kept:
+            yield keeps_one(loader, kept)
         elif same is not None:
             yield gives_one(run, loader, same)
         else:
@@ -141,6 +149,25 @@ def begins_again(run: Trace, loader: LoaderRow, begun: list[PassRow]) -> Finding
         ],
         num_steps=loader.num_fetched,
         what="the iterator is made anew in each",
+    )
+
+
+def keeps_one(loader: LoaderRow, kept: list[PassRow]) -> Finding:
+    """Return the finding for epochs that are spent on one batch each."""
+    place, number = kept[0].place, loader.num_batches or 0
+    return AGAIN.finding(
+        f"`{place.text}` began {counted(loader.num_passes, 'pass')} over the loader and took one "
+        f"batch of each. {number} steps were taken on each, as many as the loader has batches.",
+        confidence=Confidence.LIKELY,
+        mechanism="`next(iter(loader))` is run once an epoch, and its batch is used for all of the "
+        "epoch's steps.",
+        location=location(place),
+        evidence=[
+            Evidence("batches taken", loader.num_fetched, number * loader.num_passes),
+            Evidence("steps on each", number, 1),
+        ],
+        num_steps=number,
+        what="one is taken an epoch, and kept for all of it",
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from tests.probes.asking import LINE, SETUP, asks
 
+from traindoctor.experiments import LongRun
 from traindoctor.probing import Confidence, Finding, NoOptions
 from traindoctor.trace import (
     BackwardRow,
@@ -103,6 +105,12 @@ def test_several_optimizers_are_silent() -> None:
     assert found(row("cross_entropy", -1), num_optimizers=2) == []
 
 
+STEP = Trace(
+    setup=SETUP,
+    losses=(LossRow(step=0, batch=0, value=1.0),),
+    backwards=(BackwardRow(index=0, step=0, batch=0, place=LINE),),
+    optimizers=(OptimizerRow(index=0, class_name="SGD"),),
+)
 PLUNGE = [-3.0 * 1.5**n for n in range(80)]
 
 
@@ -139,6 +147,38 @@ def test_a_loss_that_falls_without_bound_is_likely_where_it_is_differentiated(
 )
 def test_losses_that_may_be_negative_are_silent(course: list[float]) -> None:
     assert found(course=course) == []
+
+
+def hastened(own: list[float], faster: list[float] | None) -> list[Finding]:
+    """Return what is found of a run and of the same one at ten times its rate, if it can be had."""
+
+    def ask(experiment: Any) -> Trace:
+        given = {"long_run": falls(own if experiment == LongRun() else faster or [])}
+        hidden = faster is None and experiment == LongRun(factor=10)
+        return asks(STEP, **({} if hidden else given))(experiment)
+
+    return list(examine(ask, NoOptions()))
+
+
+def test_a_run_that_is_too_short_to_fall_far_enough_is_tried_at_a_higher_rate() -> None:
+    (finding,) = hastened(PLUNGE[:30], PLUNGE)
+    assert (finding.code, finding.location.line) == ("TD106", LINE.line)
+    assert "at 10 times the learning rate the loss went from -3 to" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("own", "faster"),
+    [
+        (PLUNGE[:10], PLUNGE),  # it never came far: no second run is asked for
+        (PLUNGE[:30], [-1.0, *[math.inf] * 59]),  # a rate that no healthy run bears
+        (PLUNGE[:30], [-5e3 * n for n in range(60)]),  # a critic that nothing holds
+        (PLUNGE[:30], None),  # a watched run
+    ],
+)
+def test_what_does_not_fall_without_bound_at_a_higher_rate_either_is_silent(
+    own: list[float], faster: list[float] | None
+) -> None:
+    assert hastened(own, faster) == []
 
 
 def test_two_that_train_one_another_are_silent_wherever_they_go() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from tests.probes.asking import asks
 from tests.probes.loading import DATASET, LOADER, LOOP, labelled, loader, one_pass, run
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.probing import Finding, NoOptions, Severity
-from traindoctor.trace import EvaluationRow, LeafRow, ModuleRow, Place, Trace
+from traindoctor.probing import Confidence, Finding, NoOptions, Severity
+from traindoctor.trace import EvaluationRow, LeafRow, ModuleRow, Place, PulseRow, Trace
 from traindoctor_probes.repeated_batches import examine
 
 CALL = Place("/user/train.py", 33, "train", "loss = loss_fn(model(x), y)")
@@ -54,6 +55,37 @@ def test_a_new_iterator_in_each_step_is_named_where_it_is_made() -> None:
 )
 def test_batches_that_differ_or_are_all_there_is_are_healthy(passes: Any, facts: Any) -> None:
     assert again(passes, **facts) == []
+
+
+def kept_each(num_steps: int, number: int = 4, **facts: Any) -> list[Finding]:
+    """Return what is found of so many steps on as many batches, one of each pass."""
+    passes = begun(number, "abcdefgh", **facts)
+    seen = run(loaders=[loader(num_passes=number, num_fetched=number)], passes=passes)
+    return found(replace(seen, pulses=(PulseRow(last_step=num_steps - 1),)))
+
+
+def test_a_batch_that_is_kept_for_all_of_an_epoch_s_steps_is_named_where_it_is_fetched() -> None:
+    (finding,) = kept_each(40)
+    assert (finding.code, finding.severity) == ("TD503", Severity.ERROR)
+    assert (finding.confidence, finding.location.line) == (Confidence.LIKELY, LOOP.line)
+    assert finding.title.startswith("10 steps see one and the same batch")
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "number", "facts"),
+    [
+        (20, 4, {}),  # five steps within each task
+        (39, 4, {}),
+        (20, 2, {}),  # two passes may have ten steps by chance
+        (40, 4, {"is_by_user": False}),
+        (40, 4, {"has_ended": True}),
+        (4, 4, {}),  # a step on each
+    ],
+)
+def test_steps_on_one_batch_of_another_number_are_meant(
+    num_steps: int, number: int, facts: dict[str, Any]
+) -> None:
+    assert kept_each(num_steps, number, **facts) == []
 
 
 def constant(**facts: Any) -> Trace:

@@ -129,6 +129,19 @@ VAE = (
         ("BCE = -torch.sum(",),
         "the loss is inf from the first batch on",
     ),
+    Breakage(
+        "TD503",
+        "vae",
+        (
+            (
+                "enumerate(train_loader):",
+                "enumerate([next(iter(train_loader))] * len(train_loader)):",
+            ),
+        ),
+        ("enumerate([next(iter(train_loader))] * len(train_loader)):",),
+        "the loss falls, and that of the test set less far",
+        learns=True,
+    ),
 )
 
 DIFFUSION = (
@@ -195,6 +208,19 @@ FLOW_DENSITY = (
         (("Adam(flow.parameters()", "Adam(flow.layers[0].parameters()"),),
         ("optimizer = torch.optim.Adam(",),
         "one layer of six learns",
+    ),
+    Breakage(
+        "TD106",
+        "flow_density",
+        (
+            (
+                "loss = -flow.log_prob(banana(256)).mean()",
+                "loss = flow.log_prob(banana(256)).mean()",
+            ),
+        ),
+        ("loss.backward()",),
+        "nll falls without end, from minus seventy million on",
+        learns=True,
     ),
 )
 

@@ -52,6 +52,13 @@ HF_SENTIMENT = (
         "nothing but time: four of five tokens are padding",
         learns=True,
     ),
+    Breakage(
+        "TD015",
+        "hf_sentiment",
+        (("[1] * len(ids) + [0] * pad", "[0] * len(ids) + [1] * pad"),),
+        ('"attention_mask": torch.tensor(',),
+        "the loss stays at a guess: only the padding is attended to",
+    ),
 )
 
 HF_WEIGHTED_LOSS = (

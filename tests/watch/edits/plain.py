@@ -333,6 +333,32 @@ KFOLD = (
         "nothing; memory grows with every step, the graphs of all epochs are kept",
         learns=True,
     ),
+    Breakage(
+        "TD408",
+        "kfold",
+        (
+            (
+                "torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=1e-5)",
+                "torch.optim.SGD(model.parameters(), lr=50, momentum=0.9)",
+            ),
+        ),
+        ("optimizer = torch.optim.SGD(",),
+        "the loss is nan in every fold",
+    ),
+    Breakage(
+        "TD704",
+        "kfold",
+        (
+            (
+                "        model = make_model()\n",
+                "        model = make_model()\n"
+                "        for p in model.parameters() if fold else ():\n"
+                "            nn.init.zeros_(p)\n",
+            ),
+        ),
+        ("nn.init.zeros_(p)",),
+        "from the second fold on the loss stays at 1",
+    ),
 )
 
 EDITS = (

@@ -206,6 +206,13 @@ SPEECH_CTC = (
         ("optimizer = torch.optim.Adam(",),
         "only the last layer learns",
     ),
+    Breakage(
+        "TD107",
+        "speech_ctc",
+        (("return self.fc(hidden).log_softmax(dim=-1)", "return self.fc(hidden).softmax(dim=-1)"),),
+        ("return self.fc(hidden).softmax(dim=-1)",),
+        "the loss falls below zero, and few utterances are recognised",
+    ),
 )
 
 STREAM_ITERABLE = (
