@@ -4,7 +4,8 @@
 The losses of a short run over different batches: whether they are one number, to four units in
 the last place, and whether every gradient at every step was exactly zero. Where no batch came to
 a loss, because a handler of the user's caught what it raised: whether the loop reports a total that
-nothing was ever added to.
+nothing was ever added to. Where gradients are not zero and the weights move: whether the one number
+is ln 2, which is what the comparison of two equal scores costs.
 
 ## Why it matters
 A loss that is the same for every batch and every state of the weights has no slope: nothing can
@@ -13,7 +14,8 @@ be learned from it. 0.0 looks like success in a log.
 ## Known limits
 Fewer than five different batches say nothing. A loss that stays at its floor because all is
 learned is left alone where the floor is known. A loss whose value is constant and whose gradient
-is not (a ratio of a loss to itself, a policy's first update) is healthy, and not reported.
+is not (a ratio of a loss to itself, a policy's first update) is healthy, and not reported unless it
+is ln 2.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks": the loss at initialisation is a check.
@@ -22,7 +24,9 @@ Karpathy, "A Recipe for Training Neural Networks": the loss at initialisation is
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from traindoctor.experiments import Experiment, OneStep, ReadSource, ShortRun
 from traindoctor.experiments.floors import floor_of
@@ -37,13 +41,21 @@ from traindoctor.probing import (
     Series,
     Severity,
 )
-from traindoctor.probing.syntax import Function, function_at
+from traindoctor.probing.syntax import Function, calls, function_at
 from traindoctor.probing.wording import counted, figure, first_location, location
 from traindoctor.trace import Place, Trace
 from traindoctor_probes.loss_accounting import additions
 
 NUM_BATCHES = 5  # fewer equal losses may be chance
 ULP = 4 * 2.0**-23  # four units in the last place of a float32, relative
+MOVING = 1e-5  # of the weights
+COMPARISONS = ("logsigmoid", "softplus")  # what two scores are compared by
+
+OTHER_SCORE = Remedy(
+    "Compare with the other answer, or with a copy of the model from before",
+    recommended=True,
+    after="reference = copy.deepcopy(model).eval().requires_grad_(False)",
+)
 
 CONSTANT = Rule(
     code="TD103",
@@ -81,7 +93,11 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if len(values) < NUM_BATCHES:
         run.require(losses=NUM_BATCHES)
     num_different = len({row.digest for row in run.batches if row.digest})
-    if num_different < NUM_BATCHES or not is_constant(values) or has_slope(run):
+    if num_different < NUM_BATCHES or not is_constant(values):
+        return
+    if has_slope(run):
+        if is_of_equal_scores(values) and num_moving(run) >= NUM_BATCHES - 1:
+            yield equal_scores(ask, run, num_different)
         return
     criteria = ask(OneStep()).criteria
     floor = floor_of(criteria, values[0])
@@ -119,6 +135,39 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         what=f"The loss is {value}",
         num_batches=num_different,
     )
+
+
+def equal_scores(ask: Ask, run: Trace, num_batches: int) -> Finding:
+    """Return the finding for a comparison whose two sides are always equal."""
+    called = [place for place, _ in calls(ask(ReadSource()).source, *COMPARISONS)]
+    places = [*(row.place for row in run.losses), *(row.place for row in run.backwards)]
+    return CONSTANT.finding(
+        f"{counted(len(run.losses), 'loss')} over {num_batches} different batches are all ln 2, "
+        f"which is what comparing two equal scores costs. The weights moved in {num_moving(run)} "
+        "steps: both scores move alike.",
+        mechanism="The two scores are of one input, or of one model: the chosen answer read twice, "
+        "or a reference that is the policy itself. Their difference is 0 whatever is learned.",
+        location=first_location([*(called if len(called) == 1 else ()), *places]),
+        evidence=[
+            Evidence("loss", run.losses[0].value, "different for each batch"),
+            Evidence("ln 2", math.log(2)),
+            Evidence("different batches", num_batches),
+            Evidence("steps in which the weights moved", num_moving(run), 0),
+        ],
+        remedies=(OTHER_SCORE, replace(CONSTANT.remedies[1], recommended=False)),
+        what="The loss is ln 2",
+        num_batches=num_batches,
+    )
+
+
+def is_of_equal_scores(values: list[float]) -> bool:
+    """Tell losses that are -log sigmoid(0)."""
+    return is_constant([*values, math.log(2)])
+
+
+def num_moving(run: Trace) -> int:
+    """Count the steps that moved the weights by more than rounding."""
+    return len({row.step for row in run.updates if row.update_rms > MOVING * row.weight_rms})
 
 
 def empty_total(ask: Ask, run: Trace) -> Finding | None:

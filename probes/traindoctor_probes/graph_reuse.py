@@ -26,11 +26,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments import Experiment, ShortRun, WatchGraph
+from traindoctor.experiments import Experiment, ReadSource, ShortRun, WatchGraph
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.syntax import last_name
+from traindoctor.probing.syntax import carried, last_name, setters
 from traindoctor.probing.wording import first_location, grouped, location
-from traindoctor.trace import ExceptionRow, GraphRow, OperationRow, Trace
+from traindoctor.trace import ExceptionRow, GraphRow, OperationRow, Place, SourceRow, Trace
 
 TWICE = Rule(
     code="TD301",
@@ -115,7 +115,19 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if raised is not None:
         last = [row for row in shared if row.backward == shared[-1].backward]
         for number, row in enumerate(last or [None]):
-            yield backward_twice(raised, row, watched, is_first=not number)
+            named_row = row and with_keeper(row, ask(ReadSource()).source, raised.place)
+            yield backward_twice(raised, named_row, watched, is_first=not number)
+
+
+def with_keeper(row: GraphRow, source: tuple[SourceRow, ...], raised: Place) -> GraphRow:
+    """Return a row of a watched run, which saw no operation, with the variable that is kept."""
+    if row.operation or row.is_same_loss or row.is_earlier_loss:
+        return row
+    names = [row.attribute] if row.attribute else carried(source, raised)
+    if len(names) != 1:
+        return row
+    places = setters(source, raised, names[0].rpartition(".")[2])
+    return replace(row, attribute=names[0], place=places[0] if places else row.place)
 
 
 def looked_closer(ask: Ask, run: Trace) -> Trace:

@@ -20,6 +20,7 @@ from traindoctor.trace import (
     SourceRow,
     StepRow,
     Trace,
+    UpdateRow,
 )
 from traindoctor_probes.constant_loss import examine
 
@@ -57,6 +58,35 @@ def test_the_same_batch_again_and_again_says_nothing() -> None:
 
 def test_a_constant_value_with_a_slope_is_healthy() -> None:
     assert found(run(*[0.0] * 6, rms=1e-3)) == []
+
+
+def moving(trace: Trace, update: float = 1e-3) -> Trace:
+    """Return a run whose weights move in every step."""
+    steps = range(len(trace.losses))
+    row = UpdateRow(step=0, parameter="w", weight_rms=1.0, update_rms=update, share_changed=1.0)
+    return replace(trace, updates=tuple(replace(row, step=n) for n in steps))
+
+
+def test_ln_2_for_all_batches_while_the_weights_move_is_of_two_equal_scores() -> None:
+    run_of = moving(run(*[0.6931472] * 6, rms=1e-2))
+    text = "\n" * 6 + "loss = -F.logsigmoid(margin).mean()"
+    source = SourceRow(file="a.py", text=text)
+    seen = asks(Trace(), short_run=run_of, read_source=Trace(source=(source,)))
+    (finding,) = examine(seen, NoOptions())
+    assert (finding.code, finding.location.line) == ("TD103", 7)
+    assert "two equal scores" in finding.message
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        moving(run(*[0.6931472] * 6, rms=1e-2), update=1e-7),  # a rate that warms up from zero
+        moving(run(*[1.0986123] * 6, rms=1e-2)),  # ln 3 is not what two scores cost
+        moving(run(*[0.6931472] * 5, 0.6931, rms=1e-2)),
+    ],
+)
+def test_what_is_not_ln_2_all_along_or_does_not_move_is_no_comparison(seen: Trace) -> None:
+    assert found(seen) == []
 
 
 def test_a_loss_at_its_floor_is_healthy() -> None:

@@ -15,6 +15,7 @@ from traindoctor.trace import Place
 MOST_ITEMS = 128  # of a container, its last ones
 MOST_NODES = 20_000  # of graphs, for one variable
 LEAST_HELD = 4  # graphs of different passes
+ALIKE = 0.9  # of the nodes behind the variable with most
 BOUNDED = "bounded deque"
 # A function that looks at its own variables may keep what we would look at: it is left alone.
 _OWN_VIEW = frozenset(("locals", "vars", "exec", "eval", "dir"))
@@ -49,6 +50,30 @@ def holder_of(frame: FrameType | None, key: str, oldest: int) -> Holder | None:
     return max(found, key=lambda holder: holder.num_held, default=None)
 
 
+def keeper_of(frame: FrameType | None, old: set[int]) -> str:
+    """Return the variable behind which most nodes of earlier graphs stand, itself one of them.
+
+    Of several that are alike it is the one that was made first.
+
+    Args:
+        frame: where to look, outwards: frames of the user's code.
+        old: autograd's numbers of those nodes.
+    """
+    found: list[tuple[int, int, str]] = []
+    while frame is not None:
+        if is_user_file(frame.f_code.co_filename) and _OWN_VIEW.isdisjoint(frame.f_code.co_names):
+            for name, value in list(_variables(frame)):
+                roots = [node for tensor in _tensors(value) if (node := tensor.grad_fn) is not None]
+                numbers = [node._sequence_nr() for node in roots if node._sequence_nr() in old]
+                if numbers:
+                    behind = sum(node._sequence_nr() in old for node in _behind(roots))
+                    found.append((behind, min(numbers), name))
+        frame = frame.f_back
+    most = max((behind for behind, _, _ in found), default=0)
+    alike = [(number, name) for behind, number, name in found if behind >= ALIKE * most]
+    return min(alike, default=(0, ""))[1]
+
+
 def _variables(frame: FrameType) -> Iterator[tuple[str, Any]]:
     """Yield the variables of a frame, and the attributes of the user's objects among them."""
     variables = frame.f_locals
@@ -63,19 +88,20 @@ def _variables(frame: FrameType) -> Iterator[tuple[str, Any]]:
 
 def _held(value: Any, key: str, oldest: int) -> int:
     """Count the passes before `oldest` whose marked nodes stand behind a tensor or a container."""
-    passes: set[int] = set()
-    frontier = [node for tensor in _tensors(value) if (node := tensor.grad_fn) is not None]
-    seen: set[Any] = set()
+    roots = [node for tensor in _tensors(value) if (node := tensor.grad_fn) is not None]
+    marks = (node.metadata.get(key) for node in _behind(roots))
+    return len({mark.number for mark in marks if mark is not None and mark.number < oldest})
+
+
+def _behind(roots: list[Any]) -> Iterator[Any]:
+    """Yield the nodes of some graphs, each once."""
+    frontier, seen = list(roots), set[Any]()
     while frontier and len(seen) < MOST_NODES:
         node = frontier.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        mark = node.metadata.get(key)
-        if mark is not None and mark.number < oldest:
-            passes.add(mark.number)
-        frontier += [above for above, _ in reversed(node.next_functions) if above is not None]
-    return len(passes)
+        if node not in seen:
+            seen.add(node)
+            yield node
+            frontier += [above for above, _ in reversed(node.next_functions) if above is not None]
 
 
 def _tensors(value: Any, depth: int = 2) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from traindoctor.instruments.backward import graph_nodes
 from traindoctor.instruments.dynamic import Part, State
-from traindoctor.instruments.holders import Holder, holder_of
+from traindoctor.instruments.holders import Holder, holder_of, keeper_of
 from traindoctor.instruments.modules import tensors_of
 from traindoctor.target.usercode import user_place
 from traindoctor.trace import GraphRow, KeptRow, Place
@@ -53,6 +53,7 @@ class _Walked:
     num_stale: int
     is_same_loss: bool
     is_earlier_loss: bool
+    keeper: str  # of what is shared, where a variable holds the very tensor
     reached_again: set[int] = field(default_factory=set)
 
 
@@ -132,6 +133,7 @@ class KeptGraphs(Part):
                 is_earlier_loss=walked.is_earlier_loss,
                 is_retained=walked.is_retained,
                 num_reached_again=len(walked.reached_again),
+                attribute=walked.keeper,
             )
             for index, walked in enumerate(self.walked)
         ]
@@ -161,6 +163,9 @@ class KeptGraphs(Part):
         stale = self._reach(nodes)
         numbers, root_number = _numbers(nodes), max(_numbers(nodes[:1]), default=-1)
         roots = numbers & {walked.root for walked in self.walked}
+        old = set[int]().union(*(walked.numbers for walked in self.walked))
+        is_hidden = stale and not roots  # else it is a loss that is shared
+        keeper = keeper_of(sys._getframe(1), old) if is_hidden else ""
         self.walked.append(
             _Walked(
                 place=user_place(sys._getframe(1)),
@@ -171,6 +176,7 @@ class KeptGraphs(Part):
                 num_stale=stale,
                 is_same_loss=root_number in roots,
                 is_earlier_loss=bool(roots - {root_number}),
+                keeper=keeper,
             )
         )
 

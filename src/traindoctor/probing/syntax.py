@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -65,12 +66,42 @@ def additions(source: Iterable[SourceRow], name: str) -> list[tuple[Place, ast.e
     found: list[tuple[Place, ast.expr]] = []
     for row in source:
         for node in ast.walk(_tree(row.text)):
-            target = _added_to(node)
-            while isinstance(target, ast.Subscript):
-                target = target.value
-            if target is not None and last_name(target) == name:
-                found.append((at(row, node), target))
+            whole = map(_without_index, _added_to(node))
+            found += [(at(row, node), target) for target in whole if last_name(target) == name]
     return found
+
+
+def setters(source: Iterable[SourceRow], place: Place, name: str) -> list[Place]:
+    """Return the lines that set a variable in a line's function; first those that add to it."""
+    function = function_at(source, place)
+    here = [row for row in source if row.file == place.file]
+    if function is None:
+        return []
+    first, last = function.lineno, function.end_lineno or math.inf
+    added = [found for found, _ in additions(here, name)]
+    plain = [
+        at(row, node)
+        for row in here
+        for node in ast.walk(_tree(row.text))
+        if isinstance(node, ast.Assign)
+        if name in (last_name(part) for target in node.targets for part in _parts(target))
+    ]
+    return [found for found in (*added, *plain) if first <= (found.line or 0) <= last]
+
+
+def carried(source: Iterable[SourceRow], place: Place) -> list[str]:
+    """Return the variables that the loop around a line hands from each round to the next.
+
+    They are given to a call, and come back from it: `output, hidden = model(inputs, hidden)`.
+    """
+    loops = [node for node in _around(source, place) if isinstance(node, ast.For | ast.While)]
+    found: dict[str, None] = {}
+    for node in ast.walk(loops[-1]) if loops else ():
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            given = {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
+            parts = [part for target in node.targets for part in _parts(target)]
+            found |= {p.id: None for p in parts if isinstance(p, ast.Name) and p.id in given}
+    return list(found)
 
 
 def function_at(source: Iterable[SourceRow], place: Place) -> Function | None:
@@ -194,20 +225,34 @@ def _kind(node: ast.AST, line: int) -> str:
     return "while" if isinstance(node, ast.While) else ""
 
 
-def _added_to(node: ast.AST) -> ast.expr | None:
+def _added_to(node: ast.AST) -> list[ast.expr]:
+    """Return what a statement or a call adds to."""
     if isinstance(node, ast.AugAssign):
-        return node.target
+        return [node.target]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         is_adding = node.func.attr in ("append", "extend", "insert", "add", "appendleft")
-        return node.func.value if is_adding else None
-    if isinstance(node, ast.Assign) and len(node.targets) == 1:
-        target = node.targets[0]
-        if isinstance(target, ast.Subscript):
-            return target
-        if isinstance(target, ast.Name | ast.Attribute):
-            inside = {ast.unparse(inner) for inner in ast.walk(node.value)}
-            return target if ast.unparse(target) in inside else None
-    return None
+        return [node.func.value] if is_adding else []
+    if not isinstance(node, ast.Assign):
+        return []
+    inside = {ast.unparse(inner) for inner in ast.walk(node.value)}
+    return [
+        part
+        for target in node.targets
+        for part in _parts(target)
+        if isinstance(part, ast.Subscript)
+        or (isinstance(part, ast.Name | ast.Attribute) and ast.unparse(part) in inside)
+    ]
+
+
+def _without_index(node: ast.expr) -> ast.expr:
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node
+
+
+def _parts(target: ast.expr) -> list[ast.expr]:
+    """Return what an assignment assigns to, one by one."""
+    return list(target.elts) if isinstance(target, ast.Tuple | ast.List) else [target]
 
 
 def _initialises(name: str) -> bool:

@@ -45,7 +45,7 @@ class Calls:
                 session.ranks.root_called(module)
         if session.opening is None:
             if learns:
-                session.later.root_called(module)
+                session.later.root_called(module, kwargs or args)
             return
         if session.loaders is not None and isinstance(scene.loader, tuple):
             used = session.loaders.in_use()  # whose length, which is its truth, may not be known

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.hooks import Hooks
 from traindoctor.instruments.recorder import Recorder, here
-from traindoctor.trace import ModuleRow, Trace
+from traindoctor.target.fingerprints import fingerprint
+from traindoctor.trace import BatchRow, ModuleRow, Trace
 from traindoctor.watching.opening import Opening
 from traindoctor.watching.record import OPENING, WEIGHTS, seen_closely
 
@@ -45,13 +46,19 @@ class Later:
         self._seen |= set(self.session.names)
         self._trained |= _held(self.session.scene)
 
-    def root_called(self, module: Any) -> None:
+    def root_called(self, module: Any, inputs: Any) -> None:
         """Take in a call by the script itself of a module that learns, with gradients."""
         scene = self.session.scene
         if self.opening is None and scene.num_optimizers > self._known and len(self.begun) < MOST:
             self._begin()
         if self.opening is not None:
             self.opening.root_called(module)
+            self._note_batch(self.opening.recorder, inputs)
+
+    def _note_batch(self, recorder: Recorder, inputs: Any) -> None:
+        """Keep what tells this batch from others: what the model is first given of it."""
+        if all(row.index != recorder.batch for row in recorder.batches):
+            recorder.batches.append(BatchRow(index=recorder.batch, digest=fingerprint(inputs)))
 
     def _begin(self) -> None:
         session = self.session
