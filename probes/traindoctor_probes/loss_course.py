@@ -11,6 +11,10 @@ Where it can be had, the same run at a tenth and a hundredth of the learning rat
 without weight decay where a step would take more than all of the weights away, and without the
 schedule where that raises the rate.
 
+Of a watched run of forty steps or more, whether the loss ever came below what guessing costs: ln C
+for C classes, ln 2 for two scores that are compared. One that did not is called no fault, for more
+steps may help; but the run is not called healthy.
+
 ## Why it matters
 What is learned in the first steps is lost again. The run ends far above where it began, or in NaN,
 and no later step brings it back.
@@ -36,7 +40,8 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from traindoctor.experiments import Experiment, LongRun, ReadSource
+from traindoctor.errors import CannotJudge
+from traindoctor.experiments import Experiment, LongRun, OneStep, ReadSource
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -52,6 +57,7 @@ from traindoctor.probing.wording import counted, figure, first_location
 from traindoctor.trace import Place, SourceRow, Trace
 from traindoctor_probes._course_trials import RAISED, CourseTrial, trials
 from traindoctor_probes._courses import Course, only_course
+from traindoctor_probes._guessing import learned_nothing
 from traindoctor_probes._runaway_courses import Options, blows_up, diverges
 
 # What programs of reinforcement learning call things.
@@ -93,7 +99,12 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
         return
     own = course.without_jumps(options.window)
     stays, is_blown = diverges(own, options), blows_up(own, options)
-    if not (stays or is_blown) or not is_judged(ask, run, is_blown):
+    if not (stays or is_blown):
+        reason = learned_nothing(course, ask(OneStep())) if run.setup.kind == "script" else ""
+        if reason:
+            raise CannotJudge(reason, leaves_open=True)
+        return
+    if not is_judged(ask, run, is_blown):
         return
     tried = list(trials(ask, run, options.window, partial(blows_up, options=options)))
     healed = tried[-1] if tried and tried[-1].heals else None
