@@ -120,8 +120,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
 
 
 def with_keeper(row: GraphRow, source: tuple[SourceRow, ...], raised: Place) -> GraphRow:
-    """Return a row of a watched run, which saw no operation, with the variable that is kept."""
-    if row.operation or row.is_same_loss or row.is_earlier_loss:
+    """Return a row of a watched run, which saw no operation, with who keeps what is shared."""
+    if row.place or row.is_same_loss or row.is_earlier_loss:
         return row
     names = [row.attribute] if row.attribute else carried(source, raised)
     if len(names) != 1:

@@ -295,6 +295,18 @@ def test_what_two_passes_share_is_what_their_nodes_have_in_common() -> None:
     assert [row.num_reached_again > 0 for row in recorder.graphs] == [True, True, True, False]
 
 
+def test_the_variable_is_named_that_holds_what_two_passes_share() -> None:
+    recorder, program = Recorder(), Program()
+    x, _ = next(iter(loader()))
+    with dynamics_seen(recorder):
+        features = [program.model(x) for _ in range(3)]
+        newest = features[-1]
+        for _ in range(2):
+            loss = torch.stack(features).square().mean() + newest.sum()
+            loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    assert [row.attribute for row in recorder.graphs] == ["", "features"]
+
+
 @pytest.mark.parametrize("is_added", [True, False])
 def test_an_earlier_loss_in_a_later_one_is_told_from_the_same_again(is_added: bool) -> None:
     recorder, weight = Recorder(), nn.Parameter(torch.ones(3))

@@ -17,6 +17,7 @@ from traindoctor.trace import (
     OperationRow,
     Place,
     SetupRow,
+    SourceRow,
     Trace,
 )
 from traindoctor_probes.graph_reuse import cause, detached, examine
@@ -65,6 +66,32 @@ def test_a_watched_run_counts_the_nodes_that_are_older() -> None:
     assert "4 of them are older" in finding.message
     assert "losses are added up as tensors" in finding.message
     assert finding.location.line == 30
+
+
+TEXT = """\
+def train():
+    hidden = None
+    kept = []
+    for batch in loader:
+        kept.append(model(batch))
+        out, hidden = net(batch, hidden)
+        loss.backward()
+
+def other():
+    kept.append(1)
+"""
+
+
+@pytest.mark.parametrize(("keeper", "name", "line"), [("", "hidden", 6), ("kept", "kept", 5)])
+def test_of_a_watched_run_the_line_that_sets_what_is_kept_is_named(
+    keeper: str, name: str, line: int
+) -> None:
+    shared = GraphRow(backward=1, num_nodes=9, num_stale=4, attribute=keeper)
+    raised = replace(TWICE, place=Place("/user/train.py", 7, "train"))
+    source = (SourceRow(file="/user/train.py", text=TEXT),)
+    seen = Trace(graphs=(GraphRow(backward=0), shared), source=source)
+    (finding,) = found(Trace(exceptions=(raised,)), seen)
+    assert (finding.location.line, finding.subject) == (line, name)
 
 
 def test_two_values_that_are_shared_are_two_causes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from traindoctor.probing.syntax import assigned, calls, function_at, guards, uses
+from traindoctor.probing.syntax import assigned, calls, carried, function_at, guards, setters, uses
 from traindoctor.trace import Place, SourceRow
 
 TEXT = """\
@@ -109,3 +109,32 @@ def test_attributes_read_by_name_count_as_uses(body: str, found: list[bool]) -> 
 
 def test_source_that_does_not_parse_has_nothing_to_say() -> None:
     assert calls((SourceRow(file="/user/note.ipynb", text="%matplotlib inline"),), "step") == []
+
+
+LOOP = """\
+total = 0
+for epoch in range(3):
+    hidden = start()
+    for batch in loader:
+        out, hidden = net(batch, hidden)
+        probs[t], values[t] = out
+        total += loss.item()
+        state = model(batch)
+        batch = flip(batch)
+    state = reset(state)
+"""
+
+
+def test_what_a_loop_hands_from_round_to_round_is_of_that_loop_alone() -> None:
+    source = (SourceRow(file="/user/loop.py", text=LOOP),)
+    assert carried(source, Place("/user/loop.py", 7)) == ["hidden"]
+    assert carried(source, Place("/user/loop.py", 10)) == []  # both are made anew in a round
+    assert carried(source, Place("/user/loop.py", 1)) == []
+
+
+def test_lines_that_add_to_a_variable_come_before_those_that_set_it() -> None:
+    source = (SourceRow(file="/user/loop.py", text=LOOP),)
+    where = Place("/user/loop.py", 7)
+    assert [place.line for place in setters(source, where, "values")] == [6]
+    assert [place.line for place in setters(source, where, "hidden")] == [5, 3, 5]
+    assert setters(source, Place("/user/other.py", 1), "hidden") == []

@@ -92,15 +92,22 @@ def setters(source: Iterable[SourceRow], place: Place, name: str) -> list[Place]
 def carried(source: Iterable[SourceRow], place: Place) -> list[str]:
     """Return the variables that the loop around a line hands from each round to the next.
 
-    They are given to a call, and come back from it: `output, hidden = model(inputs, hidden)`.
+    They are given to a call, and come back from it: `output, hidden = model(inputs, hidden)`. What
+    each round begins with is another matter.
     """
     loops = [node for node in _around(source, place) if isinstance(node, ast.For | ast.While)]
+    loop = loops[-1] if loops else None
+    fresh = _names(loop.target) if isinstance(loop, ast.For) else set()
     found: dict[str, None] = {}
-    for node in ast.walk(loops[-1]) if loops else ():
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            given = {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
-            parts = [part for target in node.targets for part in _parts(target)]
-            found |= {p.id: None for p in parts if isinstance(p, ast.Name) and p.id in given}
+    inside = [node for node in ast.walk(loop) if isinstance(node, ast.Assign)] if loop else []
+    for node in sorted(inside, key=lambda node: node.lineno):
+        given = _names(node.value)
+        parts = [part for target in node.targets for part in _parts(target)]
+        for name in [part.id for part in parts if isinstance(part, ast.Name)]:
+            if name not in given:
+                fresh.add(name)
+            elif name not in fresh and isinstance(node.value, ast.Call):
+                found[name] = None
     return list(found)
 
 
@@ -242,6 +249,10 @@ def _added_to(node: ast.AST) -> list[ast.expr]:
         if isinstance(part, ast.Subscript)
         or (isinstance(part, ast.Name | ast.Attribute) and ast.unparse(part) in inside)
     ]
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
 def _without_index(node: ast.expr) -> ast.expr:
