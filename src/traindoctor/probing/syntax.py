@@ -96,11 +96,11 @@ def carried(source: Iterable[SourceRow], place: Place) -> list[str]:
     each round begins with is another matter.
     """
     loops = [node for node in _around(source, place) if isinstance(node, ast.For | ast.While)]
-    loop = loops[-1] if loops else None
-    fresh = _names(loop.target) if isinstance(loop, ast.For) else set()
-    found: dict[str, None] = {}
-    inside = [node for node in ast.walk(loop) if isinstance(node, ast.Assign)] if loop else []
-    for node in sorted(inside, key=lambda node: node.lineno):
+    inside = list(ast.walk(loops[-1])) if loops else []
+    rounds = [node.target for node in inside if isinstance(node, ast.For)]
+    fresh, found = set[str]().union(*map(_names, rounds)), dict[str, None]()
+    assignments = [node for node in inside if isinstance(node, ast.Assign)]
+    for node in sorted(assignments, key=lambda node: node.lineno):
         given = _names(node.value)
         parts = [part for target in node.targets for part in _parts(target)]
         for name in [part.id for part in parts if isinstance(part, ast.Name)]:
