@@ -16,7 +16,16 @@ from pathlib import Path
 
 from benchmarks.sheet import HEADING, Sheet, show
 
-NAMES = ("processes", "passes", "documents", "watching", "growth", "long_run", "ranks")
+NAMES = (
+    "processes",
+    "passes",
+    "documents",
+    "watching",
+    "instructions",
+    "growth",
+    "long_run",
+    "ranks",
+)
 PAGE = Path(__file__).parents[1] / "docs" / "costs.md"
 
 
