@@ -147,3 +147,29 @@ def probe(name: str, status: str, reason: str = "") -> ProbeRecord:
 
 def hostile(text: str):
     return replace(SWALLOWED, title=text, explains=())
+
+
+RAISED = "forward raised TypeError at net.py:8: Net.forward() takes 2 arguments but 3 were given"
+
+
+def unjudged(**more):
+    needs = [f"0 of the {number} losses needed were observed: {RAISED}" for number in (1, 5)]
+    probes = tuple(probe("loss", "skipped", reason) for reason in needs)
+    fields = {"verdict": "inconclusive", "findings": (), "suppressed": (), "probes": probes}
+    return blocked(**(fields | more))
+
+
+def test_the_exception_that_ended_training_is_told_once():
+    text = " ".join(render(unjudged(), "text", Look()).split())
+
+    assert text.count("Net.forward() takes 2 arguments") == 1
+    assert f"Training ended with an exception: {RAISED} Inconclusive" in text
+
+
+def test_an_exception_that_a_finding_tells_of_is_not_told_again():
+    said = "TypeError: Net.forward() takes 2 arguments but 3 were given"
+    quoting = replace(SWALLOWED, quote=said, explains=())
+
+    text = render(unjudged(findings=(quoting,), verdict="blocked"), "text", Look())
+
+    assert "Training ended" not in text

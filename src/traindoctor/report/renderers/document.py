@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import zip_longest
@@ -13,9 +12,9 @@ from traindoctor.probing.rule import Remedy
 from traindoctor.probing.wording import duration
 from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
 from traindoctor.report.renderers.page import count, figure
+from traindoctor.report.renderers.stopped import TOO_FEW, stopped_by
 
 MOST_AWAITED = 2  # of one cause
-_TOO_FEW = re.compile(r"\d+ of the \d+ \w+ needed were observed")
 
 Roots = Sequence[ReportedFinding]
 
@@ -209,7 +208,7 @@ def hook_table(report: Report, roots: Roots) -> list[list[str]]:
 
 def reason_of(probe: ProbeRecord) -> str:
     """Return a probe's reason on one line; too few of a table's rows are one reason for all."""
-    if _TOO_FEW.match(probe.reason):
+    if TOO_FEW.match(probe.reason):
         return "too few losses, backward passes or steps were observed"
     return " ".join(probe.reason.split())
 
@@ -227,6 +226,8 @@ def remaining(report: Report, roots: Roots) -> list[str]:
             f"{count(served['epochs'], 'short epoch')} were served{of}: what comes later in the "
             "data or in the training was not seen."
         )
+    if stopped_by(report):
+        lines.append(f"Training ended with an exception: {stopped_by(report)}")
     groups: dict[str, list[str]] = {}
     for probe in report.probes:
         if probe.status in ("skipped", "errored"):

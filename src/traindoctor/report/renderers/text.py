@@ -18,6 +18,7 @@ from traindoctor.report.renderers.look import Look
 from traindoctor.report.renderers.overfit_view import put_overfit
 from traindoctor.report.renderers.page import Page, count, harmless
 from traindoctor.report.renderers.steps_view import put_steps
+from traindoctor.report.renderers.stopped import stopped_by
 from traindoctor.report.renderers.timing_view import put_timing
 from traindoctor.report.renderers.watch_view import (
     lost,
@@ -62,6 +63,8 @@ def render(report: Report, look: Look) -> str:
         _put_loose_ends(page, report)
         page.put_packed(_families(report))
     put_watch(page, report)
+    if stopped_by(report):
+        page.put(Text(f"Training ended with an exception: {stopped_by(report)}", style="bold"))
     page.put(Text(verdict_line(report), style="bold"))
     return page.text()
 
