@@ -65,9 +65,15 @@ def examined(report: Report) -> str:
     if model.trainable != model.parameters:
         what += f" ({model.trainable:,} trainable)"
     if data.get("batches"):
-        size = f" of {data['batch_size']}" if data.get("batch_size") else ""
-        what += f"; {count(data['batches'], 'batch', 'batches')}{size}"
+        what += f"; {batches(data)}"
     return f"{what}; examined in {report.duration_seconds:.1f} s"
+
+
+def batches(data: dict[str, Any]) -> str:
+    """Return how many batches an epoch has, or were seen where that is not known."""
+    size = f" of {data['batch_size']}" if data.get("batch_size") else ""
+    seen = " seen" if data.get("only_seen") else ""
+    return f"{count(data['batches'], 'batch', 'batches')}{size}{seen}"
 
 
 def machine(report: Report) -> str:
@@ -218,9 +224,9 @@ def remaining(report: Report, roots: Roots) -> list[str]:
     lines = []
     if roots:
         lines.append("No remedy was applied: the checklist says whether one helped.")
-    served, batches = report.measurements.get("steps"), report.target.data.get("batches")
+    served, number = report.measurements.get("steps"), report.target.data.get("batches")
     if isinstance(served, dict) and served["batches"]:
-        of = f" of {count(batches, 'batch', 'batches')} an epoch" if batches else ""
+        of = f" of {count(number, 'batch', 'batches')} an epoch" if number else ""
         lines.append(
             f"{count(served['batches'], 'batch', 'batches')} in "
             f"{count(served['epochs'], 'short epoch')} were served{of}: what comes later in the "
