@@ -224,7 +224,8 @@ def remaining(report: Report, roots: Roots) -> list[str]:
     lines = []
     if roots:
         lines.append("No remedy was applied: the checklist says whether one helped.")
-    served, number = report.measurements.get("steps"), report.target.data.get("batches")
+    served, data = report.measurements.get("steps"), report.target.data
+    number = 0 if data.get("only_seen") else data.get("batches")
     if isinstance(served, dict) and served["batches"]:
         of = f" of {count(number, 'batch', 'batches')} an epoch" if number else ""
         lines.append(
