@@ -44,11 +44,16 @@ def test_the_more_exact_word_wins_and_ignoring_wins_a_tie(words, codes):
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("TD203", "TD20"), ("no-gradiant", "'no-gradient'"), ("TD9", "; ")]
+    ("word", "hint"), [("TD203", "TD20"), ("no-gradiant", "'no-gradient'"), ("TD9", "; there is")]
 )
 def test_an_unknown_word_is_an_error_that_names_the_nearest(word, hint):
     with pytest.raises(UsageError, match=f"there is no rule '{word}'.*{hint}"):
         select_rules(RULES, ignore=[word])
+
+
+def test_a_word_that_is_half_the_same_is_no_hint():
+    with pytest.raises(UsageError, match="there is no rule 'TD299'; there is TD201"):
+        select_rules(RULES, ignore=["TD299"])
 
 
 def test_selecting_nothing_is_an_error():

@@ -219,7 +219,7 @@ def keeping(stretch: tuple[KeptRow, ...], run: Trace, source: tuple[SourceRow, .
         evidence=[
             Evidence("graphs of earlier steps in memory", last.num_kept, 0),
             Evidence("backward passes in that time", passed),
-            Evidence("found behind it", last.num_held),
+            *([Evidence(f"of them behind `{last.holder}`", last.num_held)] if last.holder else []),
         ],
         series=[
             Series(

@@ -41,10 +41,17 @@ OUT_OF_RANGE = Rule(
     known_limits="A later batch of the data than those read may hold such a value too.",
     remedies=(
         Remedy(
-            "Make room for the largest index",
+            "Raise the number of classes that the head is built with",
             recommended=True,
             pros="Nothing of the data is lost.",
-            after="model = Model(num_classes=int(labels.max()) + 1)\n"
+            before="model = Model(num_labels=5)",
+            after="model = Model(num_labels=6)  # num_classes, out_features: the largest label + 1",
+        ),
+        Remedy(
+            "Make room for the largest index",
+            pros="Nothing of the data is lost.",
+            before="table = nn.Embedding(num_embeddings, width)",
+            after="table = nn.Embedding(int(ids.max()) + 1, width)\n"
             "model.resize_token_embeddings(len(tokenizer))  # transformers",
         ),
         Remedy(
@@ -258,9 +265,9 @@ def _num_outside(read: Trace, key: str, value: int | str, limit: int | None) -> 
 
 def _remedies(value: int | str, leaf: LeafRow | None, *, is_label: bool) -> list[Remedy]:
     """Return the ways out: more room does not help a negative value."""
-    room, from_zero, ignored, named, existing = OUT_OF_RANGE.remedies
+    classes, rows, from_zero, ignored, named, existing = OUT_OF_RANGE.remedies
     if not _is_negative(value):
-        ways = [room, from_zero, ignored]
+        ways = [classes if is_label else rows, from_zero, ignored]
     elif not is_label:
         ways = [existing]
     elif value == IGNORED:

@@ -113,7 +113,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         ),
         evidence=[
             Evidence("loss requires a gradient", False, True),
-            Evidence("type of the loss", kind, "Tensor"),
+            *([Evidence("type of the loss", kind, "Tensor")] if kind != "Tensor" else []),
             Evidence("parameters in its graph", 0, len(trainable)),
             *([Evidence("parameters behind the cut", len(cut.parameters))] if cut else []),
         ],

@@ -46,6 +46,7 @@ class ExperimentFailed(CannotJudge):
     """An experiment could not be had: it is not possible here, or user code broke it."""
 
 
+CLOSE = 0.65  # of 1, for a name that may have been meant
 RAISED_BY_USERS = (Exception, SystemExit)
 """What the user's code may raise and we survive. A KeyboardInterrupt is meant for us too."""
 
@@ -79,7 +80,7 @@ def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
     """
     from difflib import get_close_matches
 
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    close = get_close_matches(name, known, n=1, cutoff=CLOSE)
     if close:
         return f"; did you mean {close[0]!r}?"
     if not known:

@@ -132,6 +132,18 @@ def test_the_parts_of_a_tuple_are_taken_by_position() -> None:
     assert takers(batch) == {"0": "input_ids", "1": "mask"}
 
 
+def test_the_parts_of_nested_inputs_are_taken_by_position_or_by_name() -> None:
+    leaves = tuple(LeafRow(key=key, shape=(4,), dtype="") for key in ("0.0", "0.1", "1"))
+    batch = BatchRow(index=0, kind="sequence", leaves=leaves)
+    two = {"0.0": "input_ids", "0.1": "mask", "1": "the loss function"}
+    assert takers(batch, has_loss_fn=True) == two
+    whole = takers(batch, has_loss_fn=True, forward_parameters=("inputs",))
+    assert whole == {"0.0": "inputs", "0.1": "inputs", "1": "the loss function"}
+    leaves = tuple(LeafRow(key=key, shape=(4,), dtype="") for key in ("0.mask", "0.age", "1"))
+    named = takers(BatchRow(index=0, kind="sequence", leaves=leaves), has_loss_fn=True)
+    assert named == {"0.mask": "mask", "0.age": "nobody", "1": "the loss function"}
+
+
 def test_the_plain_trainer_hands_everything_to_the_forward_and_a_subclass_to_itself() -> None:
     batch = BatchRow(index=0, leaves=(IDS, LABELS))
     trainer = {"kind": "Trainer", "trainer_class": "OurTrainer", "has_train_step": True}

@@ -117,3 +117,15 @@ def test_a_loop_that_reaches_for_its_own_name_of_the_loader_is_bounded_too() -> 
     trace = Lab(setup).perform(ShortRun())
     assert len(trace.steps) == 6
     assert torch.utils.data.DataLoader.__iter__.__module__ == "torch.utils.data.dataloader"
+
+
+class Picky(nn.Linear):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return super().forward(x * mask)
+
+
+def test_a_forward_that_refuses_its_arguments_is_named_where_it_is_defined() -> None:
+    model = Picky(3, 1)
+    setup = TrainingSetup(model=model, loader=[(torch.ones(2, 3),)], loss_fn=F.mse_loss)
+    line = Picky.forward.__code__.co_firstlineno
+    assert f"{__file__}:{line}: " in Lab(setup).perform(ShortRun()).raised

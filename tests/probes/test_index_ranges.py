@@ -66,7 +66,7 @@ def test_a_negative_label_beside_ignored_ones_is_the_one_that_is_counted() -> No
 @pytest.mark.parametrize(
     ("value", "shape", "remedy"),
     [
-        (3, (4,), "Make room for the largest index"),
+        (3, (4,), "Raise the number of classes that the head is built with"),
         (-1, (4,), "Let labels begin at 0, without gaps"),  # of one sample each
         (-1, (4, 7), "Give what is not to be counted the ignore index"),
         (-100, (4, 7), "Name the labels' own ignore index to the loss function"),

@@ -15,6 +15,8 @@ from traindoctor.probing.wording import counted, figure, grouped
         ([f"layers.{i}.norm.bias" for i in range(24)], "layers.*.norm.bias (24)"),
         (["a", "b", "c", "d", "e", "f"], "a, b, c, d and 2 more"),
         (["fc1.weight", "fc2.weight"], "fc1.weight, fc2.weight"),
+        (["0.weight", "2.weight"], "0.weight, 2.weight"),  # of an nn.Sequential
+        ([f"{i}.weight" for i in range(12)], "*.weight (12)"),
     ],
 )
 def test_names_that_differ_in_numbers_alone_are_one_group(names: list[str], text: str) -> None:

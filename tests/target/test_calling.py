@@ -92,6 +92,39 @@ def test_a_forward_that_names_targets_gets_them_where_it_makes_the_loss() -> Non
     assert echo(forward, (X, Y), loss_fn=F.cross_entropy) is None
 
 
+def test_a_forward_of_one_parameter_gets_inputs_of_several_parts_whole() -> None:
+    def reading(inputs: Any) -> Any:
+        return inputs[0], inputs[1]
+
+    def unpacking(inputs: Any) -> Any:
+        x, mask, task = inputs
+        return x, mask, task
+
+    assert echo(reading, ([X, Z], Y), loss_fn=F.cross_entropy) == (X, Z)
+    assert echo(unpacking, ([X, Z, X], Y), loss_fn=F.cross_entropy) == (X, Z, X)
+    assert echo(unpacking, (X, Z, X, Y), loss_fn=F.cross_entropy) == (X, Z, X)
+    assert echo(lambda x: x, ([X], Y), loss_fn=F.cross_entropy) is X
+
+
+def test_a_forward_of_as_many_parameters_as_the_inputs_have_parts_gets_them() -> None:
+    def forward(x: Any, mask: Any, task: Any = None) -> Any:
+        return x, mask, task
+
+    assert echo(lambda x, mask, task: (x, mask, task), ([X, Z, X], Y)) == (X, Z, X)
+    assert echo(forward, ([X, Z], Y), loss_fn=F.cross_entropy) == (X, Z, None)
+    assert echo(forward, ([X, Z, X], Y), loss_fn=F.cross_entropy) == (X, Z, X)
+
+
+def test_without_a_loss_function_a_forward_of_two_gets_inputs_and_targets() -> None:
+    boxes = [Y, Y]
+    assert echo(lambda images, boxes: boxes, ([X, Z], boxes)) is boxes
+
+
+def test_more_parts_than_the_forward_takes_are_its_own_error() -> None:
+    with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):
+        echo(lambda x: x, (X, Z, Y), loss_fn=F.cross_entropy)
+
+
 def test_a_tensor_or_an_object_is_the_only_argument() -> None:
     assert echo(anything, X) == ((X,), {})
     thing = object()

@@ -157,9 +157,9 @@ def test_without_a_default_the_functions_are_named(tmp_path: Path) -> None:
     assert failure(str(file)).endswith(f"name one of `{file}:build`")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("VALUE", "int"), ("READY", "Linear")])
+@pytest.mark.parametrize(("name", "kind"), [("VALUE", "an int"), ("READY", "a Linear")])
 def test_what_is_not_a_function_is_told(program: Path, name: str, kind: str) -> None:
-    assert f"is a {kind}, not a function" in failure(f"{program}:{name}")
+    assert f"is {kind}, not a function" in failure(f"{program}:{name}")
 
 
 def test_a_raising_factory_shows_the_users_own_frames(program: Path) -> None:

@@ -137,8 +137,9 @@ def _seen(archive: Archive | None, status: int | None) -> dict[str, Any]:
         "forwards": facts.get("num_forwards", 0),
         "backwards": facts.get("num_passes", 0),
         "steps": facts.get("num_steps", 0),
+        "status": facts.get("status", 0),
         "ended": ended or str(facts.get("state", "")),
-        "raised": run.exceptions[-1].summary if run is not None and run.exceptions else "",
+        "raised": run.exceptions[-1].told if run is not None and run.exceptions else "",
         "lost": lost_among(ranks),
     }
 

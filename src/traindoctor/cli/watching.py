@@ -110,10 +110,10 @@ class Watching:
         if self.rank is not None and self.rank.local_rank:
             return self._recorded(child)
 
-        def announce(finding: Finding, step: int) -> None:
+        def announce(finding: Finding) -> None:
             with suppress(OSError):  # nobody reads it any more
                 if not self.flags.quiet:
-                    _announce(finding, step)
+                    _announce(finding)
             if self.stops:
                 child.stop()
 
@@ -193,11 +193,11 @@ def _was_training(report: Report) -> bool:
     return bool(seen.get("steps") or (seen.get("backwards") and report.verdict == "healthy"))
 
 
-def _announce(finding: Finding, step: int) -> None:
+def _announce(finding: Finding) -> None:
     """Say what a look at the run has shown, on a line of our own."""
     place = str(finding.location)
     where = f" at {place}" if place else ""
-    text = f"{finding.severity.value.upper()} {finding.code} {finding.name}{where}, step {step}"
+    text = f"{finding.severity.value.upper()} {finding.code} {finding.name}{where}"
     _say_at_once(f"{text}: {finding.title}")
 
 

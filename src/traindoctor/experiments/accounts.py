@@ -21,7 +21,7 @@ def step_account(trace: Trace) -> dict[str, Any]:
         "passes_per_step": sorted(set(_used_passes(trace))),
         "optimizers": [_optimizer(row, trace) for row in trace.optimizers],
         "skipped": _skipped(trace),
-        "ended_by": trace.exceptions[0].summary if trace.exceptions else "",
+        "ended_by": trace.raised,
     }
 
 

@@ -64,6 +64,11 @@ def _taker(setup: SetupRow, batch: BatchRow, tops: list[str], key: str) -> str:
     if setup.has_loss_fn and position == len(tops) - 1 > 0:
         return "the loss function"
     names = setup.forward_parameters
+    if setup.has_loss_fn and len(tops) == 2 and len(names) > 1 and key != top:
+        inner = key.split(".")[1]  # of inputs that are passed one by one
+        if inner in names:
+            return inner
+        position = int(inner) if inner.isdecimal() else len(names)
     return names[position] if position < len(names) else "nobody"
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from traindoctor.experiments.lab import Lab
 from traindoctor.experiments.loop import device_of
 from traindoctor.instruments.anatomy import forward_signature
-from traindoctor.target.batches import batch_size, copy_batch, map_tensors, split, to_device
-from traindoctor.target.whole_batch import takes_whole
+from traindoctor.target.batches import batch_size, copy_batch, map_tensors, to_device
+from traindoctor.target.calling import input_arguments
 
 if TYPE_CHECKING:
     import torch
@@ -71,12 +71,12 @@ def forward_alone(lab: Lab, batch: Any, is_claimed: bool) -> dict[str, Any]:
     named, _ = forward_signature(model)
 
     def seconds(part: Any) -> list[float]:
-        inputs, _ = split(to_device(copy_batch(part), device))
+        arguments, keywords = _given(model, to_device(copy_batch(part), device), named)
         times = []
         for _ in range(NUM_FORWARDS):
             start = lab.clock()
             with torch.no_grad():
-                _call(model, inputs, named)
+                model(*arguments, **keywords)
             wait()
             times.append(lab.clock() - start)
         return times
@@ -85,20 +85,18 @@ def forward_alone(lab: Lab, batch: Any, is_claimed: bool) -> dict[str, Any]:
         found: dict[str, Any] = {"forward_seconds": settled(seconds(batch))}
         if is_claimed:
             found |= _best_rate(batch, seconds)
-        inputs, _ = split(to_device(copy_batch(batch), device))
+        arguments, keywords = _given(model, to_device(copy_batch(batch), device), named)
     except Exception:  # the model refuses them: there is nothing to time
         return {}
     with torch.no_grad():
-        return found | {"forward_flops": flops_of(lambda: _call(model, inputs, named))}
+        return found | {"forward_flops": flops_of(lambda: model(*arguments, **keywords))}
 
 
-def _call(model: Any, inputs: Any, named: tuple[str, ...]) -> None:
-    if isinstance(inputs, dict | tuple | list) and takes_whole(model.forward, inputs):
-        model(inputs)
-    elif isinstance(inputs, dict):
-        model(**{key: part for key, part in inputs.items() if key in named})
-    else:
-        model(*inputs) if isinstance(inputs, tuple | list) else model(inputs)
+def _given(
+    model: Any, batch: Any, named: tuple[str, ...]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    arguments, keywords = input_arguments(model, batch)
+    return arguments, {key: part for key, part in keywords.items() if key in named}
 
 
 def _best_rate(batch: Any, seconds: Callable[[Any], list[float]]) -> dict[str, Any]:

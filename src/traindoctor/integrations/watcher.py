@@ -167,10 +167,10 @@ class Watcher:
         }
         return replace(report, measurements=report.measurements | {"seen": seen})
 
-    def _announce(self, finding: Finding, step: int) -> None:
+    def _announce(self, finding: Finding) -> None:
         self.critical.append(finding)
         where = f" at {finding.location}" if str(finding.location) else ""
-        logger.error("%s %s%s, step %d: %s", finding.code, finding.name, where, step, finding.title)
+        logger.error("%s %s%s: %s", finding.code, finding.name, where, finding.title)
 
 
 def _taps_as_they_are() -> Callable[[], None]:

@@ -235,8 +235,7 @@ class _Ask:
         if isinstance(outcome, str):
             reason = outcome
         else:
-            raised = outcome.exceptions[:1]
-            status, reason = ("partial", raised[0].summary) if raised else ("done", "")
+            status, reason = ("partial" if outcome.exceptions else "done"), outcome.raised
             steps, measurements = len(outcome.steps), _measured(experiment, outcome)
         self.emit(
             ExperimentEnded(

@@ -29,9 +29,12 @@ def first_location(places: Iterable[Place], *, module: str | None = None) -> Loc
 def grouped(names: Iterable[str], most: int = 4) -> str:
     """Name many things briefly: `layers.*.norm.bias (24), head.weight and 3 more`.
 
-    Names that differ in numbers alone are one group, in order of first sight.
+    Names that differ in numbers alone are one group, in order of first sight. Where a number comes
+    first, as in an `nn.Sequential`, it is all that tells a few of them apart.
     """
     names = list(names)
+    if len(names) <= most and any(name[:1].isdigit() for name in names):
+        return ", ".join(names)
     groups = Counter(re.sub(r"(?<![A-Za-z_])\d+(?![A-Za-z_])", "*", name) for name in names)
     shown = [
         f"{name} ({count})" if count > 1 else name for name, count in list(groups.items())[:most]

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import TargetError, TrainDoctorError
 from traindoctor.target.batches import kind_of, parts_of, split
 from traindoctor.target.setup import ALIASES, TARGET_NAMES
-from traindoctor.target.whole_batch import takes_whole
+from traindoctor.target.whole_batch import takes, takes_whole
 
 if TYPE_CHECKING:
     from torch import nn
 
     from traindoctor.target.setup import TrainingSetup
 
-__all__ = ["NoLoss", "call_by_name", "call_model", "described_output", "find_loss", "returned_loss"]
+__all__ = [
+    "NoLoss",
+    "call_by_name",
+    "call_model",
+    "described_output",
+    "find_loss",
+    "input_arguments",
+    "returned_loss",
+]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -33,23 +41,39 @@ def call_model(model: nn.Module, batch: Any, setup: TrainingSetup) -> Any:
     A forward that takes the batch apart itself gets it whole. Else a mapping or dataclass becomes
     keywords. A sequence is `(inputs, targets)` and the model
     gets the inputs, unless its forward asks for the targets too: by needing as many
-    arguments as the batch has, or, where no `loss_fn` is given, by naming its second
+    arguments as the batch has (and the inputs are not themselves so many, for a `loss_fn` to
+    compare with the targets), or, where no `loss_fn` is given, by naming its second
     parameter `targets` or the like. Anything else is the only argument.
     """
     kind = kind_of(batch)
     if kind not in ("tensor", "other") and takes_whole(model.forward, batch):
         return model(batch)
-    forward = _parameters(model.forward)
     if kind in ("mapping", "dataclass"):
-        return model(**_keywords(batch, forward, setup))
+        return model(**_keywords(batch, _parameters(model.forward), setup))
     if kind != "sequence" or not len(batch):
         return model(batch)
-    if _takes_all(forward, len(batch), setup):
+    if _takes_all(model, batch, setup):
         return model(*batch)
+    arguments, keywords = input_arguments(model, batch)
+    return model(*arguments, **keywords)
+
+
+def input_arguments(model: nn.Module, batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the inputs of a batch as the arguments and keywords that the forward asks for.
+
+    Inputs of several parts are passed one by one, unless the forward takes them apart itself, or
+    they are one part of the batch and the forward has one parameter for them.
+    """
     inputs, _ = split(batch)
-    if kind_of(inputs) == "mapping":
-        return model(inputs) if takes_whole(model.forward, inputs) else model(**inputs)
-    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+    kind = kind_of(inputs)
+    if kind not in ("mapping", "sequence") or takes_whole(model.forward, inputs):
+        return (inputs,), {}
+    if kind == "mapping":
+        return (), dict(inputs)
+    is_one_part = kind_of(batch) == "sequence" and len(batch) <= 2
+    if is_one_part and takes(model.forward, 1) and not takes(model.forward, len(inputs)):
+        return (inputs,), {}
+    return tuple(inputs), {}
 
 
 def _keywords(
@@ -65,10 +89,15 @@ def _keywords(
     return keywords
 
 
-def _takes_all(forward: Mapping[str, inspect.Parameter], number: int, setup: TrainingSetup) -> bool:
-    positional = [item for item in forward.values() if item.kind in _POSITIONAL]
-    if sum(item.default is item.empty for item in positional) >= number > 1:
-        return True
+def _takes_all(model: nn.Module, batch: Sequence[Any], setup: TrainingSetup) -> bool:
+    """Tell whether the forward asks for the targets beside the inputs."""
+    number, parameters = len(batch), _parameters(model.forward).values()
+    positional = [item for item in parameters if item.kind in _POSITIONAL]
+    required = sum(item.default is item.empty for item in positional)
+    if required >= number > 1:
+        nested = number == 2 and kind_of(batch[0]) == "sequence"
+        is_for_inputs = nested and takes(model.forward, len(batch[0]))
+        return not is_for_inputs or (required == number and setup.loss_fn is None)
     if setup.loss_fn is not None or not 1 < number <= len(positional):
         return False
     return positional[number - 1].name in TARGET_NAMES

@@ -20,7 +20,7 @@ from traindoctor.target.checkpoints import Checkpoints, checkpoints_noted
 from traindoctor.target.failures import running_user_code
 from traindoctor.target.history import lines_kept
 from traindoctor.target.patches import Notes
-from traindoctor.target.setup import TrainingSetup, as_setup
+from traindoctor.target.setup import TrainingSetup, a_kind, as_setup
 from traindoctor.target.transfers import Transfers, transfers_noted
 from traindoctor.target.usercode import is_user_file
 from traindoctor.target.woven import heard_by, weaving
@@ -125,9 +125,9 @@ def _factory_in(module: ModuleType, where: str, name: str, default: str) -> Call
         hint = f"name one of {shown}" if shown else "it defines no functions"
         raise TargetError(f"{where} has no function {default!r}; {hint}")
     if not callable(found) or (hasattr(found, "forward") and not isinstance(found, type)):
-        kind = type(found).__name__
+        kind = a_kind(found)
         raise TargetError(
-            f"{where}:{name or default} is a {kind}, not a function{nearest('', functions)}"
+            f"{where}:{name or default} is {kind}, not a function{nearest('', functions)}"
         )
     factory: Callable[..., Any] = found
     return factory

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from traindoctor.target.checkpoints import Checkpoints
     from traindoctor.target.transfers import Transfers
 
-__all__ = ["ALIASES", "NAMES", "TARGET_NAMES", "TrainingSetup", "as_setup"]
+__all__ = ["ALIASES", "NAMES", "TARGET_NAMES", "TrainingSetup", "a_kind", "as_setup"]
 
 ALIASES = {
     "train_loader": "loader",
@@ -147,7 +147,7 @@ def _assembled(returned: object, who: str) -> TrainingSetup:
     if isinstance(returned, (tuple, list)):
         return _from_sequence(returned, who)
     raise TargetError(
-        f"{who} returned {_a(returned)}; return a TrainingSetup, (model, loader), "
+        f"{who} returned {a_kind(returned)}; return a TrainingSetup, (model, loader), "
         "a dict with 'model' and 'loader', a transformers.Trainer, or a Lightning module "
         "with its data"
     )
@@ -175,7 +175,7 @@ def _from_sequence(parts: tuple[Any, ...] | list[Any], who: str) -> TrainingSetu
 
     if not 2 <= len(parts) <= 4:
         raise TargetError(
-            f"{who} returned {len(parts)} things, {', '.join(_a(part) for part in parts)}; "
+            f"{who} returned {len(parts)} things, {', '.join(a_kind(part) for part in parts)}; "
             "return (model, loader), (model, loader, optimizer) or "
             "(model, loader, optimizer, loss_fn)"
         )
@@ -192,24 +192,24 @@ def _check(setup: TrainingSetup, who: str) -> None:
     if isinstance(setup.model, type):
         raise TargetError(f"{who}: the model is the class {setup.model.__name__}; call it")
     if not isinstance(setup.model, nn.Module):
-        raise TargetError(f"{who}: the model is {_a(setup.model)}, not a torch.nn.Module")
+        raise TargetError(f"{who}: the model is {a_kind(setup.model)}, not a torch.nn.Module")
     for path, parameter in setup.model.named_parameters():
         if not isinstance(parameter, Tensor):
-            raise TargetError(f"{who}: the model's parameter {path} is {_a(parameter)}")
+            raise TargetError(f"{who}: the model's parameter {path} is {a_kind(parameter)}")
     for optimizer in setup.optimizers:
         if isinstance(optimizer, type) or not hasattr(optimizer, "param_groups"):
-            raise TargetError(f"{who}: the optimizer is {_a(optimizer)}, not a torch optimizer")
+            raise TargetError(f"{who}: the optimizer is {a_kind(optimizer)}, not a torch optimizer")
     for name in ("loss_fn", "train_step", "train_loop"):
         part = getattr(setup, name)
         if part is not None and (not callable(part) or _is_criterion_class(part)):
-            raise TargetError(f"{who}: {name} is {_a(part)}; it must be something to call")
+            raise TargetError(f"{who}: {name} is {a_kind(part)}; it must be something to call")
     steps = setup.accumulation_steps
     if not isinstance(steps, int) or steps < 1:
         raise TargetError(f"{who}: accumulation_steps is {steps!r}; it must be 1 or more")
     for name in ("epochs", "max_grad_norm"):
         number = getattr(setup, name)
         if number is not None and not isinstance(number, int | float):
-            raise TargetError(f"{who}: {name} is {_a(number)}; it must be a number")
+            raise TargetError(f"{who}: {name} is {a_kind(number)}; it must be a number")
     _check_loader(setup.loader, "loader", who)
     if setup.validation_loader is not None:
         _check_loader(setup.validation_loader, "validation_loader", who)
@@ -219,7 +219,7 @@ def _check_loader(loader: Any, name: str, who: str) -> None:
     if isinstance(loader, Iterable) and not isinstance(loader, (str, bytes, type)):
         return
     hint = "; wrap it in a DataLoader" if hasattr(loader, "__getitem__") else ""
-    raise TargetError(f"{who}: the {name} is {_a(loader)}, which yields no batches{hint}")
+    raise TargetError(f"{who}: the {name} is {a_kind(loader)}, which yields no batches{hint}")
 
 
 def _is_criterion_class(part: Any) -> bool:
@@ -228,7 +228,7 @@ def _is_criterion_class(part: Any) -> bool:
     return isinstance(part, type) and issubclass(part, nn.Module)
 
 
-def _a(thing: object) -> str:
+def a_kind(thing: object) -> str:
     """Name a thing by its type: `a DataLoader`, `the class Adam`."""
     if isinstance(thing, type):
         return f"the class {thing.__name__}"

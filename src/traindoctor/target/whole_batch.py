@@ -41,6 +41,15 @@ def takes_whole(forward: Any, batch: Any) -> bool:
     return is_named or _is_annotated(asked, batch) or _takes_apart(forward, asked.name, batch)
 
 
+def takes(forward: Any, number: int) -> bool:
+    """Tell whether a forward can be called with so many arguments; no where it hides them."""
+    try:
+        inspect.signature(forward).bind(*range(number))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def _names(batch: Any) -> tuple[str, ...]:
     """Return the names of a batch's parts; a plain sequence has none."""
     if kind_of(batch) == "sequence":

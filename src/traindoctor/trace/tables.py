@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.errors import CannotJudge
@@ -127,6 +127,18 @@ class Trace:
         """How many optimizer steps there were; see `num_batches`."""
         return max(int(self.facts.get("num_steps") or 0), len(self.steps))
 
+    @property
+    def raised(self) -> str:
+        """What user code raised first, as one phrase; nothing where it raised nothing.
+
+        A forward that refuses its arguments has raised on no line of its own: its first is named.
+        """
+        if not self.exceptions:
+            return ""
+        row = self.exceptions[0]
+        is_refusal = row.phase == "forward" and not row.place and not row.module
+        return (replace(row, place=self.setup.forward_place) if is_refusal else row).summary
+
     def lost(self, batches: Iterable[int]) -> set[int]:
         """Return those of the batches that no backward pass and no step belongs to."""
         lost = self.facts.get("lost_batches")
@@ -160,5 +172,5 @@ class Trace:
                 continue
             reason = f"{found} of the {needed} {table} needed were observed"
             if self.exceptions:
-                reason += f": {self.exceptions[0].summary}"
+                reason += f": {self.raised}"
             raise CannotJudge(reason)

@@ -144,6 +144,7 @@ def loaded(run: Trace, reference: str, ranks: Trace | None = None) -> TargetLoad
         data={
             "batches": run.setup.num_batches or run.facts.get("num_batches"),
             "batch_size": first.size if first else None,
+            "only_seen": not run.setup.num_batches,  # no loader told how many there are
         },
         environment=dict(run.facts.get("environment") or {}),
         location_file=run.setup.factory.file,

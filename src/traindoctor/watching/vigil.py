@@ -30,7 +30,7 @@ class Vigil:
     """
 
     def __init__(
-        self, path: Path, bench: Bench, reference: str, announce: Callable[[Finding, int], None]
+        self, path: Path, bench: Bench, reference: str, announce: Callable[[Finding], None]
     ) -> None:
         self.path, self.bench, self.reference, self.announce = path, bench, reference, announce
         self.due, self.is_off = 1, False
@@ -76,7 +76,7 @@ class Vigil:
         for name, finding in critical.items():
             if name in self.before and name not in self.announced:
                 self.announced.add(name)
-                self.announce(finding, progress)
+                self.announce(finding)
         self.before = set(critical)
 
 

@@ -147,3 +147,59 @@ def probe(name: str, status: str, reason: str = "") -> ProbeRecord:
 
 def hostile(text: str):
     return replace(SWALLOWED, title=text, explains=())
+
+
+RAISED = "forward raised TypeError at net.py:8: Net.forward() takes 2 arguments but 3 were given"
+
+
+def unjudged(**more):
+    needs = [f"0 of the {number} losses needed were observed: {RAISED}" for number in (1, 5)]
+    probes = tuple(probe("loss", "skipped", reason) for reason in needs)
+    fields = {"verdict": "inconclusive", "findings": (), "suppressed": (), "probes": probes}
+    return blocked(**(fields | more))
+
+
+def test_the_exception_that_ended_training_is_told_once():
+    text = " ".join(render(unjudged(), "text", Look()).split())
+
+    assert text.count("Net.forward() takes 2 arguments") == 1
+    assert f"Training ended with an exception: {RAISED} Inconclusive" in text
+
+
+def test_an_exception_that_a_finding_tells_of_is_not_told_again():
+    said = "TypeError: Net.forward() takes 2 arguments but 3 were given"
+    quoting = replace(SWALLOWED, quote=said, explains=())
+
+    text = render(unjudged(findings=(quoting,), verdict="blocked"), "text", Look())
+
+    assert "Training ended" not in text
+
+
+def watched(seen, **more):
+    script = replace(blocked().target, kind="script", data={"batches": 9, "batch_size": 32} | more)
+    measured = {"seen": {"torch": True} | seen, "watch": {"share": 0.05, "opening_steps": 1}}
+    report = unjudged(target=script, probes=(), measurements=measured)
+    return " ".join(render(report, "text", Look()).split())
+
+
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [
+        ({"torch": False}, "the script did not import torch."),
+        ({"torch": False, "status": 2}, "the script ended with status 2."),
+        ({"status": 2}, "the script ended with status 2."),
+        ({"status": 2, "batches": 1}, "0 backward passes; the script ended with status 2."),
+        ({"status": 1, "raised": "KeyError: 'x'"}, "0 forward passes, 0 backward passes."),
+    ],
+)
+def test_a_run_without_steps_is_told_with_its_exit_status(seen, says):
+    assert watched(seen).endswith(says)
+
+
+def test_one_step_that_was_seen_in_full_is_one():
+    assert "after the first step, which was seen in full." in watched({})
+
+
+def test_batches_of_no_known_loader_were_seen():
+    assert "9 batches of 32 seen" in watched({}, only_seen=True)
+    assert "seen Watching" not in watched({})

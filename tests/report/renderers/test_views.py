@@ -136,7 +136,7 @@ def test_a_backward_pass_through_an_earlier_batch_is_said_to_be_so() -> None:
 
 def test_a_batch_stands_beside_who_takes_it() -> None:
     lines = shown("batch", contract=CONTRACT).splitlines()
-    assert "dict of 4 for Net" in lines
+    assert "dict of 4 samples for Net" in lines
     (row,) = [line.split() for line in lines if line.lstrip().startswith("weights")]
     assert row[-1] == "nobody"
     assert "0.25 … 1, 2 not finite" in " ".join(row)

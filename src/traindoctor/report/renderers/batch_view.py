@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from traindoctor.report.record import Report
-from traindoctor.report.renderers.page import Page, figure
+from traindoctor.report.renderers.page import Page, count, figure
 
 
 def put_batch(page: Page, report: Report) -> None:
@@ -15,7 +15,7 @@ def put_batch(page: Page, report: Report) -> None:
     contract = report.measurements.get("contract")
     if contract is None:
         return
-    size = f" of {contract['size']}" if contract["size"] else ""
+    size = f" of {count(contract['size'], 'sample')}" if contract["size"] else ""
     page.put(Text(f"{contract['class']}{size} for {contract['model']}", style="bold"))
     tried = report.measurements.get("forward_keys", {})
     rows = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import zip_longest
@@ -13,9 +12,9 @@ from traindoctor.probing.rule import Remedy
 from traindoctor.probing.wording import duration
 from traindoctor.report.record import ProbeRecord, Report, ReportedFinding
 from traindoctor.report.renderers.page import count, figure
+from traindoctor.report.renderers.stopped import TOO_FEW, stopped_by
 
 MOST_AWAITED = 2  # of one cause
-_TOO_FEW = re.compile(r"\d+ of the \d+ \w+ needed were observed")
 
 Roots = Sequence[ReportedFinding]
 
@@ -66,9 +65,15 @@ def examined(report: Report) -> str:
     if model.trainable != model.parameters:
         what += f" ({model.trainable:,} trainable)"
     if data.get("batches"):
-        size = f" of {data['batch_size']}" if data.get("batch_size") else ""
-        what += f"; {count(data['batches'], 'batch', 'batches')}{size}"
+        what += f"; {batches(data)}"
     return f"{what}; examined in {report.duration_seconds:.1f} s"
+
+
+def batches(data: dict[str, Any]) -> str:
+    """Return how many batches an epoch has, or were seen where that is not known."""
+    size = f" of {data['batch_size']}" if data.get("batch_size") else ""
+    seen = " seen" if data.get("only_seen") else ""
+    return f"{count(data['batches'], 'batch', 'batches')}{size}{seen}"
 
 
 def machine(report: Report) -> str:
@@ -209,7 +214,7 @@ def hook_table(report: Report, roots: Roots) -> list[list[str]]:
 
 def reason_of(probe: ProbeRecord) -> str:
     """Return a probe's reason on one line; too few of a table's rows are one reason for all."""
-    if _TOO_FEW.match(probe.reason):
+    if TOO_FEW.match(probe.reason):
         return "too few losses, backward passes or steps were observed"
     return " ".join(probe.reason.split())
 
@@ -219,14 +224,17 @@ def remaining(report: Report, roots: Roots) -> list[str]:
     lines = []
     if roots:
         lines.append("No remedy was applied: the checklist says whether one helped.")
-    served, batches = report.measurements.get("steps"), report.target.data.get("batches")
+    served, data = report.measurements.get("steps"), report.target.data
+    number = 0 if data.get("only_seen") else data.get("batches")
     if isinstance(served, dict) and served["batches"]:
-        of = f" of {count(batches, 'batch', 'batches')} an epoch" if batches else ""
+        of = f" of {count(number, 'batch', 'batches')} an epoch" if number else ""
         lines.append(
             f"{count(served['batches'], 'batch', 'batches')} in "
             f"{count(served['epochs'], 'short epoch')} were served{of}: what comes later in the "
             "data or in the training was not seen."
         )
+    if stopped_by(report):
+        lines.append(f"Training ended with an exception: {stopped_by(report)}")
     groups: dict[str, list[str]] = {}
     for probe in report.probes:
         if probe.status in ("skipped", "errored"):

@@ -11,13 +11,14 @@ from traindoctor.probing.rule import Family
 from traindoctor.report.record import ProbeRecord, Report
 from traindoctor.report.renderers.backward_view import put_backward
 from traindoctor.report.renderers.batch_view import put_batch
-from traindoctor.report.renderers.document import is_known, reason_of
+from traindoctor.report.renderers.document import batches, is_known, reason_of
 from traindoctor.report.renderers.finding_block import put_finding
 from traindoctor.report.renderers.flow_view import put_flow
 from traindoctor.report.renderers.look import Look
 from traindoctor.report.renderers.overfit_view import put_overfit
 from traindoctor.report.renderers.page import Page, count, harmless
 from traindoctor.report.renderers.steps_view import put_steps
+from traindoctor.report.renderers.stopped import stopped_by
 from traindoctor.report.renderers.timing_view import put_timing
 from traindoctor.report.renderers.watch_view import (
     lost,
@@ -62,6 +63,8 @@ def render(report: Report, look: Look) -> str:
         _put_loose_ends(page, report)
         page.put_packed(_families(report))
     put_watch(page, report)
+    if stopped_by(report):
+        page.put(Text(f"Training ended with an exception: {stopped_by(report)}", style="bold"))
     page.put(Text(verdict_line(report), style="bold"))
     return page.text()
 
@@ -119,8 +122,7 @@ def _put_head(page: Page, report: Report) -> None:
         trained = f" ({model.trainable:,} trainable)" if model.trainable != model.parameters else ""
         line = f"{model.class_name}, {count(model.parameters, 'parameter')}{trained}"
         if data.get("batches"):
-            size = f" of {data['batch_size']}" if data.get("batch_size") else ""
-            line += f" · {count(data['batches'], 'batch', 'batches')}{size}"
+            line += f" · {batches(data)}"
         number = report.target.distributed.get("world_size", 1)
         if number > 1:
             seen = len(report.target.distributed.get("ranks", ())) or 1

@@ -32,14 +32,18 @@ def lost(report: Report) -> str:
 def what_was_seen(report: Report) -> str:
     """Say what there was of a watched run in which nothing stepped."""
     seen = report.measurements.get("seen", {})
+    status = "" if raised(report) else seen.get("status")
+    ended = [f"the script ended with status {status}"] if status else []
     if not seen.get("torch"):
-        return "the script did not import torch"
+        return "".join(ended) or "the script did not import torch"
+    if ended and not any(seen.get(name) for name in ("batches", "forwards", "backwards")):
+        return ended[0]
     parts = [
         count(int(seen.get("batches") or 0), "batch", "batches"),
         count(int(seen.get("forwards") or 0), "forward pass", "forward passes"),
         count(int(seen.get("backwards") or 0), "backward pass", "backward passes"),
     ]
-    return ", ".join(parts)
+    return "; ".join([", ".join(parts), *ended])
 
 
 def put_watch(page: Page, report: Report) -> None:
@@ -53,8 +57,7 @@ def put_watch(page: Page, report: Report) -> None:
         page.put(Text(f"The script ended with an exception: {raised(report)}", style="bold"))
     watch = report.measurements.get("watch") or {}
     if watch.get("share") is not None and watch["opening_steps"]:
-        page.put(
-            f"Watching took {watch['share']:.1%} of the time after the first "
-            f"{count(watch['opening_steps'], 'step')}, which were seen in full.",
-            style="dim",
-        )
+        steps = int(watch["opening_steps"])
+        opening = "step, which was" if steps == 1 else f"{count(steps, 'step')}, which were"
+        after = f"after the first {opening} seen in full"
+        page.put(f"Watching took {watch['share']:.1%} of the time {after}.", style="dim")

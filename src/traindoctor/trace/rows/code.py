@@ -34,9 +34,14 @@ class ExceptionRow:
     @property
     def summary(self) -> str:
         """Where it came from, and its first line, as one phrase."""
+        return f"{self.phase} raised {self.told}"
+
+    @property
+    def told(self) -> str:
+        """Its type, the user's line and its first line."""
         where = f" at {self.place.file}:{self.place.line}" if self.place else ""
         first = self.message.splitlines()[0][:160] if self.message else ""
-        return f"{self.phase} raised {self.type_name}{where}: {first}"
+        return f"{self.type_name}{where}: {first}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
