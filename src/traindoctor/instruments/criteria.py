@@ -10,6 +10,7 @@ from traindoctor.instruments.clamps import Clamps
 from traindoctor.instruments.cosines import Cosines
 from traindoctor.instruments.given import (
     arguments,
+    blank_facts,
     input_facts,
     prediction_and_target,
     target_facts,
@@ -203,6 +204,8 @@ class Criteria:
         row = dataclasses.replace(row, **input_facts(first.detach(), name))
         if isinstance(target, torch.Tensor):
             row = dataclasses.replace(row, **target_facts(target.detach(), row.ignore_index))
+        if name == "ctc_loss":
+            row = dataclasses.replace(row, **blank_facts(given))
         self._append(row, output)
 
     def _add_difference(self, name: str, args: Any, output: torch.Tensor) -> None:
