@@ -175,8 +175,8 @@ def counting(ask: Ask, labels: Counted, what: str) -> Finding:
     return IN_LOSS.finding(
         f"{labels.share:.0%} of the labels that `{labels.row.function}` counts are {labels.label}, "
         f"{what}.",
-        mechanism="A loss function counts every label but the ignore index, -100 unless said "
-        "otherwise; the models of transformers leave out of a CTC loss what is negative.",
+        mechanism="A cross entropy counts every label but the ignore index, -100 unless said "
+        "otherwise, and a CTC loss as many of each row as it is told.",
         location=first_location([labels.place, *loaders, labels.row.place]),
         evidence=[
             Evidence("share of the counted labels that are padding", labels.share, 0.0),
