@@ -54,11 +54,12 @@ def padding_kept(batch: BatchRow, key: str, pads: set[object]) -> float | None:
 
 def written_at(source: Sequence[SourceRow], key: str) -> Place:
     """Return the one line that puts a tensor into a batch under its key, if there is but one."""
-    found = {at(row, node) for row in source for node in _entries(row, key)}
+    found = {at(row, node) for row in source for node in entries(row, key)}
     return found.pop() if len(found) == 1 else Place()
 
 
-def _entries(row: SourceRow, key: str) -> Iterator[ast.AST]:
+def entries(row: SourceRow, key: str) -> Iterator[ast.AST]:
+    """Yield what a file puts into a mapping under a key."""
     for held in subtrees(row, ast.Dict):
         for name, value in zip(held.keys, held.values, strict=True):
             if isinstance(name, ast.Constant) and name.value == key:

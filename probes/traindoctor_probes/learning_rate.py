@@ -4,7 +4,8 @@
 How large a step is beside the weights (RMS of the update over RMS of the weights, in a short
 run), what the loss does in that run and on one batch trained on again and again, and whether the
 same optimizer learns that batch at another learning rate. Of a watched run, where nothing else can
-be tried: whether the weights grew a thousandfold until the loss was no number.
+be tried: whether the weights grew a thousandfold until the loss was no number, or the first step
+left nothing of the weights, and the loss rose.
 
 ## Why it matters
 At too high a rate each step overshoots: the loss rises, and weights wander far from where they
@@ -16,9 +17,10 @@ left out when one batch is trained on, so a rate is called too high only if the 
 the schedule, takes large steps as well, and rises unless one batch stalls. A rate is called too low
 only where one batch's loss moves by less than 1 % of its way in sixty steps, or by less than 5 % in
 a hundred and fifty with updates below a ten-thousandth of the weights: fine-tuning rates move it
-more. A watched run is judged only where its loss was no number after a few steps of one optimizer,
-the first of which was larger than its gradient: a rate that is too high for large gradients alone
-is not told there, and neither is one that is too low.
+more. A watched run is judged only in its first steps, of one optimizer, where the first was larger
+than its gradient and nothing of the weights is left: if the loss then is no number, or, where that
+step is half a unit or more in two layers at least, half as much again as it was. A rate that is too
+high for large gradients alone is not told there, and neither is one that is too low.
 
 ## References
 Karpathy: updates of about 1e-3 of the weights are healthy. Smith, "Cyclical Learning Rates", 2017.
@@ -27,12 +29,12 @@ Karpathy: updates of about 1e-3 of the weights are healthy. Smith, "Cyclical Lea
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from traindoctor.errors import CannotJudge, ExperimentFailed
-from traindoctor.experiments import Experiment, OverfitBatch, ShortRun
+from traindoctor.experiments import Experiment, OverfitBatch, ReadSource, ShortRun
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -44,9 +46,10 @@ from traindoctor.probing import (
     Series,
     Severity,
 )
-from traindoctor.probing.wording import counted, figure, first_location
-from traindoctor.trace import Trace
-from traindoctor_probes._overflows import Overflow, overflow
+from traindoctor.probing.values import written_rates
+from traindoctor.probing.wording import counted, figure, first_location, location
+from traindoctor.trace import Place, Trace
+from traindoctor_probes._overflows import Overflow, overflow, overthrow
 from traindoctor_probes._rates import (
     USEFUL_RATIO,
     both,
@@ -66,7 +69,7 @@ TOO_HIGH = Rule(
     "number.",
     why="Training diverges or ends far above what it could reach.",
     known_limits="A rate that is only too high for later phases of training is not seen. Of a "
-    "watched run only one is that soon makes the loss no number.",
+    "watched run only one is whose first step leaves nothing of the weights.",
     remedies=(
         Remedy(
             "Lower the learning rate",
@@ -125,10 +128,11 @@ def examine(ask: Ask, options: Options) -> Iterator[Finding]:
     try:
         own = ask(OverfitBatch(max_seconds=options.max_seconds))
     except ExperimentFailed:  # a watched run is left as it is; its weights may tell
-        thrown = overflow(ask(ShortRun()))
+        run = ask(ShortRun())
+        thrown = overflow(run) or overthrow(run)
         if thrown is None:
             raise
-        yield too_far(thrown)
+        yield too_far(thrown, written_rates(ask(ReadSource()).source))
         return
     own.require(losses=1)
     facts = own.facts["overfit"]
@@ -201,26 +205,35 @@ def too_high(run: Trace, own: Trace, better: Trace, ratio: float) -> Finding:
     )
 
 
-def too_far(thrown: Overflow) -> Finding:
-    """Return the finding for a watched run whose weights grew until the loss was no number."""
+def too_far(thrown: Overflow, written: Iterable[Place]) -> Finding:
+    """Return the finding for a watched run whose first step left nothing of its weights."""
     first, last = thrown.sizes[0], thrown.sizes[-1]
     grown = f"{counted(len(thrown.sizes), 'step')} make the weights {figure(last / first)} times"
+    start = figure(thrown.losses[0])
+    is_over = not math.isfinite(thrown.losses[-1])
     return TOO_HIGH.finding(
         f"After the first step of {thrown.optimizer.class_name} at {figure(thrown.rate)} the "
         f"weights are {figure(first)} (RMS), and little else than that step; {figure(last)} after "
-        f"{len(thrown.sizes)}. The loss went from {figure(thrown.losses[0])} to "
-        f"{figure(thrown.losses[-2])}, and is no finite number then.",
+        f"{len(thrown.sizes)}. The loss went from {start} to "
+        + (
+            f"{figure(thrown.losses[-2])}, and is no finite number then."
+            if is_over
+            else f"{figure(max(thrown.losses))}."
+        ),
         confidence=Confidence.LIKELY,
         mechanism=_OVERSHOOTS,
         location=first_location([thrown.optimizer.place]),
+        also_at=[location(place) for place in written],
         evidence=[
             Evidence("first gradient (RMS)", thrown.gradient),
             Evidence("weights after the first step (RMS)", first),
-            Evidence("weights before the loss is no number (RMS)", last, f"about {figure(first)}"),
+            Evidence(f"weights after {len(thrown.sizes)} (RMS)", last, f"about {figure(first)}"),
         ],
         series=[Series("loss", tuple(range(len(thrown.losses))), thrown.losses)],
         rate=figure(thrown.rate),
-        seen=f"{grown} as large",
+        seen=f"{grown} as large"
+        if is_over
+        else "its first step leaves nothing of the weights, and the loss rises",
     )
 
 

@@ -19,7 +19,9 @@ for no reason that its numbers show is left alone, and so are cycles, ReduceLROn
 and lambdas other than geometric decays and straight rises. A rate of 0 in one or two first steps is
 a warm-up's beginning. That a schedule begins anew is told from the traces of both runs
 (`traindoctor report TRACE1 TRACE2`), where it had left its first rates, and `torch.load` read a
-checkpoint with an optimizer's state whose weights went into the model.
+checkpoint with an optimizer's state whose weights went into the model. A rate that is set by hand
+and never changes may be meant; it is told where an attribute that is named like a counter, such as
+`self.step`, is set to 0 or 1 once and never again.
 
 ## References
 torch.optim documentation, "How to adjust learning rate".
@@ -56,6 +58,7 @@ from traindoctor_probes._schedule_lengths import (
 )
 from traindoctor_probes._scheduler_steps import ahead, is_ahead, is_overrun, never_stepped, overrun
 from traindoctor_probes._schedules import STEP, Plan, highest, pace_of, plans
+from traindoctor_probes._stuck_counters import standing
 
 ZERO = Rule(
     code="TD406",
@@ -133,7 +136,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     for number in sorted({step.optimizer for step in run.steps} - judged):
         steps = [step for step in run.steps if step.optimizer == number]
         setters = [row for row in rows if row.optimizer == number and row.num_steps]
-        for finding in at_zero(ask, run, steps, setters):
+        found = list(at_zero(ask, run, steps, setters))
+        if not found and not setters:
+            found = list(standing(ZERO, ask, steps, rates_seen(run, steps)))
+        for finding in found:
             if str(finding.location) not in told:
                 yield finding
             told.add(str(finding.location))

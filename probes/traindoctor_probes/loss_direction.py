@@ -12,15 +12,17 @@ With the sign turned, every step makes the model worse, and the number in the lo
 same: below zero, without end.
 
 ## Known limits
-Only loss functions of torch's and picked log-probabilities (`log_softmax`, or what `logsumexp` was
-taken off) are seen: `-((p - y) ** 2).mean()` is not. It is silent where several optimizers train
-one another's losses, where loss functions are pulled both ways, and on those that may be negative
-(Gaussian and Poisson likelihoods, KL terms), so adversarial, contrastive and variational objectives
-are left alone, unless the loss falls without bound; what does so for another reason than its sign,
-as a deep critic that nothing holds, looks the same, and the finding is likely at most. A fall to
-less than a thousand times the first loss in the few steps that `check` takes is not told, and of a
-watched run none to less than a million times. Where a frozen model is called last that was right,
-at a loss below 0.7 of what guessing costs, an input is trained to mislead it, and nothing is said.
+Only loss functions of torch's are seen, picked log-probabilities (`log_softmax`, or what
+`logsumexp` was taken off), partial likelihoods (what `logcumsumexp` was taken off), and the larger
+or the smaller of two opposites, as in a quantile's loss: `-((p - y) ** 2).mean()` is not. It is
+silent where several optimizers train one another's losses, where loss functions are pulled both
+ways, and on those that may be negative (Gaussian and Poisson likelihoods, KL terms), so
+adversarial, contrastive and variational objectives are left alone, unless the loss falls without
+bound; what does so for another reason than its sign, as a deep critic that nothing holds, looks the
+same, and the finding is likely at most. A fall to less than a thousand times the first loss in the
+few steps that `check` takes is not told, and of a watched run none to less than a million times.
+Where a frozen model is called last that was right, at a loss below 0.7 of what guessing costs, an
+input is trained to mislead it, and nothing is said.
 
 ## References
 torch.optim, parameter `maximize`. Goodfellow et al., "Deep Learning", 2016, section 5.5.
@@ -63,8 +65,15 @@ LOWERED = {
     "multilabel_soft_margin_loss",
     "soft_margin_loss",
     "ctc_loss",
+    "opposed_maximum",
 }
-RAISED = {"log_likelihood"}
+RAISED = {"log_likelihood", "partial_likelihood", "opposed_minimum"}
+BY_HAND = {
+    "log_likelihood": "a log-likelihood",
+    "partial_likelihood": "a partial log-likelihood",
+    "opposed_minimum": "a minimum that is never above zero",
+    "opposed_maximum": "a maximum that is never below zero",
+}
 HASTE = 10  # times the rate: as good as more steps, where a loss has no bound
 RIGHT = 0.7  # of what guessing costs: a loss below that is of a model that has learned
 
@@ -91,6 +100,11 @@ ASCENDING = Rule(
             before="loss = log_probabilities.gather(1, targets[:, None]).mean()",
             after="loss = -log_probabilities.gather(1, targets[:, None]).mean()",
         ),
+        Remedy(
+            "Take the larger of the two sides of a quantile's loss",
+            before="loss = torch.minimum(q * error, (q - 1) * error).mean()",
+            after="loss = torch.maximum(q * error, (q - 1) * error).mean()",
+        ),
     ),
     explains=("TD102", "TD104", "TD105", "TD205", "TD408", "TD418", "TD6"),
 )
@@ -111,12 +125,13 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     row = known[-1]
     run = ask(ShortRun())
     values = [loss.value for loss in run.losses]
-    name = "a log-likelihood" if row.function in RAISED else f"`{row.function}`"
+    name = BY_HAND.get(row.function, f"`{row.function}`")
+    label = row.function.replace("_", " ") if row.function in BY_HAND else row.function
     verb = "lowers" if row.function in RAISED else "raises"
     optimizer = step.optimizers[0] if step.optimizers else None
     places = [row.place, *(back.place for back in step.backwards), step.setup.factory]
     yield ASCENDING.finding(
-        f"d loss / d {row.function} is {'positive' if (row.gradient_sign or 0) > 0 else 'negative'}"
+        f"d loss / d {label} is {'positive' if (row.gradient_sign or 0) > 0 else 'negative'}"
         f"{' and the optimizer maximizes' if climbs else ''}: a step {verb} {name}, which is "
         f"{figure(row.value)} on the first batch. Over {len(values)} steps the loss went from "
         f"{figure(values[0] if values else None)} to {figure(values[-1] if values else None)}.",
@@ -124,9 +139,9 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         "sign between that and the loss function decides whether predictions get better.",
         location=first_location([optimizer.place, *places] if climbs and optimizer else places),
         evidence=[
-            Evidence(f"sign of d loss / d {row.function}", row.gradient_sign, wanted(row, climbs)),
+            Evidence(f"sign of d loss / d {label}", row.gradient_sign, wanted(row, climbs)),
             Evidence("optimizer maximizes", climbs),
-            Evidence(row.function, row.value),
+            Evidence(label, row.value),
             Evidence("first loss", values[0] if values else None),
             Evidence("last loss", values[-1] if values else None),
         ],

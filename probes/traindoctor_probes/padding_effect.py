@@ -18,7 +18,9 @@ configuration or its embedding, padding is not known. A library's model that is 
 left alone, unless that is the wrong way round: some, such as convolutional ones, see padding by
 design. Which way round a mask is to be is known where a library's model is called with the batch;
 elsewhere, a mask is the wrong way round only if what it leaves out does not change the loss. A
-watched run is told nothing but a mask that keeps the padding of the model's own embedding.
+watched run is told nothing but a mask that keeps the padding of the model's own embedding, labels
+that are blanks of a CTC loss, and, where a cross entropy has a class for each row of an embedding,
+labels whose rows all end in its `padding_idx`, which stands nowhere else in them.
 
 ## References
 `ignore_index` of `torch.nn.CrossEntropyLoss`; "Attention mask" in the glossary of transformers.
@@ -55,10 +57,10 @@ from traindoctor.trace import ModuleRow, Trace
 from traindoctor_probes._changed import differs, losses_of
 from traindoctor_probes._inverted_masks import kept_padding, written_at
 from traindoctor_probes._loaders import place_of, trained_on
+from traindoctor_probes._padded_labels import COUNTED, Counted, counted_blanks, counted_padding
 from traindoctor_probes._raised import made_first
 from traindoctor_probes.padding import DROPS, KEEPS
 
-COUNTED = 0.05  # share of the labels that may stand at padding
 CHANGES = 1e-4  # of the loss: less is rounding
 
 IN_LOSS = Rule(
@@ -113,14 +115,21 @@ INVERTED, NOT_GIVEN, UNUSED = "the wrong way round", "not given", "not used"
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
-    """Change what stands at padding."""
+    """Look for padding among the labels of a loss, then change what stands there."""
+    blanks = counted_blanks(ask)
+    if blanks is not None:
+        yield counting(ask, blanks, "the blank, which stands for no label")
+        return
     try:
         run = ask(ChangedBatch())
     except ExperimentFailed:  # a watched run is left as it is; its batches may tell
-        kept = kept_padding(ask)
-        if kept is None:
+        kept, counted_there = kept_padding(ask), counted_padding(ask)
+        if counted_there is not None:
+            yield counting(ask, counted_there, "the padding of the model's embedding")
+        if kept is not None:
+            yield keeping(ask, *kept)
+        if kept is None and counted_there is None:
             raise
-        yield keeping(ask, *kept)
         return
     padding = run.facts["padding"]
     if padding is None:
@@ -157,6 +166,25 @@ def attended_how(ask: Ask, losses: dict[str, float], padding: dict[str, Any]) ->
     if not is_given and masks & set(step.setup.forward_parameters):
         return NOT_GIVEN
     return UNUSED if padding["mask"] and model.is_users else ""
+
+
+def counting(ask: Ask, labels: Counted, what: str) -> Finding:
+    """Return the finding of padding among what a loss function was seen to count."""
+    run = ask(ShortRun())
+    loaders = [place_of(run, loader) for loader in trained_on(run)]
+    return IN_LOSS.finding(
+        f"{labels.share:.0%} of the labels that `{labels.row.function}` counts are {labels.label}, "
+        f"{what}.",
+        mechanism="A cross entropy counts every label but the ignore index, -100 unless said "
+        "otherwise, and a CTC loss as many of each row as it is told.",
+        location=first_location([labels.place, *loaders, labels.row.place]),
+        evidence=[
+            Evidence("share of the counted labels that are padding", labels.share, 0.0),
+            Evidence("label at padding", labels.label, -100),
+        ],
+        remedies=[replace(IN_LOSS.remedies[0], recommended=True)],
+        share=labels.share,
+    )
 
 
 def keeping(ask: Ask, mask: str, shares: Sequence[float]) -> Finding:

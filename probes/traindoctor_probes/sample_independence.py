@@ -15,8 +15,8 @@ whose batch reaches the model as it is. Models that compare samples on purpose a
 square of samples, by an output that does not mix, by batch norm without running statistics, or by
 samples that were put behind a first axis of length 1, so that the batch is one set (attention
 between samples); others (minibatch discrimination, experts with a capacity for the whole batch) are
-not. Attention over samples that have one position each may be meant or not: it is a possible
-warning. What mixes in train mode alone is not seen.
+not. Attention and recurrence over samples that have one position each may be meant or not: it is a
+possible warning. What mixes in train mode alone is not seen.
 
 ## References
 PyTorch, nn.MultiheadAttention and nn.GRU: `batch_first`. Karpathy, "A Recipe for Training Neural
@@ -47,6 +47,7 @@ from traindoctor.trace import ModuleRow, Place, Trace
 LEAST_CHANGE = 0.01  # of what tells two samples apart; rounding stays below a thousandth
 ATTENTION = "multi_head_attention_forward"
 PRODUCTS = (ATTENTION, "scaled_dot_product_attention", "matmul", "__matmul__", "mm", "einsum")
+RECURRENCES = ("gru", "lstm", "rnn_tanh", "rnn_relu")
 RESHAPES = ("view", "reshape", "flatten", "unflatten", "transpose", "permute", "swapaxes")
 
 MIXED = Rule(
@@ -100,8 +101,10 @@ def is_one_set(run: Trace) -> bool:
 
 
 def has_one_position(facts: dict[str, Any]) -> bool:
-    """Tell attention that has nothing but other samples to attend to."""
+    """Tell attention that has nothing but other samples to attend to, or recurrence over them."""
     given: tuple[int, ...] = facts.get("given", ())
+    if facts.get("operation") in RECURRENCES and len(given) == 3:
+        return 1 in given[:2]
     if facts.get("operation") == ATTENTION and len(given) == 3:
         return given[1] == 1
     return facts.get("operation") in PRODUCTS and len(given) == 2
@@ -124,11 +127,13 @@ def mixed(run: Trace) -> Finding:
     name = f"{path} ({layer.class_name})" if is_own_layer else f"`{operation}`"
     is_reshape = operation in RESHAPES
     built = layer.place if is_own_layer else Place()
+    reads = "follows" if operation in RECURRENCES else "attends to"
     return MIXED.finding(
-        f"With all other samples of a batch of {facts['batch_size']} replaced, the first sample's "
-        f"output changed by {figure(facts['change'])} of what tells it from the second's. The "
+        f"With all other samples of a batch of {facts['batch_size']} replaced, the second sample's "
+        f"output changed by {figure(facts['change'])} of what tells it from the first's. The "
         f"first result to change is that of {name}."
-        + (" Each sample has one position there, and attends to the others." * may_be_meant),
+        + f" Each sample has one position there, and {reads} the others."
+        * may_be_meant,
         severity=Severity.WARNING if may_be_meant else None,
         confidence=Confidence.POSSIBLE if may_be_meant else Confidence.CERTAIN,
         mechanism="A view cuts the values anew in the order in which they lie in memory: rows "

@@ -13,10 +13,11 @@ statistics: the model that is kept has seen the validation data.
 ## Known limits
 Judged over `DataLoader`s whose data nobody trains on, from two batches on. Several calls a batch,
 or passes one after the other, are taken for sampling (Monte Carlo dropout, generation) and left
-alone; so are models whose `forward` itself asks for the mode, functions that call `train()`
-themselves, and runs with several optimizers (GANs draw in train mode on purpose). Validation on
-the train loader, or on tensors without a loader, is not seen, nor dropout that is a function and
-no module.
+alone; so are models whose `forward` itself asks for the mode, and runs with several optimizers
+(GANs draw in train mode on purpose). A function that calls `train()` itself may mean it: it is a
+likely warning where it trains nothing, takes no gradients and uses the output, while masks are
+drawn and statistics are written to, and silent else. Validation on the train loader, or on tensors
+without a loader, is not seen, nor dropout that is a function and no module.
 
 ## References
 torch.nn.Module.eval documentation; Gal and Ghahramani, "Dropout as a Bayesian Approximation", 2016.
@@ -29,10 +30,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from traindoctor.experiments import Experiment, LongRun, ReadSource, ShortRun
-from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
-from traindoctor.probing.syntax import function_at
-from traindoctor.probing.wording import counted, grouped, location
-from traindoctor.trace import ServedRow, SourceRow, Trace
+from traindoctor.probing import (
+    Ask,
+    Confidence,
+    Evidence,
+    Finding,
+    NoOptions,
+    Probe,
+    Remedy,
+    Rule,
+    Severity,
+)
+from traindoctor.probing.syntax import function_at, statement_at
+from traindoctor.probing.wording import counted, first_location, grouped, location
+from traindoctor.trace import Place, ServedRow, SourceRow, Trace
 
 LEAST_BATCHES = 2
 LEAST_SHARE = 0.9  # of the batches on which the model was called once
@@ -81,9 +92,10 @@ def judged(run: Trace, ask: Ask) -> Iterator[Finding]:
     source = ask(ReadSource()).source
     for row in rows:
         depends = row.dropouts or row.batch_norms
-        is_meant = row.branches_on_mode or calls_train(source, row)
+        setting = train_call(source, row)
+        is_meant = row.branches_on_mode or (setting and not is_mistaken(source, row, setting))
         if row.num_training >= LEAST_SHARE * row.num_called and depends and not is_meant:
-            yield in_train_mode(row)
+            yield in_train_mode(row, Place(row.place.file, setting.lineno) if setting else Place())
         elif row.num_with_graph >= LEAST_SHARE * row.num_called:
             yield with_graph(row)
 
@@ -95,12 +107,12 @@ def is_validation(row: ServedRow) -> bool:
     return row.num_trained == 0 and is_single and not is_sampled
 
 
-def calls_train(source: tuple[SourceRow, ...], row: ServedRow) -> bool:
-    """Tell whether train mode is set for these very calls: no other loop has come in between."""
+def train_call(source: tuple[SourceRow, ...], row: ServedRow) -> ast.Call | None:
+    """Return what sets train mode for these very calls: no other loop has come in between."""
     function, line = function_at(source, row.place), row.place.line or 0
     nodes = list(ast.walk(function)) if function else []
     setting = [
-        node.lineno
+        node
         for node in nodes
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -113,11 +125,35 @@ def calls_train(source: tuple[SourceRow, ...], row: ServedRow) -> bool:
         for node in nodes
         if isinstance(node, ast.For | ast.While) and (node.end_lineno or 0) < line
     ]
-    return bool(setting) and not any(loop.lineno > max(setting) for loop in loops)
+    last = max(setting, key=lambda node: node.lineno, default=None)
+    is_between = last is not None and any(loop.lineno > last.lineno for loop in loops)
+    return None if is_between else last
 
 
-def in_train_mode(row: ServedRow) -> Finding:
-    """Return the finding for a validation in train mode."""
+def is_mistaken(source: tuple[SourceRow, ...], row: ServedRow, setting: ast.Call) -> bool:
+    """Tell train mode that serves no purpose, although the function itself sets it.
+
+    Drawing samples writes no statistics, taking statistics anew drops the output, and guessing
+    the labels of more data is a part of training.
+    """
+    function, (statement, _) = function_at(source, row.place), statement_at(source, row.place)
+    trains = any(
+        isinstance(node, ast.Attribute) and node.attr == "backward"
+        for node in ast.walk(function or ast.Pass())
+    )
+    model = ast.unparse(setting.func).removesuffix(".train")
+    called = [
+        node
+        for node in ast.walk(statement or ast.Pass())
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == model
+    ]
+    is_dropped = isinstance(statement, ast.Expr) and statement.value in called
+    acts = row.dropouts and row.batch_norms and not row.num_with_graph
+    return bool(acts and called) and not (is_dropped or trains)
+
+
+def in_train_mode(row: ServedRow, setting: Place) -> Finding:
+    """Return the finding for a validation in train mode, by a line of its own if there is one."""
     batches = counted(row.num_training, "validation batch")
     acts = []
     if row.dropouts:
@@ -128,9 +164,12 @@ def in_train_mode(row: ServedRow) -> Finding:
     return IN_TRAIN_MODE.finding(
         f"In {batches}, on which nothing was trained, {row.module_class} was called in train mode: "
         f"{', and '.join(acts)}.{also}",
+        severity=Severity.WARNING if setting else None,
+        confidence=Confidence.LIKELY if setting else Confidence.CERTAIN,
         mechanism="A module is in the mode that was set last, by train() or eval(); no_grad() "
         "changes nothing about it.",
-        location=location(row.place),
+        location=first_location([setting, row.place]),
+        also_at=[location(row.place)] if setting else [],
         evidence=[
             Evidence("validation batches in train mode", row.num_training, 0),
             Evidence("validation batches", row.num_called),

@@ -81,6 +81,47 @@ def test_a_likelihood_without_log_softmax_is_one(
     assert (row.function, row.gradient_sign) == ("log_likelihood", sign)
 
 
+def partial(out: torch.Tensor) -> torch.Tensor:
+    out = out[:, 0]
+    return (out - out.logcumsumexp(0)) * torch.tensor([1.0, 0, 1, 1, 0, 1])
+
+
+@pytest.mark.parametrize(("side", "sign"), [(-1, -1), (1, 1)])
+def test_a_partial_likelihood_is_one_with_some_of_its_terms(side: int, sign: int) -> None:
+    (row,) = rows(lambda out: side * partial(out).sum() / 4, 1)
+    assert (row.function, row.gradient_sign) == ("partial_likelihood", sign)
+    assert row.value is not None
+    assert row.value <= 0
+
+
+@pytest.mark.parametrize(
+    ("loss_of", "function"),
+    [
+        (lambda e: torch.maximum(0.9 * e, -0.1 * e).mean(), "opposed_maximum"),
+        (lambda e: torch.max((0.9 - 1) * e, 0.9 * e).sum(1).mean(), "opposed_maximum"),
+        (lambda e: torch.minimum(0.9 * e, -0.1 * e).mean(), "opposed_minimum"),
+    ],
+)
+def test_the_sides_of_a_quantiles_loss_are_opposites(
+    loss_of: Callable[[torch.Tensor], torch.Tensor], function: str
+) -> None:
+    (row,) = rows(lambda out: loss_of(out - 0.3), 3)
+    assert (row.function, row.gradient_sign) == (function, 1)
+
+
+def test_a_clipped_ratio_and_a_hinge_are_not_of_opposites() -> None:
+    gain = torch.tensor([[1.0], [-2], [0.5], [1], [-1], [3]])
+    seen = rows(
+        lambda out: (
+            -torch.min(out.exp() * gain, out.exp().clamp(0.8, 1.2) * gain).mean()
+            + torch.maximum(1 - out, torch.zeros_like(out)).mean()
+            + out.max(1).values.mean()
+        ),
+        3,
+    )
+    assert seen == []
+
+
 def test_what_another_tensors_sum_is_taken_off_is_none() -> None:
     other = torch.randn(6, 3)
     seen = rows(lambda out: picked(out - other.logsumexp(1, keepdim=True)), 3)

@@ -73,6 +73,12 @@ def found(
         ([row("cross_entropy", -1)], False, "Training raises `cross_entropy`"),
         ([row("log_likelihood", 1)], False, "Training lowers a log-likelihood"),
         ([row("mse_loss", 1)], True, "Training raises `mse_loss`"),
+        ([row("partial_likelihood", 1)], False, "Training lowers a partial log-likelihood"),
+        (
+            [row("opposed_minimum", 1)],
+            False,
+            "Training lowers a minimum that is never above zero",
+        ),
     ],
 )
 def test_the_wrong_direction_is_told(rows: list[CriterionRow], maximize: bool, title: str) -> None:
@@ -85,6 +91,8 @@ def test_the_wrong_direction_is_told(rows: list[CriterionRow], maximize: bool, t
     [
         [row("cross_entropy", 1)],
         [row("log_likelihood", -1)],
+        [row("partial_likelihood", -1)],
+        [row("opposed_maximum", 1)],
         [row("cross_entropy", -1), row("cross_entropy", 1)],  # an adversarial term
         [row("gaussian_nll_loss", -1)],
         [row("kl_div", -1), row("mse_loss", 1)],

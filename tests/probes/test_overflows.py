@@ -17,6 +17,7 @@ from traindoctor.trace import (
     OptimizerRow,
     ParameterRow,
     Place,
+    SourceRow,
     StepRow,
     Trace,
     UpdateRow,
@@ -27,6 +28,11 @@ OUTER, INNER = Place("/user/train.py", 51, "fit"), Place("/user/sam.py", 12, "__
 SGD = OptimizerRow(
     index=0, class_name="SGD", num_held=2, learning_rates=(50.0,), weight_decays=(0.0,), place=OUTER
 )
+
+CODE = """\
+for group in optimizer.param_groups:
+    group["lr"] = 1 - step / num_steps
+"""
 
 
 def watched(
@@ -52,7 +58,8 @@ def watched(
 
 
 def found(run: Trace) -> list[Finding]:
-    return list(examine(asks(short_run=run), Options()))
+    source = Trace(source=(SourceRow(file="/user/train.py", text=CODE),))
+    return list(examine(asks(short_run=run, read_source=source), Options()))
 
 
 def test_the_rate_is_named_where_the_optimizer_is_built() -> None:
@@ -70,6 +77,59 @@ def test_of_an_optimizer_in_another_the_outer_one_is_named() -> None:
     inner = replace(SGD, index=1, place=INNER)
     (finding,) = found(watched(optimizers=(outer, inner), stepping=(1,)))
     assert finding.location.line == OUTER.line
+
+
+NETWORK = tuple(
+    ParameterRow(name=name, num_elements=64, shape=(8, 8), weight_rms=0.2) for name in ("w", "v")
+)
+ADAM = replace(SGD, class_name="Adam", learning_rates=(1.0,))
+
+
+def network(
+    losses: tuple[float, ...] = (70.0, 71.0, 340.0, 94.0, 74.0),
+    moved: float = 0.95,
+    parameters: tuple[ParameterRow, ...] = NETWORK,
+) -> Trace:
+    """Return a training whose first step is of one size in all weights, which it adds to."""
+    updates = [
+        UpdateRow(
+            step=n,
+            parameter=row.name,
+            weight_rms=moved + 0.3 * n,
+            update_rms=moved / (1 + n),
+            share_changed=1.0,
+        )
+        for n in range(len(losses))
+        for row in parameters
+    ]
+    run = replace(watched(losses, optimizers=(ADAM,)), parameters=parameters)
+    return replace(run, updates=tuple(updates))
+
+
+def test_a_first_step_that_leaves_nothing_of_a_network_is_named_where_the_loss_rises() -> None:
+    (finding,) = found(network())
+    assert (finding.code, finding.confidence) == ("TD408", Confidence.LIKELY)
+    assert finding.title == (
+        "The learning rate 1 is too high: its first step leaves nothing of the weights, and the "
+        "loss rises"
+    )
+    assert "The loss went from 70 to 340." in finding.message
+    assert [place.line for place in finding.also_at] == [2]  # where the rate is set
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"losses": (70.0, 71.0, 65.0, 60.0, 50.0)},  # it falls
+        {"moved": 0.05},  # tables that begin near zero
+        {"parameters": NETWORK[:1]},  # one layer
+        {"parameters": tuple(replace(row, weight_rms=0.0) for row in NETWORK)},  # of zeros
+        {"parameters": tuple(replace(row, shape=(64,)) for row in NETWORK)},  # no matrices
+    ],
+)
+def test_a_first_step_that_may_be_meant_is_not_judged(other: dict[str, Any]) -> None:
+    with pytest.raises(ExperimentFailed):
+        found(network(**other))
 
 
 @pytest.mark.parametrize(

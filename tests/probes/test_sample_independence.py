@@ -74,7 +74,7 @@ def test_a_batch_that_is_made_one_set_is_compared_on_purpose(facts: dict[str, An
         {"given": (8, 6, 16)},  # time was taken for the batch
         {"given": (6, 8, 16), "batch_first": True},
         {"given": (6, 8, 16), "operation": "matmul", "module": "block"},
-        {"given": (1, 8, 16), "operation": "gru", "module": "block"},
+        {"given": (8, 6, 16), "operation": "gru", "module": "block"},
     ],
 )
 def test_samples_with_several_positions_are_mixed_up(facts: dict[str, Any]) -> None:
@@ -88,9 +88,11 @@ def test_samples_with_several_positions_are_mixed_up(facts: dict[str, Any]) -> N
         {"given": (8, 1, 16)},  # `x.unsqueeze(1)` without `batch_first`
         {"given": (8, 16), "batch_first": True},
         {"given": (8, 16), "operation": "matmul", "module": "block"},
+        {"given": (8, 1, 16), "operation": "gru", "module": "block"},  # one sequence, unbatched
+        {"given": (1, 8, 16), "operation": "lstm", "module": "block"},
     ],
 )
-def test_attention_between_samples_of_one_position_may_be_meant(facts: dict[str, Any]) -> None:
+def test_what_mixes_samples_of_one_position_may_be_meant(facts: dict[str, Any]) -> None:
     (finding,) = findings(**facts)
     assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.POSSIBLE)
 
@@ -116,7 +118,7 @@ class Apply(nn.Module):
 
 
 def change(model: nn.Module, *shape: int, batch_size: int = 8) -> float | None:
-    """Return how far the first sample's output moves with the others."""
+    """Return how far one sample's output moves with the others."""
     torch.manual_seed(0)
     loader = DataLoader(TensorDataset(torch.randn(32, *shape), torch.zeros(32)), batch_size)
     lab = Lab(TrainingSetup(model=model, loader=loader, loss_fn=lambda out, _: out.sum()))
@@ -131,12 +133,31 @@ def test_the_change_is_what_calling_the_model_on_one_sample_shows() -> None:
     with torch.no_grad():
         whole, swapped = (
             model(x),
-            max((model(x[[0, *[other] * 7]])[0] - model(x)[0]).abs().max() for other in (1, 2)),
+            max(
+                (model(x[[other, 1, *[other] * 6]])[1] - model(x)[1]).abs().max()
+                for other in (0, 2)
+            ),
         )
-    expected = float(swapped / (whole[0] - whole[1]).abs().max())
+    expected = float(swapped / (whole[1] - whole[0]).abs().max())
     found = change(model, 4)
     assert found is not None
     assert abs(found - expected) < 1e-5 * expected
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_recurrence_over_samples_is_seen_from_either_end(is_reversed: bool) -> None:
+    """The sample that it begins with depends on no other."""
+    gru = nn.GRU(4, 4)
+    if is_reversed:
+        model = Apply(after=lambda x: gru(x.flip(0))[0].flip(0)[:, -1])
+    else:
+        model = Apply(after=lambda x: gru(x)[0][:, -1])
+    assert (change(model, 6, 4) or 0.0) > 0.1
+
+
+def test_a_recurrence_that_is_told_its_batch_is_over_time() -> None:
+    gru = nn.GRU(4, 4, batch_first=True)
+    assert change(Apply(after=lambda x: gru(x)[0][:, -1]), 6, 4) == 0.0
 
 
 def test_a_view_in_the_place_of_a_transpose_mixes() -> None:

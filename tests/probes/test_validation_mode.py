@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.probes.asking import asks
 
 from traindoctor.errors import CannotJudge
-from traindoctor.probing import Finding, NoOptions, Severity
+from traindoctor.probing import Confidence, Finding, NoOptions, Severity
 from traindoctor.trace import BackwardRow, Place, ServedRow, SourceRow, StepRow, Trace
 from traindoctor_probes.validation_mode import examine
 
@@ -29,6 +30,18 @@ def fit(model, loader, other, optimizer):
         model(x).backward()
     for x, y in other:
         model(x)
+
+def evaluate(model, loader):
+    outputs = []
+    model.train()
+    for x, y in loader:
+        outputs.append(model(x).argmax(1))
+
+def teach(model, loader, labelled):
+    model.train()
+    for x, _ in loader:
+        guessed = model(x).argmax(1)
+        model(next(labelled)).backward()
 """
 TRAINED = ServedRow(dataset=0, num_batches=12, num_trained=12)
 SICK = ServedRow(
@@ -76,6 +89,27 @@ def test_a_loop_that_trains_and_validates_has_set_train_mode_for_the_training() 
     assert finding.severity is Severity.ERROR
 
 
+def test_train_mode_that_serves_no_purpose_is_a_warning_at_the_line_that_sets_it() -> None:
+    (finding,) = found(replace(SICK, place=Place(FILE, 21, "evaluate")))
+    assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.LIKELY)
+    assert (finding.location.line, [place.line for place in finding.also_at]) == (19, [21])
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"batch_norms": ()},  # it may be set for the masks
+        {"dropouts": ()},  # or for the statistics
+        {"place": Place(FILE, 26, "teach")},  # labels guessed for the training
+    ],
+)
+def test_train_mode_that_may_serve_a_purpose_is_silent(kept: dict[str, Any]) -> None:
+    row = replace(SICK, place=Place(FILE, 21, "evaluate"))
+    assert found(replace(row, **kept)) == []
+    (finding,) = found(replace(row, num_with_graph=8))
+    assert finding.subject == "graph"
+
+
 def test_gradients_alone_are_a_warning_and_with_train_mode_part_of_the_error() -> None:
     (finding,) = found(replace(SICK, num_training=0, num_with_graph=8))
     assert finding.severity is Severity.WARNING
@@ -93,7 +127,7 @@ def test_gradients_alone_are_a_warning_and_with_train_mode_part_of_the_error() -
         replace(SICK, num_called=0, num_called_again=8),  # Monte Carlo dropout
         replace(SICK, num_passes=8, num_repeated=6),  # the same by whole passes
         replace(SICK, branches_on_mode=True),  # a detector that returns losses in train mode
-        replace(SICK, place=Place(FILE, 8, "sample")),  # set on purpose
+        replace(SICK, place=Place(FILE, 8, "sample")),  # takes statistics anew
         replace(SICK, num_trained=1),
         replace(SICK, num_called=1, num_training=1),
         ServedRow(dataset=1, num_batches=8),  # nobody called the model

@@ -21,7 +21,8 @@ ZERO = {
     "cosine_embedding_loss",
 }
 BY_TARGET = {"binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy"}
-DIFFERENCE = {"sub", "rsub", "subtract"}  # no loss functions, only their beginnings
+# No loss functions, only what they may be written with.
+PARTS = {"sub", "rsub", "subtract", "partial_likelihood", "opposed_minimum", "opposed_maximum"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def floor_of(criteria: Sequence[CriterionRow], loss: float) -> Floor:
         criteria: the calls of one forward pass.
         loss: what the forward pass ended with.
     """
-    known = [row for row in criteria if row.value is not None and row.function not in DIFFERENCE]
+    known = [row for row in criteria if row.value is not None and row.function not in PARTS]
     if not known:
         return Floor(None, "no known loss function was called")
     if not math.isclose(sum(map(_value, known)), loss, rel_tol=1e-3, abs_tol=1e-6):

@@ -26,6 +26,9 @@ MOST_OPERATIONS = 10_000
 ROUNDING = 1e-6  # of a value's size
 SAME = 1e-3  # of what tells two samples apart: rounding, in sums of another order
 
+# The first sample may be all right where each depends on those before it, as in a recurrence.
+STAYS, OTHERS = 1, (0, 2)
+
 # The first and the second sample's part of a tensor, by the axis that may count samples.
 Parts = dict[int, tuple["torch.Tensor", "torch.Tensor"]]
 
@@ -75,8 +78,9 @@ class SwapSamples(Experiment):
         if not noise or max(noise) > SAME:
             return Trace(setup=setup)  # it draws noise of its own, or returns nothing a sample
         change, swapped_seen = 0.0, seen
-        for other in (1, 2):
-            swapped, its = _called(lab, call, number, [0, *[other] * (number - 1)])
+        for other in OTHERS:
+            order = [STAYS if n == STAYS else other for n in range(number)]
+            swapped, its = _called(lab, call, number, order)
             least = min(_changes(outputs, swapped), default=0.0)
             if least > change:
                 change, swapped_seen = least, its
@@ -188,14 +192,14 @@ def _parts(tensor: torch.Tensor, number: int) -> Parts:
         return {}
     value = tensor.detach()
     return {
-        axis: (value.select(axis, 0).float().clone(), value.select(axis, 1).float().clone())
+        axis: (value.select(axis, 0).float().clone(), value.select(axis, STAYS).float().clone())
         for axis, length in enumerate(tensor.shape)
         if length == number
     }
 
 
 def _changes(outputs: list[Parts], others: list[Parts]) -> list[float]:
-    """Return how far the first sample's part of each output moved.
+    """Return how far the part of the sample that stayed moved in each output.
 
     One with two axes that may count samples, such as the scores of all pairs, may be any mixture.
     """
@@ -208,18 +212,18 @@ def _changes(outputs: list[Parts], others: list[Parts]) -> list[float]:
 
 
 def _change(one: Parts, other: Parts) -> float | None:
-    """Return how far the first sample's part moved, by the axis on which it moved least.
+    """Return how far the part of the sample that stayed moved, by the axis of the least move.
 
-    As a share of what tells it from the second sample's; None where no axis counts samples.
+    As a share of what tells it from the first sample's; None where no axis counts samples.
     """
-    return min((_share(*one[a], other[a][0]) for a in one if a in other), default=None)
+    return min((_share(*one[a], other[a][STAYS]) for a in one if a in other), default=None)
 
 
-def _share(first: torch.Tensor, second: torch.Tensor, swapped: torch.Tensor) -> float:
-    if first.shape != swapped.shape or not first.numel():
+def _share(first: torch.Tensor, stayed: torch.Tensor, swapped: torch.Tensor) -> float:
+    if stayed.shape != swapped.shape or not stayed.numel():
         return 0.0
-    apart = float((first - second).abs().max())
-    moved = float((first - swapped).abs().max())
+    apart = float((stayed - first).abs().max())
+    moved = float((stayed - swapped).abs().max())
     return moved / apart if apart > 0 and math.isfinite(moved / apart) else 0.0
 
 

@@ -10,6 +10,7 @@ from traindoctor.instruments.clamps import Clamps
 from traindoctor.instruments.cosines import Cosines
 from traindoctor.instruments.given import (
     arguments,
+    blank_facts,
     input_facts,
     prediction_and_target,
     target_facts,
@@ -43,6 +44,13 @@ CRITERIA = {
     "ctc_loss",
 }
 DIFFERENCES = {"sub", "__sub__", "__rsub__", "rsub", "subtract"}
+# Of opposites, as the two sides of a quantile's loss are: bounded by zero, and by nothing beyond.
+EXTREMES = {
+    "minimum": "opposed_minimum",
+    "min": "opposed_minimum",
+    "maximum": "opposed_maximum",
+    "max": "opposed_maximum",
+}
 ACTIVATIONS = {
     "softmax",
     "log_softmax",
@@ -113,8 +121,12 @@ class Criteria:
             self._remember(name, args, kwargs, output)
             if name in CRITERIA:
                 self._add(name, function, args, kwargs, output)
+            elif self.pairs.normalizer(name, args) == "logcumsumexp" and output.numel() > 1:
+                self._add_bounded("partial_likelihood", args, output)
             elif name in DIFFERENCES and output.requires_grad:
                 self._add_difference(name, args, output)
+            elif name in EXTREMES and are_opposites(args):
+                self._add_bounded(EXTREMES[name], args, output)
             elif name == "gather" or (name == "__getitem__" and _by_tensor(args[1])):
                 self._add_likelihood(args, output)
 
@@ -134,7 +146,7 @@ class Criteria:
 
         self.pairs.carry(name, args, output)
         self.cosines.saw(name, args)
-        if self.pairs.is_normalized(name, args):  # `logits - logits.logsumexp(...)`
+        if self.pairs.normalizer(name, args) == "logsumexp":  # `logits - logits.logsumexp(...)`
             self.made[id(output)] = (weakref.ref(output), "log_softmax", here(), None)
         if name in ACTIVATIONS:
             axis = kwargs.get(
@@ -192,6 +204,8 @@ class Criteria:
         row = dataclasses.replace(row, **input_facts(first.detach(), name))
         if isinstance(target, torch.Tensor):
             row = dataclasses.replace(row, **target_facts(target.detach(), row.ignore_index))
+        if name == "ctc_loss":
+            row = dataclasses.replace(row, **blank_facts(given))
         self._append(row, output)
 
     def _add_difference(self, name: str, args: Any, output: torch.Tensor) -> None:
@@ -237,6 +251,19 @@ class Criteria:
         )
         self._append(row, output)
 
+    def _add_bounded(self, function: str, args: Any, output: torch.Tensor) -> None:
+        """Keep a hand-written objective that is bounded by zero on the side where it is best."""
+        row = CriterionRow(
+            function=function,
+            place=here(),
+            batch=max(self.recorder.batch, 0),
+            input_shape=tuple(args[0].shape),
+            input_dtype=str(args[0].dtype).removeprefix("torch."),
+            reduction="none",
+            value=float(output.detach().mean()),
+        )
+        self._append(row, output)
+
     def _append(self, row: CriterionRow, output: torch.Tensor | None) -> None:
         signs: list[float] = []
         if output is not None:
@@ -263,6 +290,17 @@ def _pull(gradient: torch.Tensor | None) -> float:
         return 0.0
     low, high = float(pulled.min()), float(pulled.max())
     return high if high - low <= 1e-2 * abs(high) else 0.0
+
+
+def are_opposites(args: Any) -> bool:
+    """Tell two computed tensors no two elements of which have the same sign."""
+    import torch
+
+    pair = [arg for arg in args[:2] if isinstance(arg, torch.Tensor) and arg.requires_grad]
+    if len(pair) != 2 or pair[0].shape != pair[1].shape or pair[0].numel() < 2:
+        return False
+    product = pair[0].detach() * pair[1].detach()
+    return bool((product <= 0).all() and (product < 0).any())
 
 
 def _by_tensor(index: Any) -> bool:

@@ -50,6 +50,21 @@ def input_facts(value: torch.Tensor, name: str) -> dict[str, Any]:
     return facts
 
 
+def blank_facts(given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row tells of the blank of a CTC loss, which no label may be."""
+    import torch
+
+    targets, lengths = given.get("targets"), given.get("target_lengths")
+    if not isinstance(targets, torch.Tensor) or lengths is None or not targets.numel():
+        return {}
+    if targets.dim() == 2:
+        counts = torch.as_tensor(lengths, device=targets.device)[:, None]
+        targets = targets[torch.arange(targets.shape[1], device=targets.device) < counts]
+    blank = int(given.get("blank", 0))
+    share = float(targets.eq(blank).float().mean()) if targets.numel() else 0.0
+    return {"blank": blank, "share_blank": share}
+
+
 def target_facts(target: torch.Tensor, ignore_index: int | None) -> dict[str, Any]:
     """Return what a row tells of a target."""
     facts: dict[str, Any] = {

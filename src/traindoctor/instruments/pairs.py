@@ -12,6 +12,7 @@ KEEP = {"sigmoid", "tanh", "relu", "softplus", "exp"}  # elementwise, between a 
 SIZES = {"square", "abs", "__abs__", "absolute", "pow", "__pow__"}
 REDUCTIONS = {"mean", "sum"}
 SUBTRACTIONS = {"sub", "__sub__", "subtract"}
+NORMALIZERS = {"logsumexp", "logcumsumexp"}
 
 
 class Pairs:
@@ -26,7 +27,7 @@ class Pairs:
         self._columns: dict[int, weakref.ref[Any]] = {}  # last axes of size 1 that a layer made
         self._differences: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._sizes: dict[int, tuple[weakref.ref[Any], int]] = {}  # squares, absolute values
-        self._normalizers: dict[int, tuple[weakref.ref[Any], weakref.ref[Any]]] = {}
+        self._normalizers: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], str]] = {}
 
     def carry(self, name: str, args: Any, output: torch.Tensor) -> None:
         """Take in one operation."""
@@ -34,8 +35,8 @@ class Pairs:
         if name == "linear" or (name in KEEP and self.is_column(given)):
             if output.dim() > 1 and output.shape[-1] == 1:
                 self._columns[id(output)] = weakref.ref(output)
-        elif name == "logsumexp" and given is not None:
-            self._normalizers[id(output)] = (weakref.ref(output), weakref.ref(given))
+        elif name in NORMALIZERS and given is not None:
+            self._normalizers[id(output)] = (weakref.ref(output), weakref.ref(given), name)
         elif name in SIZES:
             number = _known(self._differences, given)
             if number is not None:
@@ -54,12 +55,13 @@ class Pairs:
         """Take in the difference of so many."""
         self._differences[id(output)] = (weakref.ref(output), number)
 
-    def is_normalized(self, name: str, args: Any) -> bool:
-        """Tell whether the logarithm of the sum of a tensor's exponentials is taken off it."""
+    def normalizer(self, name: str, args: Any) -> str:
+        """Return how the exponentials were summed up whose logarithm is taken off a tensor."""
         if name not in SUBTRACTIONS or len(args) < 2:
-            return False
+            return ""
         known = self._normalizers.get(id(args[1]))
-        return known is not None and known[0]() is args[1] and known[1]() is args[0]
+        is_its = known is not None and known[0]() is args[1] and known[1]() is args[0]
+        return known[2] if known is not None and is_its else ""
 
 
 def _known(numbers: dict[int, tuple[weakref.ref[Any], int]], tensor: Any) -> int | None:

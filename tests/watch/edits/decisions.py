@@ -102,6 +102,13 @@ PPO = (
         "the value head keeps its initial values; the actor learns",
         learns=True,
     ),
+    Breakage(
+        "TD408",
+        "ppo",
+        (("= frac * args.learning_rate", "= frac"),),
+        ("optimizer = torch.optim.Adam(", "= frac"),
+        "the reward stays where it is",
+    ),
 )
 
 EVOLUTION = (

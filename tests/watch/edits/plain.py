@@ -183,6 +183,14 @@ ONECYCLE = (
         "the residual block is built and never called; the rest learns",
         learns=True,
     ),
+    Breakage(
+        "TD702",
+        "onecycle",
+        (("    model.eval()\n", "    model.train()\n"),),
+        ("model.train() @1", "outputs = [(model(x), y)"),
+        "the validation's figures are those of the train mode",
+        learns=True,
+    ),
 )
 
 PLATEAU = (

@@ -35,6 +35,8 @@ class CriterionRow:
     target_maximum: float | None = None
     share_ignored: float = 0.0
     ignore_index: int | None = None
+    blank: int | None = None  # of a CTC loss
+    share_blank: float = 0.0  # of its labels that count
     label_smoothing: float = 0.0
     has_weight: bool = False
     reduction: str = "mean"
