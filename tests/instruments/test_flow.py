@@ -91,6 +91,20 @@ def test_a_straight_through_estimator_leaves_its_parameters_in_the_graph() -> No
     assert "encoder.weight" in one_step(straight_through).facts["in_graph"]
 
 
+def rescaled(model: Two, x: torch.Tensor) -> torch.Tensor:
+    hidden = model.encoder(x)
+    size = hidden.detach().abs().amax()  # a statistic
+    return hidden.detach() / size  # cut here
+
+
+def test_a_statistic_that_scales_the_values_is_told_from_these() -> None:
+    found = cut_lines(one_step(rescaled))
+    assert {cut.place.text.partition("# ")[2]: cut.only_scales for cut in found} == {
+        "a statistic": True,
+        "cut here": False,
+    }
+
+
 def test_what_is_only_logged_does_not_reach_the_loss() -> None:
     trace = one_step(only_logged)
     assert trace.cuts

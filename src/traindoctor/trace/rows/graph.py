@@ -72,6 +72,7 @@ class CutRow:
     reaches_loss: bool = False  # its values reach the loss
     parameters: tuple[str, ...] = ()  # trainable parameters whose values flowed into it
     is_output_cut: bool = False  # the loss itself lost its gradient here
+    only_scales: bool = False  # what reaches the loss is broadcast to larger values: a statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
