@@ -134,6 +134,14 @@ def test_a_loss_function_is_recorded_with_what_it_was_given() -> None:
     assert row.value == pytest.approx(1.1, abs=0.3)
 
 
+def test_the_module_that_made_what_a_loss_function_gets_is_recorded() -> None:
+    batch = (torch.randn(6, 4), torch.randint(0, 3, (6,)))
+    model = nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1))
+    setup = TrainingSetup(model=model, loader=[batch], loss_fn=nn.CrossEntropyLoss())
+    (row,) = Lab(setup).perform(OneStep()).criteria
+    assert (row.input_operation, row.input_module) == ("softmax", "1")
+
+
 @pytest.mark.parametrize(
     ("shape", "targets", "lengths"),
     [((6, 1, 4), [[1, 2]], [6]), ((6, 4), [1, 2], 6)],  # (time, batch, classes), (time, classes)
