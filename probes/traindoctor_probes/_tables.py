@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from traindoctor.experiments import OneStep, ReadSource
 from traindoctor.probing import Ask
@@ -10,6 +12,7 @@ from traindoctor.probing.syntax import at, calls, subtrees
 from traindoctor.trace import Place, SourceRow, WeightRow
 
 TOO_SMALL, TOO_LARGE = 1 / 30, 10.0  # size of new rows relative to the others
+Start = tuple[str | None, int, int]  # file, line and column
 _FILLERS = ("zeros_", "zero_", "ones_", "constant_", "fill_")
 
 
@@ -47,29 +50,64 @@ def places(ask: Ask, rows: list[WeightRow]) -> list[Place]:
 def filled_at(ask: Ask, rows: list[WeightRow]) -> Place:
     """Return the user's line that gives weights one value, if there is no doubt which it is.
 
-    Where each has a line of its own, that is the first one's.
+    Where several do, it is the line that fills two of one module, for these can keep each other's
+    gradient at zero; else the line of the first.
     """
     if all(row.value is None and row.block_value is None for row in rows):
         return Place()
+    source = ask(ReadSource()).source
+    loops = dict(_loops(source))
     found = [
-        (place, text)
-        for place, call in calls(ask(ReadSource()).source, *_FILLERS)
-        if not (text := _filled(call)).endswith("bias")
+        (place, set(text.split(".")))
+        for place, call in calls(source, *_FILLERS)
+        if not (text := _filled(call, loops.get(_start(place.file, call), {}))).endswith("bias")
     ]
+    filled: dict[Place, Counter[str]] = {}  # for each line, the modules it says, and how many of it
     for row in rows:
-        words = set(row.name.split(".")) - {"weight"}
-        named = [place for place, text in found if words & set(text.split("."))]
+        path = row.name.split(".")[:-1]
+        named = [(place, words) for place, words in found if words & set(path)]
         if len(named) == 1:
-            return named[0]
+            place, words = named[0]
+            last = max(n for n, word in enumerate(path) if word in words)
+            filled.setdefault(place, Counter())[".".join(path[: last + 1])] += 1
+    if filled:
+        several = (place for place, modules in filled.items() if max(modules.values()) > 1)
+        return next(several, next(iter(filled)))
     return found[0][0] if len({place.line for place, _ in found}) == 1 else Place()
 
 
-def _filled(call: ast.Call) -> str:
-    """Return what a call fills, as written: `layer.weight`."""
+def _loops(source: Iterable[SourceRow]) -> Iterator[tuple[Start, dict[str, str]]]:
+    """Yield for each call in a loop, by its start, what the loop's variables go through."""
+    for row in source:
+        loops: list[ast.For | ast.ListComp] = [
+            *subtrees(row, ast.For),
+            *subtrees(row, ast.ListComp),
+        ]
+        for loop in loops:
+            heads = loop.generators if isinstance(loop, ast.ListComp) else [loop]
+            names = {
+                name.id: ast.unparse(head.iter)
+                for head in heads
+                for name in ast.walk(head.target)
+                if isinstance(name, ast.Name)
+            }
+            inside = (node for node in ast.walk(loop) if isinstance(node, ast.Call))
+            yield from ((_start(row.file, node), names) for node in inside)
+
+
+def _start(file: str | None, call: ast.Call) -> Start:
+    return file, call.lineno, call.col_offset
+
+
+def _filled(call: ast.Call, loops: Mapping[str, str]) -> str:
+    """Return what a call fills, as written: `layer.weight`; of a loop's variable, what it is of."""
     is_method = isinstance(call.func, ast.Attribute) and not call.args
     if is_method or (isinstance(call.func, ast.Attribute) and call.func.attr == "fill_"):
-        return ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-    return ast.unparse(call.args[0]) if call.args else ""
+        text = ast.unparse(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+    else:
+        text = ast.unparse(call.args[0]) if call.args else ""
+    first, dot, rest = text.partition(".")
+    return loops.get(first, first) + dot + rest
 
 
 def sliced_at(ask: Ask) -> Place:

@@ -14,6 +14,8 @@ the model can bring it. What lies behind the cut stays at its initial values.
 Silent where the parameters get a gradient by another path, are in no optimizer of the user's,
 move by other means (running averages), belong to a twin of a trained module (a target network),
 or run under `no_grad` in eval mode. A cut inside a library is its author's design and not reported.
+Of several cuts, one whose values only scale, shift or bound others, being broadcast to them, is
+named last.
 
 ## References
 torch.Tensor.detach and torch.no_grad documentation.
@@ -92,12 +94,12 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     for twin in twins(list(lost.values()), run):
         del lost[twin]
     cuts = [cut for cut in one.cuts if _may_cut(cut) and not _on_purpose(cut, run)]
-    for cut in sorted(cuts, key=lambda item: (not item.reaches_loss, item.operation in INTEGERS)):
+    for cut in sorted(cuts, key=_last_to_blame):
         behind = tuple(name for name in cut.parameters if name in lost)
         sureness = proof(ask, one, cut, behind) if behind else None
         if sureness is None:
             continue
-        others = [item for item in cuts if item is not cut and set(item.parameters) & set(behind)]
+        others = [item for item in cuts if item is not cut and _cuts_as_well(item, cut, behind)]
         yield detached(cut, [lost.pop(name) for name in behind], others, run, sureness)
 
 
@@ -188,6 +190,19 @@ def _relative(root: str, run: Trace) -> dict[str, tuple[int, ...]]:
 
 def _all(root: str, own: dict[str, tuple[int, ...]]) -> set[str]:
     return {f"{root}.{name}" for name in own}
+
+
+def _last_to_blame(cut: CutRow) -> tuple[bool, bool, bool]:
+    """Return a key that sorts the cuts: one that takes a statistic is named after all others."""
+    return not cut.reaches_loss, cut.only_scales, cut.operation in INTEGERS
+
+
+def _cuts_as_well(other: CutRow, named: CutRow, behind: tuple[str, ...]) -> bool:
+    """Tell whether another cut stands in the way of the same parameters, as the named one does."""
+    is_harmless = (named.reaches_loss and not other.reaches_loss) or (
+        other.only_scales and not named.only_scales
+    )
+    return bool(set(other.parameters) & set(behind)) and not is_harmless
 
 
 def _may_cut(cut: CutRow) -> bool:

@@ -166,6 +166,8 @@ def finding(ask: Ask, trace: Trace, row: ExceptionRow, read: Trace) -> Finding:
     elif leaf and _is_negative(value):  # it has no place in any model: its own line comes first
         origin = made(ask, "made", leaf.key)
         row = replace(row, place=row.place or origin)
+    if is_label and not _is_negative(value):  # a library's loss has no line; no forward is at fault
+        row = replace(row, place=row.place or _head(trace, limit))
     position = f" in sample {sample} of batch {row.batch}" if leaf and sample is not None else ""
     return OUT_OF_RANGE.finding(
         f"{source} holds {value}{position}; {what} has "
@@ -211,6 +213,16 @@ def _limit(row: ExceptionRow) -> int | None:
         return shapes[1][0]
     found = row.module_attributes.get("num_embeddings")
     return int(found) if found else None
+
+
+def _head(trace: Trace, num_classes: int | None) -> Place:
+    """Return where the last layer with as many outputs is built, if it was called."""
+    heads = [
+        (row.order, row.place)
+        for row in trace.modules
+        if row.order is not None and row.attributes.get("out_features") == num_classes
+    ]
+    return max(heads, key=lambda head: head[0], default=(0, Place()))[1]
 
 
 def _extremes(row: ExceptionRow) -> tuple[float, float] | None:

@@ -23,7 +23,8 @@ from collections.abc import Iterator
 from traindoctor.experiments import Experiment, OneStep
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import figure, first_location, location
-from traindoctor.trace import CriterionRow
+from traindoctor.trace import CriterionRow, Place
+from traindoctor_probes._loss_input import made_at
 
 FUNCTIONS = ("cross_entropy", "binary_cross_entropy_with_logits")
 LOWEST = {"relu": 0.0, "clamp": 0.0, "gelu": -0.17, "silu": -0.2785}  # of what each returns
@@ -64,7 +65,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         place = row.input_place or row.place
         if is_cut_off(row) and (row.function, place) not in seen:
             seen.add((row.function, place))
-            yield cut_off(row)
+            yield cut_off(row, made_at(ask, step, row))
 
 
 def is_cut_off(row: CriterionRow) -> bool:
@@ -80,7 +81,7 @@ def is_cut_off(row: CriterionRow) -> bool:
     return row.input_minimum >= lowest
 
 
-def cut_off(row: CriterionRow) -> Finding:
+def cut_off(row: CriterionRow, made: Place) -> Finding:
     """Return the finding for the logits of one loss function."""
     has_zeros = LOWEST[row.input_operation] == 0
     zeros = f", and {row.input_share_zero:.0%} are exactly 0" if has_zeros else ""
@@ -90,8 +91,8 @@ def cut_off(row: CriterionRow) -> Finding:
         mechanism=f"`{row.function}` takes logits and squashes them by itself: a class is ruled "
         "out by a large negative one. What is cut off at zero cannot become one, and the slope "
         f"of `{row.input_operation}` is zero or small there, so that nothing moves it on.",
-        location=first_location([row.input_place, row.place]),
-        also_at=[location(row.place)] if row.input_place and row.place else [],
+        location=first_location([made, row.place]),
+        also_at=[location(row.place)] if made and row.place else [],
         evidence=[
             Evidence("last operation before the loss", row.input_operation, "a linear layer"),
             Evidence("smallest logit", row.input_minimum, "below 0"),

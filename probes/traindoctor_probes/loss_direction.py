@@ -3,7 +3,8 @@
 ## What it measures
 The gradient that reaches each loss function in one step: the sign of d loss / d value. A
 cross entropy that is to be lowered has +1. A log-likelihood written by hand is to be raised, and
-has -1. Whether an optimizer is told to climb is read off its parameter groups. Of a longer run, the
+has -1. Whether an optimizer is told to climb is read off its parameter groups; of one that the user
+wrote, the cosine between each step and the gradient is measured. Of a longer run, the
 losses: whether they fell to a million times the first one's size below zero, faster and faster. A
 run that is too short for that, and came a thousand times that far, is tried at ten times its rate.
 
@@ -34,7 +35,7 @@ import math
 from collections.abc import Iterator
 
 from traindoctor.errors import ExperimentFailed
-from traindoctor.experiments import Experiment, LongRun, OneStep, ShortRun
+from traindoctor.experiments import Experiment, LongRun, OneStep, ReadSource, ShortRun
 from traindoctor.probing import (
     Ask,
     Confidence,
@@ -50,6 +51,8 @@ from traindoctor.probing import (
 from traindoctor.probing.wording import counted, figure, first_location
 from traindoctor.trace import CriterionRow, Trace
 from traindoctor_probes._courses import Course, only_course
+from traindoctor_probes._own_optimizers import climbs as climbs_by_itself
+from traindoctor_probes._own_optimizers import writing_line
 from traindoctor_probes._runaway_courses import falls_far, falls_without_bound
 
 LOWERED = {
@@ -108,6 +111,12 @@ ASCENDING = Rule(
     ),
     explains=("TD102", "TD104", "TD105", "TD205", "TD408", "TD418", "TD6"),
 )
+SUBTRACTED = Remedy(
+    "Let the optimizer go against the gradient",
+    recommended=True,
+    before='p.add_(update, alpha=group["lr"])',
+    after='p.add_(update, alpha=-group["lr"])',
+)
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
@@ -116,7 +125,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     step.require(losses=1)
     if len(step.optimizers) > 1 or is_attack(step):
         return
-    climbs = any(row.maximize for row in step.optimizers)
+    by_itself = climbs_by_itself(ask(ShortRun()))
+    climbs = by_itself or any(row.maximize for row in step.optimizers)
     pulled = [row for row in step.criteria if row.gradient_sign is not None]
     known = [row for row in pulled if row.function in LOWERED | RAISED]
     if not known or len(known) < len(pulled) or not all(is_wrong(row, climbs) for row in known):
@@ -130,22 +140,34 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     verb = "lowers" if row.function in RAISED else "raises"
     optimizer = step.optimizers[0] if step.optimizers else None
     places = [row.place, *(back.place for back in step.backwards), step.setup.factory]
+    if climbs and optimizer:
+        places = [optimizer.place, *places]
+    if by_itself and optimizer:
+        places = [writing_line(ask(ReadSource()).source, optimizer), *places]
+    how = "goes with the gradient" if by_itself else "maximizes"
+    cosines = [one.cosine for one in run.steps if one.cosine is not None] if by_itself else []
     yield ASCENDING.finding(
         f"d loss / d {label} is {'positive' if (row.gradient_sign or 0) > 0 else 'negative'}"
-        f"{' and the optimizer maximizes' if climbs else ''}: a step {verb} {name}, which is "
+        f"{f' and the optimizer {how}' if climbs else ''}: a step {verb} {name}, which is "
         f"{figure(row.value)} on the first batch. Over {len(values)} steps the loss went from "
         f"{figure(values[0] if values else None)} to {figure(values[-1] if values else None)}.",
         mechanism="An optimizer goes against the gradient of what `backward` is called on. The "
         "sign between that and the loss function decides whether predictions get better.",
-        location=first_location([optimizer.place, *places] if climbs and optimizer else places),
+        location=first_location(places),
         evidence=[
-            Evidence(f"sign of d loss / d {label}", row.gradient_sign, wanted(row, climbs)),
-            Evidence("optimizer maximizes", climbs),
+            Evidence(
+                f"sign of d loss / d {label}",
+                row.gradient_sign,
+                None if by_itself else wanted(row, climbs),
+            ),
+            Evidence(f"optimizer {how}", climbs),
+            Evidence("cosine of step and gradient, at least", min(cosines, default=None), "< 0"),
             Evidence(label, row.value),
             Evidence("first loss", values[0] if values else None),
             Evidence("last loss", values[-1] if values else None),
         ],
         series=[Series("loss", tuple(range(len(values))), tuple(values))],
+        remedies=[SUBTRACTED] if by_itself else None,
         verb=verb,
         function=name,
     )

@@ -11,7 +11,10 @@ there on nothing can be trained, and a filter in the logging may hide it.
 
 ## Known limits
 Only the first batches are seen: a NaN at step 10,000 is not. The replay follows forward
-operations that Python calls; one inside a compiled or scripted part has no line.
+operations that Python calls; one inside a compiled or scripted part has no line. In a watched run
+only the first step is seen by operation. Of a later one the model's last call is run again and the
+loss's graph is read; where that tells nothing, the step after it is seen by operation, as far as
+its weights are still finite.
 
 ## References
 IEEE 754: what 0/0, inf - inf and log of a negative number give.
@@ -78,7 +81,17 @@ WHY = {
     "acos": "has no value outside -1 to 1",
     "asin": "has no value outside -1 to 1",
     "atanh": "has no finite value at -1 and 1, and none outside",
+    "kl_div": "takes the logarithm of its target, which has none below 0: the target is to be a "
+    "distribution, as `softmax` makes it",
+    "xlogy": "takes a logarithm, which has no value below 0",
     "pow": "has no value for a negative base and a fractional exponent",
+}
+UNKNOWN = {
+    None: "The operation that makes it was not found.",
+    True: "The model's last call was run again, and what it returns is finite: the value arises "
+    "outside that call, as in the computation of the loss.",
+    False: "The model's last call was run again, and what it returns is not finite. No operation "
+    "was seen in it that makes such a value from finite ones.",
 }
 
 
@@ -95,7 +108,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     spoiled = step is not None and step < loss.step
     values = [row.value for row in run.losses]
     yield LOSS.finding(
-        cause_of(origin, spoiled, step),
+        cause_of(origin, spoiled, step, place.facts.get("output_is_finite")),
         mechanism=mechanism(origin, spoiled),
         location=first_location(
             [
@@ -143,15 +156,21 @@ def named(value: float) -> str:
     return "NaN" if math.isnan(value) else "infinite" if value > 0 else "minus infinite"
 
 
-def cause_of(origin: OperationRow | None, spoiled: bool, step: int | None) -> str:
-    """State where the first non-finite value came from."""
+def cause_of(
+    origin: OperationRow | None, spoiled: bool, step: int | None, is_output_finite: bool | None
+) -> str:
+    """State where the first non-finite value came from.
+
+    Args:
+        origin: the operation that made it, if it was found.
+        spoiled: the weights were not finite before this loss.
+        step: after which they were not.
+        is_output_finite: of the model's last call, if that is all that was replayed.
+    """
     if spoiled:
         return f"The weights were not finite any more after step {step}, before this loss."
     if origin is None:
-        return (
-            "No operation was seen that makes a non-finite value from finite ones: the inputs "
-            "hold it already, or it arises where Python does not call."
-        )
+        return UNKNOWN[is_output_finite]
     where = f" in {origin.module}" if origin.module else ""
     low, high = figure(origin.input_minimum), figure(origin.input_maximum)
     made = "NaN" if origin.kind == "nan" else "an infinity"

@@ -42,6 +42,7 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import last_name, subtrees
 from traindoctor.probing.wording import figure, first_location, location
 from traindoctor.trace import CriterionRow, Place, SourceRow
+from traindoctor_probes._loss_input import is_told, made_at
 from traindoctor_probes._training_loops import spot
 
 LIKELIHOODS = ("nll_loss", "ctc_loss")  # which want log-probabilities
@@ -101,14 +102,15 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
             continue
         seen.add((row.function, row.place))
         given, wanted = fault
+        where = places(row, made_at(ask, step, row))
         maker = f"`{row.input_operation}`" if row.input_operation else "the model's last operation"
         yield DOUBLE.finding(
             f"The input of `{row.function}` lies between {figure(row.input_minimum)} and "
             f"{figure(row.input_maximum)}{sums(row)}: {given}, made by {maker}. "
             f"It wants {wanted}.",
             mechanism=mechanism(row),
-            location=first_location([*places(row), step.setup.factory]),
-            also_at=[location(place) for place in places(row)[1:]],
+            location=first_location([*where, step.setup.factory]),
+            also_at=[location(place) for place in where[1:]],
             evidence=[
                 Evidence("smallest input", row.input_minimum),
                 Evidence("largest input", row.input_maximum),
@@ -126,13 +128,12 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         )
 
 
-def places(row: CriterionRow) -> list[Place]:
+def places(row: CriterionRow, made: Place) -> list[Place]:
     """Return where its input was made, if that line says by what, and where the loss is computed.
 
     A line that calls a whole model shows no reader what is wrong.
     """
-    is_told = bool(row.input_operation) and row.input_operation in row.input_place.text.lower()
-    both = [row.input_place, row.place] if is_told else [row.place, row.input_place]
+    both = [made, row.place] if is_told(row, made) else [row.place, made]
     return [place for place in both if place]
 
 

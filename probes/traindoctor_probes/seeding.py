@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from traindoctor.experiments import Experiment, ShortRun
 from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy, Rule, Severity
 from traindoctor.probing.wording import location
-from traindoctor.trace import SeedRow
+from traindoctor.trace import LoaderRow, SeedRow
 
 FEWEST_SAME = 3  # backward passes; fewer are the beginnings of epochs
 
@@ -57,12 +57,19 @@ RESET = Rule(
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     """Look for lines behind which steps draw the same numbers."""
-    for row in ask(ShortRun()).seeds:
+    run = ask(ShortRun())
+    explains = (*RESET.explains, *(("TD503",) if any(map(draws_one, run.loaders)) else ()))
+    for row in run.seeds:
         if row.num_same >= FEWEST_SAME and not row.num_other:
-            yield reset(row)
+            yield reset(row, explains)
 
 
-def reset(row: SeedRow) -> Finding:
+def draws_one(loader: LoaderRow) -> bool:
+    """Tell a loader whose sampler draws, and has drawn the same batch each time."""
+    return not loader.is_in_order and 0 < loader.num_fetched - 1 <= loader.num_repeats
+
+
+def reset(row: SeedRow, explains: tuple[str, ...]) -> Finding:
     """Return the finding for one line."""
     return RESET.finding(
         f"The line ran {row.count} times and gave seed {row.value} each time. At "
@@ -74,6 +81,7 @@ def reset(row: SeedRow) -> Finding:
             Evidence("backward passes with the numbers of the one before", row.num_same, 0),
             Evidence("calls with this seed", row.count, 1),
         ],
+        explains=explains,
         subject=row.generator,
         generator=row.generator,
         value=row.value,

@@ -25,6 +25,7 @@ from traindoctor.probing import Ask, Evidence, Finding, NoOptions, Probe, Remedy
 from traindoctor.probing.values import freezing_line
 from traindoctor.probing.wording import first_location, location
 from traindoctor.trace import Trace
+from traindoctor_probes._uncopied import kept_as_given
 
 _REFUSED = re.compile(
     "optimizer got an empty parameter list|does not require grad and does not have a grad_fn"
@@ -62,6 +63,12 @@ NOTHING = Rule(
         "TD6",
     ),
 )
+COPIED = Remedy(
+    "Freeze a copy, not the model that trains",
+    recommended=True,
+    before="self.model = model.eval()",
+    after="self.model = copy.deepcopy(model).eval()",
+)
 
 
 def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
@@ -91,14 +98,18 @@ def frozen(known: Trace, whose: str) -> Finding:
     in_optimizer = whose == "in the optimizer"
     rows = [row for row in known.parameters if row.num_optimizers or not in_optimizer]
     optimizers = [row.place for row in known.optimizers]
+    freezing = freezing_line(known.source)
+    kept = kept_as_given(known, freezing)
+    why = f" `{kept.text}` keeps the model that it is given, which is frozen then." if kept else ""
     return NOTHING.finding(
         f"None of the {len(rows)} parameters {whose} "
-        f"({sum(row.num_elements for row in rows):,} elements) requires a gradient.",
+        f"({sum(row.num_elements for row in rows):,} elements) requires a gradient.{why}",
         mechanism="Autograd records operations only on tensors that require a gradient. Without "
         "one the loss has no history, backward has nowhere to go, and a step changes nothing.",
         location=first_location(
             [
-                freezing_line(known.source),
+                kept,
+                freezing,
                 *(optimizers if in_optimizer else ()),
                 known.setup.model_place,
                 known.setup.factory,
@@ -108,6 +119,8 @@ def frozen(known: Trace, whose: str) -> Finding:
             Evidence("parameters that require a gradient", 0, len(rows)),
             Evidence("frozen elements", sum(row.num_elements for row in rows)),
         ],
+        also_at=[location(freezing)] if kept and kept != freezing else [],
+        remedies=[COPIED] if kept else None,
         num_trainable=0,
         num_parameters=len(rows),
         whose=whose,

@@ -103,3 +103,36 @@ def test_zeros_and_what_is_not_finite_are_counted(monkeypatch: pytest.MonkeyPatc
     assert norms.num_not_finite(tensor) == 3
     assert norms.share_zero(tensor) == 3 / 8
     assert norms.share_zero(torch.empty(0)) == 0.0
+
+
+class Own(torch.optim.SGD):
+    sign = 1
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:
+        for p in self.param_groups[0]["params"]:
+            p.mul_(0.9).add_(p.grad, alpha=self.sign * 0.01)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_own_optimizers_steps_are_compared_with_the_gradient(
+    sign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Own, "sign", sign)
+    net = nn.Linear(8, 3)
+    batches = [(randn(16, 8), torch.arange(16) % 3) for _ in range(4)]
+    given = {"model": net, "loader": batches, "loss_fn": nn.CrossEntropyLoss()}
+    own = TrainingSetup(**given, optimizer=Own(net.parameters(), lr=1.0))
+    cosines = [row.cosine for row in Lab(own).perform(ShortRun()).steps]
+    assert all(cosine is not None and cosine * sign > 0.5 for cosine in cosines)
+    torchs = TrainingSetup(**given, optimizer=torch.optim.SGD(net.parameters(), lr=0.1))
+    assert {row.cosine for row in Lab(torchs).perform(ShortRun()).steps} == {None}
+
+
+def test_a_cosine_leaves_out_what_only_changes_lengths() -> None:
+    weight, gradient = randn(20, 30), randn(20, 30)
+    aside = gradient - weight * ((gradient * weight).sum() / weight.square().sum())
+    expected = float((aside * gradient).sum() / (aside.norm() * gradient.norm()))
+    kept, pull = Before([weight]), Before([gradient])
+    assert kept.cosine([0.5 * weight - 0.1 * gradient], pull) == pytest.approx(-expected)
+    assert kept.cosine([weight], pull) is None

@@ -91,6 +91,20 @@ def test_a_straight_through_estimator_leaves_its_parameters_in_the_graph() -> No
     assert "encoder.weight" in one_step(straight_through).facts["in_graph"]
 
 
+def rescaled(model: Two, x: torch.Tensor) -> torch.Tensor:
+    hidden = model.encoder(x)
+    size = hidden.detach().abs().amax()  # a statistic
+    return hidden.detach() / size  # cut here
+
+
+def test_a_statistic_that_scales_the_values_is_told_from_these() -> None:
+    found = cut_lines(one_step(rescaled))
+    assert {cut.place.text.partition("# ")[2]: cut.only_scales for cut in found} == {
+        "a statistic": True,
+        "cut here": False,
+    }
+
+
 def test_what_is_only_logged_does_not_reach_the_loss() -> None:
     trace = one_step(only_logged)
     assert trace.cuts
@@ -118,6 +132,14 @@ def test_a_loss_function_is_recorded_with_what_it_was_given() -> None:
     assert row.row_sum_error == pytest.approx(0, abs=1e-6)
     assert row.gradient_sign == -1
     assert row.value == pytest.approx(1.1, abs=0.3)
+
+
+def test_the_module_that_made_what_a_loss_function_gets_is_recorded() -> None:
+    batch = (torch.randn(6, 4), torch.randint(0, 3, (6,)))
+    model = nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1))
+    setup = TrainingSetup(model=model, loader=[batch], loss_fn=nn.CrossEntropyLoss())
+    (row,) = Lab(setup).perform(OneStep()).criteria
+    assert (row.input_operation, row.input_module) == ("softmax", "1")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,21 @@ def test_a_detach_before_the_head_is_certain_if_noise_behind_it_moves_the_loss()
     assert "body.weight" in finding.message
 
 
+def test_a_statistic_is_neither_named_nor_told_beside_what_cuts() -> None:
+    scale = replace(DETACH, only_scales=True, place=line(9, "scale = x.detach().amax()"))
+    (finding,) = findings(scale, DETACH)
+    assert finding.location.line == 12
+    assert not finding.also_at
+    (alone,) = findings(scale)
+    assert alone.location.line == 9
+
+
+def test_a_loss_that_is_read_is_no_other_cut() -> None:
+    read = replace(DETACH, operation="item", reaches_loss=False, place=line(30, "loss.item()"))
+    (finding,) = findings(DETACH, read)
+    assert not finding.also_at
+
+
 def test_what_could_be_taken_away_is_named_before_an_index() -> None:
     nearest = replace(DETACH, operation="argmin", place=line(9, "index = distance.argmin(1)"))
     (finding,) = findings(nearest, DETACH)

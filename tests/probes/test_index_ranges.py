@@ -53,6 +53,18 @@ def test_a_label_without_a_class_is_told_with_its_sample() -> None:
     assert "`labels` holds 3 in sample 2 of batch 0" in finding.message
 
 
+def test_a_loss_without_a_line_is_told_where_the_head_is_built() -> None:
+    def layer(path: str, order: int, number: int, size: int) -> ModuleRow:
+        built = Place("/user/model.py", number)
+        return ModuleRow(path=path, order=order, place=built, attributes={"out_features": size})
+
+    first = labels(0, 3)
+    step = stopped(replace(out_of_bounds(3, 0, 3), place=Place()), first)
+    layers = (layer("narrow", 1, 7, 3), layer("head", 4, 9, 3), layer("wide", 5, 11, 64))
+    (finding,) = found(replace(step, modules=layers), first)
+    assert finding.location.line == 9
+
+
 def test_a_negative_label_beside_ignored_ones_is_the_one_that_is_counted() -> None:
     first = labels(-100, 2, shape=(4, 7), lowest=-1, share_ignored=0.2)
     healthy = labels(-100, 2, index=1, shape=(4, 7), lowest=0, share_ignored=0.2)

@@ -104,7 +104,7 @@ def test_a_loss_that_stays_nan_with_random_rows_has_another_cause() -> None:
     assert found(TABLE, used, first=float("nan"), drawn=float("nan")) == []
 
 
-def watched(*rows: WeightRow) -> list[Finding]:
+def watched(*rows: WeightRow, source: str = SOURCE) -> list[Finding]:
     """Return what is found where no noise can be put on the weights: in a watched run."""
     ask = asks(
         read_weights=Trace(weights=rows),
@@ -113,7 +113,7 @@ def watched(*rows: WeightRow) -> list[Finding]:
             backwards=(BackwardRow(index=0, step=0, batch=0),),
         ),
         short_run=Trace(losses=(LossRow(step=0, batch=0, value=1.4),)),
-        read_source=Trace(source=(SourceRow(file="/user/model.py", text=SOURCE),)),
+        read_source=Trace(source=(SourceRow(file="/user/model.py", text=source),)),
     )
     return list(examine(ask, NoOptions()))
 
@@ -122,6 +122,17 @@ def test_of_a_watched_run_two_zero_matrices_are_needed_to_be_each_others_cause()
     (finding,) = watched(ZERO, replace(ZERO, name="fc2.weight"))
     assert "no gradient reaches them" in finding.title
     assert watched(ZERO) == []
+
+
+def test_the_line_that_fills_two_of_one_module_is_named_before_one_that_may_be_meant() -> None:
+    source = """\
+nn.init.zeros_(self.gate.weight)
+for p in self.ff.parameters():
+    nn.init.zeros_(p)
+"""
+    names = [f"blocks.{n}.{part}.weight" for n in (0, 1) for part in ("gate", "ff.0", "ff.2")]
+    (finding,) = watched(*(replace(ZERO, name=name) for name in names), source=source)
+    assert finding.location.line == 3
 
 
 def test_matrices_of_another_constant_may_have_lost_their_gradient_elsewhere() -> None:

@@ -17,7 +17,10 @@ from traindoctor.trace import (
     LossRow,
     ModuleRow,
     OptimizerRow,
+    Place,
     PulseRow,
+    SourceRow,
+    StepRow,
     Trace,
 )
 from traindoctor_probes.loss_direction import examine
@@ -219,3 +222,45 @@ def test_a_frozen_model_that_was_right_is_misled_on_purpose(
 ) -> None:
     given = row("cross_entropy", -1, value)
     assert len(found(given, is_last_at_rest=is_last_at_rest)) == num_found
+
+
+OWN = """\
+class Lion(Optimizer):
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.mul_(1 - group["lr"])
+                update = (m * b1 + p.grad * (1 - b1)).sign_()
+                p.data.add_(update, alpha=group["lr"])
+                m.mul_(b2).add_(p.grad, alpha=1 - b2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "line"), [(OWN, 7), (OWN.replace("p.mul_(1 - group", "p.add_(group"), 2)]
+)
+def test_an_optimizer_that_climbs_by_itself_is_told_where_it_writes(source: str, line: int) -> None:
+    (finding,) = by_itself(0.6, 0.3, 0.5, 0.4, 0.4, source=source)
+    assert (finding.code, finding.location.line) == ("TD106", line)
+    assert "the optimizer goes with the gradient" in finding.message
+    assert finding.remedies[0].title == "Let the optimizer go against the gradient"
+
+
+@pytest.mark.parametrize(
+    "cosines", [(0.6,) * 4, (0.6, 0.6, -0.1, 0.5, 0.5), (0.1,) * 5, (None,) * 5]
+)
+def test_an_optimizer_that_does_not_always_climb_is_left_alone(cosines: tuple[float, ...]) -> None:
+    assert by_itself(*cosines) == []
+
+
+def by_itself(*cosines: float | None, source: str = OWN) -> list[Finding]:
+    own = OptimizerRow(index=0, class_name="Lion", step_place=Place("/user/lion.py", 2))
+    step = Trace(
+        setup=SETUP,
+        losses=(LossRow(step=0, batch=0, value=1.0),),
+        criteria=(row("cross_entropy", 1),),
+        optimizers=(own,),
+        steps=tuple(StepRow(index=n, cosine=cosine) for n, cosine in enumerate(cosines)),
+    )
+    known = Trace(source=(SourceRow(file="/user/lion.py", text=source),))
+    return list(examine(asks(step, long_run=falls([1.0]), read_source=known), NoOptions()))

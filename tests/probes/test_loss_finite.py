@@ -58,3 +58,12 @@ def test_finite_losses_are_silent_and_none_at_all_are_not_judged() -> None:
     assert found(Trace(setup=SETUP, losses=losses(1.0, 1e30))) == []
     with pytest.raises(CannotJudge):
         found(Trace(setup=SETUP))
+
+
+def test_an_origin_that_was_not_found_is_not_denied() -> None:
+    run = Trace(setup=SETUP, losses=losses(1.0, math.nan))
+    (finding,) = found(run)
+    assert "was not found" in finding.message
+    replayed = Trace(setup=SETUP, facts={"output_is_finite": True})
+    (finding,) = examine(asks(short_run=run, locate_non_finite=replayed), NoOptions())
+    assert "outside that call" in finding.message

@@ -9,7 +9,7 @@ import pytest
 from tests.probes.asking import LINE, SETUP, asks
 
 from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import CriterionRow, Place, Trace
+from traindoctor.trace import CriterionRow, ModuleRow, Place, SourceRow, Trace
 from traindoctor_probes.loss_inputs import examine
 
 SOFTMAX = Place("/user/model.py", 20, "forward", "return F.softmax(x, dim=1)")
@@ -35,6 +35,23 @@ def test_the_line_of_the_softmax_is_named_and_that_of_the_loss_beside_it() -> No
     (finding,) = found()
     assert (finding.code, finding.location.line) == ("TD107", SOFTMAX.line)
     assert [place.line for place in finding.also_at] == [LINE.line]
+
+
+def test_a_softmax_within_a_head_is_named_where_it_is_built() -> None:
+    text = "self.head = nn.Sequential(\n    nn.Linear(8, 5),\n    nn.Softmax(1),\n)\n"
+    built = Place("/user/model.py", 1, "__init__", "self.head = nn.Sequential(")
+    module = ModuleRow(path="head.1", class_name="Softmax", place=built)
+    called = Place("/user/model.py", 20, "forward", "return self.head(x)")
+    row = replace(ROW, input_place=called, input_module="head.1")
+
+    def line(source: str) -> int | None:
+        step = Trace(setup=SETUP, criteria=(row,), modules=(ModuleRow(path=""), module))
+        known = Trace(source=(SourceRow(file="/user/model.py", text=source),))
+        (finding,) = examine(asks(step, read_source=known), NoOptions())
+        return finding.location.line
+
+    assert line(text) == 3
+    assert line(text.replace("nn.Linear(8, 5)", "nn.Softmax(1)")) == LINE.line  # which of them?
 
 
 def test_a_softmax_over_the_batch_explains_samples_that_are_mixed() -> None:

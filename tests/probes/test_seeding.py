@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.probes.asking import asks
 from tests.probes.running import line
 
 from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import SeedRow, Trace
+from traindoctor.trace import LoaderRow, SeedRow, Trace
 from traindoctor_probes.seeding import examine
 
 SEED = line(14, "torch.manual_seed(0)")
@@ -34,3 +35,17 @@ def test_a_seed_behind_which_nothing_is_drawn_is_healthy() -> None:
 
 def test_the_beginnings_of_two_epochs_are_not_judged() -> None:
     assert findings(count=2, num_same=1) == []
+
+
+def test_a_sampler_that_draws_the_same_batch_is_explained() -> None:
+    seed = SeedRow(generator="torch", place=SEED, value="0", count=6, num_same=5)
+    loader = LoaderRow(index=0, num_fetched=9, num_repeats=8)
+
+    def explained(**facts: Any) -> bool:
+        run = Trace(seeds=(seed,), loaders=(replace(loader, **facts),))
+        (finding,) = examine(asks(run), NoOptions())
+        return "TD503" in finding.explains
+
+    assert explained()
+    assert not explained(is_in_order=True)
+    assert not explained(num_repeats=4)

@@ -9,7 +9,7 @@ from tests.probes.asking import asks
 from tests.probes.running import USERS, parameter, source
 
 from traindoctor.probing import Finding, NoOptions
-from traindoctor.trace import OptimizerRow, ParameterRow, SetupRow, Trace
+from traindoctor.trace import ModuleRow, OptimizerRow, ParameterRow, SetupRow, Trace
 from traindoctor_probes.trainability import examine
 
 FREEZE = "model = Net()\nmodel.requires_grad_(False)\n"
@@ -30,6 +30,7 @@ def findings(
         parameters=parameters,
         optimizers=(optimizer,),
         source=source(text),
+        modules=(ModuleRow(path="", class_name="Net"),),
     )
     given = asks(read_source=known, short_run=Trace(facts={"moved": moved}))
     return list(examine(given, NoOptions()))
@@ -70,3 +71,33 @@ def test_an_optimizer_that_serves_another_model_too_is_left_alone() -> None:
 
 def test_weights_that_move_without_gradients_are_trained() -> None:
     assert findings(frozen("body.weight"), moved=("body.weight",)) == []
+
+
+AVERAGE = """\
+class EMA:
+    def __init__(self, model, decay):
+        self.model = model.eval()
+        for p in self.model.parameters():
+            p.requires_grad_(False)
+"""
+
+
+def test_a_helper_that_freezes_what_it_was_given_is_named_where_it_keeps_that() -> None:
+    (finding,) = findings(frozen("body.weight"), text=AVERAGE)
+    assert finding.location.line == 3
+    assert [place.line for place in finding.also_at] == [5]
+    assert finding.remedies[0].title == "Freeze a copy, not the model that trains"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        AVERAGE.replace("model.eval()", "copy.deepcopy(model).eval()"),
+        AVERAGE.replace("class EMA", "class Net"),  # which is a module of the model's
+        AVERAGE.replace("self.model.parameters()", "model.parameters()"),
+    ],
+)
+def test_what_is_no_given_model_is_told_where_it_is_frozen(text: str) -> None:
+    (finding,) = findings(frozen("body.weight"), text=text)
+    assert finding.location.line == 5
+    assert not finding.also_at

@@ -214,6 +214,7 @@ class Anatomy:
                     maximize=any(group.get("maximize") for group in optimizer.param_groups),
                     is_the_users=not self.has_own_optimizer,
                     place=Place() if self.has_own_optimizer else self._built(optimizer),
+                    step_place=method_place(type(optimizer), "step"),
                 )
             )
         return tuple(rows)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 MOST_BYTES = 1 << 25  # of what is kept
+TINY = 1e-30
 FEWEST = 1024  # a tensor of no more elements is kept whole
 
 
@@ -48,6 +49,22 @@ class Before:
             number = max(new.numel(), 1)
             moves.append(Move(norm * (part.numel() / number) ** 0.5, changed / number))
         return moves
+
+    def cosine(self, now: Sequence[torch.Tensor], directions: Before) -> float | None:
+        """Return the cosine between how tensors have moved and directions of the same shapes.
+
+        What only makes a tensor longer or shorter, as weight decay does, is left out. None where
+        nothing else moved.
+        """
+        along = moved = length = 0.0
+        for tensor, old, direction in zip(now, self._kept, directions._kept, strict=True):
+            flat = old.flatten().float()
+            move = _picked(part_of(tensor).detach(), self.stride).flatten().float() - flat
+            move = move - flat * (move.dot(flat) / flat.dot(flat).clamp(min=TINY))
+            wanted = direction.flatten().float()
+            along += float(move.dot(wanted))
+            moved, length = moved + float(move.dot(move)), length + float(wanted.dot(wanted))
+        return along / (moved * length) ** 0.5 if moved * length > 0 else None
 
 
 def stride_of(tensors: Sequence[torch.Tensor]) -> int:

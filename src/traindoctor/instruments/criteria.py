@@ -106,7 +106,7 @@ class Criteria:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.made: dict[int, tuple[Any, str, Place, int | None]] = {}
+        self.made: dict[int, tuple[Any, str, Place, int | None, str]] = {}
         self.pairs = Pairs()
         self.clamps = Clamps()
         self.cosines = Cosines()
@@ -147,13 +147,15 @@ class Criteria:
         self.pairs.carry(name, args, output)
         self.cosines.saw(name, args)
         if self.pairs.normalizer(name, args) == "logsumexp":  # `logits - logits.logsumexp(...)`
-            self.made[id(output)] = (weakref.ref(output), "log_softmax", here(), None)
+            self.made[id(output)] = (weakref.ref(output), "log_softmax", here(), None, "")
         if name in ACTIVATIONS:
             axis = kwargs.get(
                 "dim", args[1] if len(args) > 1 and isinstance(args[1], int) else None
             )
             axis = axis % output.dim() if isinstance(axis, int) and output.dim() else None
-            made = (weakref.ref(output), name.rstrip("_"), here(), axis)
+            running = self.recorder.running
+            module = running[-1]["module"] if running else ""
+            made = (weakref.ref(output), name.rstrip("_"), here(), axis, module)
             self.made[id(output)] = made
             if name in CLAMPS and args and isinstance(args[0], torch.Tensor):
                 self._note_clamp(args[0], output)
@@ -172,9 +174,9 @@ class Criteria:
                 self.rows[number], value_share_clamped=share, clamp_place=here()
             )
 
-    def _origin(self, tensor: torch.Tensor) -> tuple[str, Place, int | None]:
+    def _origin(self, tensor: torch.Tensor) -> tuple[str, Place, int | None, str]:
         made = self.made.get(id(tensor))
-        return made[1:] if made is not None and made[0]() is tensor else ("", Place(), None)
+        return made[1:] if made is not None and made[0]() is tensor else ("", Place(), None, "")
 
     def _add(self, name: str, function: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
         import torch
@@ -183,7 +185,7 @@ class Criteria:
         first, target = prediction_and_target(given)
         if not isinstance(first, torch.Tensor):
             return
-        operation, place, _ = self._origin(first)
+        operation, place, _, module = self._origin(first)
         row = CriterionRow(
             function=name,
             place=here(),
@@ -192,6 +194,7 @@ class Criteria:
             input_dtype=str(first.dtype).removeprefix("torch."),
             input_operation=operation,
             input_place=place,
+            input_module=module,
             input_has_cosines=name == "cross_entropy" and self.cosines.last(),
             input_share_clamped=self.clamps.share(first),
             clamp_place=place if self.clamps.share(first) else Place(),
@@ -233,7 +236,7 @@ class Criteria:
 
     def _add_likelihood(self, args: Any, output: torch.Tensor) -> None:
         """Keep a hand-written log-likelihood: one log-probability picked out of each row."""
-        operation, place, _ = self._origin(args[0])
+        operation, place, *_ = self._origin(args[0])
         rows = args[0].numel() // max(args[0].shape[-1], 1) if args[0].dim() else 0
         if operation != "log_softmax" or output.numel() != rows or rows == args[0].numel():
             return

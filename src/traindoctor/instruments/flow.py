@@ -53,6 +53,24 @@ CUTS = {
     "new_tensor",
 }
 LEAVES_TORCH = {"item", "tolist", "numpy", "__array__", "__float__"}
+# Operations by whose broadcasting a few values scale, shift or bound many.
+BROADCASTS = {
+    *("add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "truediv"),
+    *(
+        "radd",
+        "rsub",
+        "rmul",
+        "rdiv",
+        "rtruediv",
+        "pow",
+        "rpow",
+        "iadd",
+        "isub",
+        "imul",
+        "itruediv",
+    ),
+    *("clamp", "clip", "minimum", "maximum", "where", "lerp"),
+}
 ENTERS_TORCH = {"tensor", "as_tensor", "new_tensor", "asarray", "full"}
 
 
@@ -71,6 +89,7 @@ class Flow:
         self.listeners = tuple(listeners)
         self.cuts: list[CutRow] = []
         self.marks: dict[int, tuple[Any, frozenset[int]]] = {}
+        self.scaling: dict[int, frozenset[int]] = {}  # of those marks, what only scales the values
         self.outside: set[int] = set()  # cuts whose values left torch and may come back
         self.known: dict[tuple[Any, ...], int] = {}
 
@@ -126,7 +145,8 @@ class Flow:
             self.outside |= carried
         if carried:
             for tensor in _tensors(output):
-                self._mark(tensor, carried)
+                scaling = carried - self._in_full(name, inputs, tensor) - {cut}
+                self._mark(tensor, carried, scaling)
         for listener in self.listeners:
             listener(name, function, args, kwargs, output)
 
@@ -148,11 +168,13 @@ class Flow:
         leaving = {n for n in reached if self.cuts[n].operation in LEAVES_TORCH}
         is_number = not isinstance(loss, torch.Tensor)
         last = max((is_number and leaving) or reached, default=None)
+        scaling = frozenset() if is_number else self._scaling_of(loss)
         return tuple(
             dataclasses.replace(
                 cut,
                 reaches_loss=number in reached,
                 is_output_cut=without_gradient and number == last,
+                only_scales=number in scaling,
             )
             for number, cut in enumerate(self.cuts)
         )
@@ -165,8 +187,27 @@ class Flow:
             carried |= frozenset(self.outside)
         return carried
 
-    def _mark(self, tensor: torch.Tensor, cuts: frozenset[int]) -> None:
-        self.marks[id(tensor)] = (weakref.ref(tensor), cuts | self.marks_of(tensor))
+    def _in_full(
+        self, name: str, inputs: list[torch.Tensor], output: torch.Tensor
+    ) -> frozenset[int]:
+        """Return the cuts whose values an operation takes element by element, or as a whole."""
+        found = frozenset(self.outside if name in ENTERS_TORCH else ())
+        for tensor in inputs:
+            is_spread = name.strip("_") in BROADCASTS and tensor.numel() < output.numel()
+            if not is_spread:
+                found |= self.marks_of(tensor) - self._scaling_of(tensor)
+        return found
+
+    def _scaling_of(self, tensor: torch.Tensor) -> frozenset[int]:
+        return self.scaling.get(id(tensor), frozenset()) & self.marks_of(tensor)
+
+    def _mark(
+        self, tensor: torch.Tensor, cuts: frozenset[int], scaling: frozenset[int] = frozenset()
+    ) -> None:
+        before = self.marks_of(tensor)
+        in_full = (cuts - scaling) | (before - self._scaling_of(tensor))
+        self.marks[id(tensor)] = (weakref.ref(tensor), cuts | before)
+        self.scaling[id(tensor)] = (cuts | before) - in_full
 
     def _cut(self, name: str, inputs: list[torch.Tensor], output: Any) -> int | None:
         import torch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from traindoctor.instruments.gaps import Gaps
 from traindoctor.instruments.norms import norms, num_not_finite, share_zero
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.target.processes import part_of
-from traindoctor.target.usercode import user_place
+from traindoctor.target.usercode import is_user_class, user_place
 from traindoctor.target.valueless import has_values
 from traindoctor.trace import GradientRow, StepRow, UpdateRow
 
@@ -111,6 +112,8 @@ class StepWatch:
             state["weights"] = Before(held)
             state["reverted"] = self._num_reverted(optimizer, state["sizes_before"])
             state["elsewhere"] = self.gaps.begins_step(id(optimizer), held, state["sizes_before"])
+            state["course"] = _Course.begins(optimizer, with_gradient)
+            state["num_backwards"] = len(self.recorder.backwards)
         state["start"] = seconds
         self.open[id(optimizer)] = state
 
@@ -130,6 +133,8 @@ class StepWatch:
         number = self.recorder.optimizers.of(optimizer)
         changed = self._note_updates(optimizer, state) if self.detail else None
         done = len(self.recorder.backwards)
+        # A closure takes gradients of its own.
+        is_of_this_gradient = state.get("course") and done == state["num_backwards"]
         self.recorder.steps.append(
             StepRow(
                 index=len(self.recorder.steps),
@@ -147,6 +152,7 @@ class StepWatch:
                 num_reverted=state.get("reverted", 0),
                 num_elsewhere=state.get("elsewhere", 0),
                 gradient_norm=sum(size * size for size in state["sizes"]) ** 0.5,
+                cosine=state["course"].cosine() if is_of_this_gradient else None,
                 seconds=ended - state["start"],
                 ended=ended,
                 place=state["place"],
@@ -208,3 +214,33 @@ class StepWatch:
                 )
             )
         return changed
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """Where the weights stood before a step, and where the gradient points."""
+
+    weights: Sequence[torch.Tensor]
+    before: Before
+    gradient: Before
+
+    @classmethod
+    def begins(cls, optimizer: Any, weights: Sequence[torch.Tensor]) -> _Course | None:
+        """Return where a step begins; None of an optimizer that is not the user's own."""
+        plain = [p for p in weights if _is_plain(p) and _is_plain(p.grad, p.dtype)]
+        if not is_user_class(type(optimizer)) or not plain:
+            return None
+        return cls(plain, Before(plain), Before([p.grad for p in plain if p.grad is not None]))
+
+    def cosine(self) -> float | None:
+        """Return the cosine between what has changed since and the gradient of before."""
+        return self.before.cosine(self.weights, self.gradient)
+
+
+def _is_plain(tensor: torch.Tensor | None, dtype: torch.dtype | None = None) -> bool:
+    import torch
+
+    if tensor is None or part_of(tensor) is not tensor or not has_values(tensor):
+        return False
+    is_float = tensor.dtype.is_floating_point and tensor.dtype == (dtype or tensor.dtype)
+    return is_float and tensor.layout is torch.strided and not tensor.is_nested

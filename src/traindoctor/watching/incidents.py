@@ -8,10 +8,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import norms
+from traindoctor.instruments.finite import FirstNonFinite
 from traindoctor.instruments.recorder import Recorder, here
 from traindoctor.target.batches import describe
 from traindoctor.target.processes import part_of
 from traindoctor.trace import GradientRow, LossRow, Place, StepRow, Trace, UpdateRow
+from traindoctor.watching.listening import NonFinite
 from traindoctor.watching.post_mortem import Call, Tracer, examine_gradients, examine_loss
 
 if TYPE_CHECKING:
@@ -35,13 +37,28 @@ class Incidents:
         self._sentinels: dict[int, list[weakref.ref[torch.nn.Parameter]]] = {}
         self.loss_node: Any = None
         self.backward_place: Place | None = None  # where the script differentiates
+        self._wants_operations = False  # a loss was not finite, and what made it was not found
+        self._listening: NonFinite | None = None  # to the step after such a one
         self._is_ruined = False  # weights are not finite: nothing later is worth a look
 
     def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
         """Take in a call of the script's with gradients."""
         self.call = None
+        self._stop_listening()
         if self.num_examined < MOST_EXAMINED and not self._is_ruined:
             self.call = Call.begins(module, args, kwargs)
+            self._begin_listening()
+
+    def _begin_listening(self) -> None:
+        """Hear the operations of this step, if nobody found what made the loss of one before."""
+        if self._wants_operations and self._listening is None:
+            self._wants_operations = False
+            listening = NonFinite(self.session.recorder)
+            self._listening = listening if listening.enter() else None
+
+    def _stop_listening(self) -> None:
+        if self._listening is not None and self._listening.leave():
+            self._listening = None
 
     def root_returned(self, output: Any) -> None:
         """Take in what it returned."""
@@ -68,9 +85,16 @@ class Incidents:
         if ruined:
             self._note_ruin(ruined)
         elif not self._note_bad_inputs(self.call):
-            place, opening = here(), session.opening
-            seen = opening.flow.non_finite if opening and opening.flow else None
+            place, seen = here(), self._seen_by_operation()
             self._examine(lambda call, tracer: examine_loss(call, tracer, loss, place, seen))
+            self._wants_operations = not (self.trace and self.trace.operations)
+
+    def _seen_by_operation(self) -> FirstNonFinite | None:
+        """Return who has heard every operation of this step, if there is somebody."""
+        opening = self.session.opening or self.session.later.opening
+        if opening is not None and opening.flow is not None:
+            return opening.flow.non_finite
+        return None if self._listening is None else self._listening.non_finite
 
     def differentiated(self, loss: torch.Tensor) -> None:
         """Keep what the graph of a loss is made of; after the backward pass that is little."""
@@ -80,6 +104,7 @@ class Incidents:
 
     def step_begins(self, optimizer: Any, loss: float | None) -> None:
         """Look at a few gradients, before the step uses them."""
+        self._stop_listening()
         if self._is_ruined or self.call is None or (loss is not None and loss - loss != 0):
             return
         if not self._looks_bad(optimizer):
@@ -122,8 +147,8 @@ class Incidents:
             rows = how(call, tracer)
         finally:
             session.watcher, session.calls.is_inside, self.call = before, is_inside, None
-        if rows and self.trace is None:
-            self.trace = Trace(operations=tuple(rows))
+        if self.trace is None or (rows and not self.trace.operations):
+            self.trace = Trace(operations=tuple(rows), facts=recorder.facts)
 
     def _note_gradients(
         self, bad: list[torch.nn.Parameter], held: list[torch.nn.Parameter], loss: float | None

@@ -157,7 +157,8 @@ class Opening:
     def _look_closely(self) -> None:
         """See every operation until the first step is over, unless something stands against it."""
         if self.flow is None and self.first_step is None and not self.is_compiled:
-            self.flow = FirstStep.begun(self)
+            first = FirstStep(self)
+            self.flow = first if first.enter() else None
 
     def _end_first_step(self) -> None:
         assert self.flow is not None

@@ -46,6 +46,7 @@ SINGULAR = {
     "LinalgSvd": "svd",
     "Std": "std",
 }
+OUTPUT_IS_FINITE = "output_is_finite"  # a fact: of the call that was replayed
 OUTPUT = "traindoctor.output"  # the key of a graph node's metadata: the script was given it
 MOST_OUTPUTS, MOST_ELEMENTS = 4, 1 << 22  # whose gradients are kept for one step
 
@@ -126,7 +127,7 @@ def examine_loss(
         tracer: knows the modules' names.
         loss: before it is differentiated.
         place: where that happens.
-        seen: what was seen of the whole step, if it is the first one.
+        seen: what was seen of the whole step, if anybody looked.
     """
     if seen is not None and (seen.origin or seen.last_infinite):
         return [row for row in (seen.origin or seen.last_infinite,) if row]
@@ -134,7 +135,8 @@ def examine_loss(
         first = FirstNonFinite(tracer.recorder)
         flow = Flow(tracer.recorder, {}, (), [first])
         with _no_gradients(), flow.watching():
-            call.module(*call.args, **call.kwargs)
+            outputs = tensors_of(call.module(*call.args, **call.kwargs))
+    tracer.recorder.facts[OUTPUT_IS_FINITE] = all(bool(t.isfinite().all()) for t in outputs)
     found = first.origin or first.last_infinite
     return [found] if found is not None else list(_in_the_loss(loss, place))
 

@@ -25,6 +25,7 @@ class CriterionRow:
     column_sum_error: float | None = None  # largest |sum over the batch axis - 1|
     input_operation: str = ""  # what made the input: softmax, sigmoid, log_softmax, relu, …
     input_place: Place = Place()  # where that was
+    input_module: str = ""  # the innermost module in which that was
     input_has_cosines: bool = False  # the last product before it is of vectors of length 1
     input_share_zero: float = 0.0
     input_share_clamped: float = 0.0  # elements that the clamp that made the input changed
@@ -74,6 +75,7 @@ class CutRow:
     reaches_loss: bool = False  # its values reach the loss
     parameters: tuple[str, ...] = ()  # trainable parameters whose values flowed into it
     is_output_cut: bool = False  # the loss itself lost its gradient here
+    only_scales: bool = False  # what reaches the loss is broadcast to larger values: a statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

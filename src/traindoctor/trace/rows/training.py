@@ -59,6 +59,9 @@ class StepRow:
     num_reverted: int = 0  # parameters that its last step changed and that are as before it
     num_elsewhere: int = 0  # parameters that are not as the last step of an optimizer left them
     gradient_norm: float | None = None
+    # Of an optimizer of the user's own: the cosine between the gradient and what the step changed,
+    # but for the weights' length. Against the gradient it is below 0.
+    cosine: float | None = None
     seconds: float = 0.0
     ended: float = 0.0  # seconds on the experiment's clock
     place: Place = Place()
@@ -120,6 +123,7 @@ class OptimizerRow:
     maximize: bool = False  # a group climbs its gradient
     is_the_users: bool = True  # False: the doctor's own, because none was given
     place: Place = Place()  # where the user's code builds it
+    step_place: Place = Place()  # of a class of the user's own: where its `step` is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
