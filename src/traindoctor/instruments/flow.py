@@ -15,13 +15,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-import weakref
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from traindoctor.instruments.backward import graph_nodes
+from traindoctor.instruments.marks import Marks
 from traindoctor.instruments.recorder import Recorder
 from traindoctor.instruments.refused import operands, refuse_bad_index
 from traindoctor.target.source import no_grad_place
@@ -53,24 +53,6 @@ CUTS = {
     "new_tensor",
 }
 LEAVES_TORCH = {"item", "tolist", "numpy", "__array__", "__float__"}
-# Operations by whose broadcasting a few values scale, shift or bound many.
-BROADCASTS = {
-    *("add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "truediv"),
-    *(
-        "radd",
-        "rsub",
-        "rmul",
-        "rdiv",
-        "rtruediv",
-        "pow",
-        "rpow",
-        "iadd",
-        "isub",
-        "imul",
-        "itruediv",
-    ),
-    *("clamp", "clip", "minimum", "maximum", "where", "lerp"),
-}
 ENTERS_TORCH = {"tensor", "as_tensor", "new_tensor", "asarray", "full"}
 
 
@@ -88,8 +70,7 @@ class Flow:
         self.trainable = {id(p) for p in trainable}
         self.listeners = tuple(listeners)
         self.cuts: list[CutRow] = []
-        self.marks: dict[int, tuple[Any, frozenset[int]]] = {}
-        self.scaling: dict[int, frozenset[int]] = {}  # of those marks, what only scales the values
+        self.marks = Marks()
         self.outside: set[int] = set()  # cuts whose values left torch and may come back
         self.known: dict[tuple[Any, ...], int] = {}
 
@@ -121,7 +102,8 @@ class Flow:
         def from_numpy(ndarray: Any) -> torch.Tensor:
             tensor = original(ndarray)
             if flow.outside:
-                flow._mark(tensor, frozenset(flow.outside))
+                outside = frozenset(flow.outside)
+                flow.marks.put(tensor, outside, outside)
             return tensor
 
         torch.from_numpy = from_numpy
@@ -144,16 +126,12 @@ class Flow:
         if name in LEAVES_TORCH:
             self.outside |= carried
         if carried:
+            own = frozenset(() if cut is None else (cut,))
+            own |= frozenset(self.outside if name in ENTERS_TORCH else ())
             for tensor in _tensors(output):
-                scaling = carried - self._in_full(name, inputs, tensor) - {cut}
-                self._mark(tensor, carried, scaling)
+                self.marks.put(tensor, carried, own | self.marks.in_full(name, inputs, tensor))
         for listener in self.listeners:
             listener(name, function, args, kwargs, output)
-
-    def marks_of(self, tensor: Any) -> frozenset[int]:
-        """Return the cuts that a tensor's value has passed."""
-        reference, marks = self.marks.get(id(tensor), (None, frozenset()))
-        return marks if reference is not None and reference() is tensor else frozenset()
 
     def finish(self, loss: Any) -> tuple[CutRow, ...]:
         """Return the cuts, told apart by whether they reach the loss.
@@ -163,12 +141,12 @@ class Flow:
         """
         import torch
 
-        reached = self.marks_of(loss) if isinstance(loss, torch.Tensor) else set(self.outside)
+        reached = self.marks.of(loss) if isinstance(loss, torch.Tensor) else set(self.outside)
         without_gradient = not isinstance(loss, torch.Tensor) or not loss.requires_grad
         leaving = {n for n in reached if self.cuts[n].operation in LEAVES_TORCH}
         is_number = not isinstance(loss, torch.Tensor)
         last = max((is_number and leaving) or reached, default=None)
-        scaling = frozenset() if is_number else self._scaling_of(loss)
+        scaling = frozenset() if is_number else self.marks.scaling(loss)
         return tuple(
             dataclasses.replace(
                 cut,
@@ -182,32 +160,10 @@ class Flow:
     def _carried(self, name: str, inputs: list[torch.Tensor]) -> frozenset[int]:
         carried: frozenset[int] = frozenset()
         for tensor in inputs:
-            carried |= self.marks_of(tensor)
+            carried |= self.marks.of(tensor)
         if name in ENTERS_TORCH and not inputs:
             carried |= frozenset(self.outside)
         return carried
-
-    def _in_full(
-        self, name: str, inputs: list[torch.Tensor], output: torch.Tensor
-    ) -> frozenset[int]:
-        """Return the cuts whose values an operation takes element by element, or as a whole."""
-        found = frozenset(self.outside if name in ENTERS_TORCH else ())
-        for tensor in inputs:
-            is_spread = name.strip("_") in BROADCASTS and tensor.numel() < output.numel()
-            if not is_spread:
-                found |= self.marks_of(tensor) - self._scaling_of(tensor)
-        return found
-
-    def _scaling_of(self, tensor: torch.Tensor) -> frozenset[int]:
-        return self.scaling.get(id(tensor), frozenset()) & self.marks_of(tensor)
-
-    def _mark(
-        self, tensor: torch.Tensor, cuts: frozenset[int], scaling: frozenset[int] = frozenset()
-    ) -> None:
-        before = self.marks_of(tensor)
-        in_full = (cuts - scaling) | (before - self._scaling_of(tensor))
-        self.marks[id(tensor)] = (weakref.ref(tensor), cuts | before)
-        self.scaling[id(tensor)] = (cuts | before) - in_full
 
     def _cut(self, name: str, inputs: list[torch.Tensor], output: Any) -> int | None:
         import torch
@@ -255,7 +211,7 @@ class Flow:
                 leaf = getattr(node, "variable", None)
                 if leaf is not None and id(leaf) in self.names:
                     found.add(self.names[id(leaf)])
-            for cut in self.marks_of(tensor):
+            for cut in self.marks.of(tensor):
                 found |= set(self.cuts[cut].parameters)
         return found
 
