@@ -151,7 +151,7 @@ def asking(source: tuple[SourceRow, ...], place: Place) -> list[Place]:
 
 def remedies(row: FrozenRow, place: Place) -> list[Remedy]:
     """Return the ways out, made of the user's own call, with what each was measured to save."""
-    graph = 1e3 * (row.seconds_with_graph - row.seconds_without)
+    graph = max(1e3 * (row.seconds_with_graph - row.seconds_without), 0.0)  # on a busy machine
     whole = 1e3 * row.seconds_with_graph
     saved = f"{row.num_bytes / 1e6:.3g} MB and {graph:.3g} ms of each step"
     once, before = WITH_GRAPH.remedies[0], place.text or WITH_GRAPH.remedies[0].before

@@ -51,6 +51,11 @@ def test_a_graph_for_nobody_is_a_warning_at_the_call_and_names_the_whole_frozen_
     assert finding.location.line == LINE.line
 
 
+def test_a_busy_machine_saves_no_negative_time() -> None:
+    (finding,) = found(replace(WASTE, seconds_with_graph=0.003))
+    assert finding.remedies[0].pros == "One line; saves 6 MB and 0 ms of each step."
+
+
 def test_a_frozen_module_behind_a_trainable_one_needs_its_graph() -> None:
     assert found(replace(WASTE, learns=True)) == []
 
