@@ -295,15 +295,22 @@ def test_what_two_passes_share_is_what_their_nodes_have_in_common() -> None:
     assert [row.num_reached_again > 0 for row in recorder.graphs] == [True, True, True, False]
 
 
-def test_the_variable_is_named_that_holds_what_two_passes_share() -> None:
-    recorder, program = Recorder(), Program()
+def twice_over_features(program: Program) -> torch.Tensor:
+    """Compute the features once, and return the loss before the last, which is no part of that."""
     x, _ = next(iter(loader()))
+    features = [program.model(x) for _ in range(3)]
+    newest = features[-1]
+    for _ in range(2):
+        loss = torch.stack(features).square().mean() + newest.sum()
+        loss.backward(retain_graph=True)
+        left_over = loss
+    return left_over
+
+
+def test_the_variable_is_named_that_holds_what_two_passes_share() -> None:
+    recorder = Recorder()
     with dynamics_seen(recorder):
-        features = [program.model(x) for _ in range(3)]
-        newest = features[-1]
-        for _ in range(2):
-            loss = torch.stack(features).square().mean() + newest.sum()
-            loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        twice_over_features(Program())
     assert [row.attribute for row in recorder.graphs] == ["", "features"]
 
 

@@ -57,7 +57,7 @@ def keeper_of(frame: FrameType | None, old: set[int]) -> str:
 
     Args:
         frame: where to look, outwards: frames of the user's code.
-        old: autograd's numbers of those nodes.
+        old: autograd's numbers of those nodes, as far as a later graph has them too.
     """
     found: list[tuple[int, int, str]] = []
     while frame is not None:

@@ -163,9 +163,9 @@ class KeptGraphs(Part):
         stale = self._reach(nodes)
         numbers, root_number = _numbers(nodes), max(_numbers(nodes[:1]), default=-1)
         roots = numbers & {walked.root for walked in self.walked}
-        old = set[int]().union(*(walked.numbers for walked in self.walked))
-        is_hidden = stale and not roots  # else it is a loss that is shared
-        keeper = keeper_of(sys._getframe(1), old) if is_hidden else ""
+        shared = numbers & set[int]().union(*(walked.numbers for walked in self.walked))
+        is_hidden = shared and not roots  # else it is a loss that is shared
+        keeper = keeper_of(sys._getframe(1), shared) if is_hidden else ""
         self.walked.append(
             _Walked(
                 place=user_place(sys._getframe(1)),
