@@ -24,7 +24,13 @@ HERE = Path(__file__).parent
 FEW, MANY = 400, 800  # steps; from the 256th on a plain loop is calm
 COUNTER = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
 TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
-WAYS = {"bare": "bare", "anomaly mode": "anomaly", "a hook a parameter": "hooks"}
+WATCHED = "`watch`"
+WAYS = {  # as in loop.py
+    "bare": "bare",
+    WATCHED: "bare",
+    "anomaly mode": "anomaly",
+    "a hook a parameter": "hooks",
+}
 
 
 def sheets() -> Iterator[Sheet]:
@@ -39,25 +45,25 @@ def sheets() -> Iterator[Sheet]:
         ],
     )
     bare = 0.0
-    for way, how in {"bare": "bare", "`watch`": "", **WAYS}.items():
-        found = _a_step(how)
+    for way in WAYS:
+        found = _a_step(way)
         bare = bare or found
         sheet.add(way, f"{found / 1e6:.2f}", f"{found / bare:.2f}")
     yield sheet
 
 
-def _a_step(how: str) -> float:
-    return (_total(how, MANY) - _total(how, FEW)) / (MANY - FEW)
+def _a_step(way: str) -> float:
+    return (_total(way, MANY) - _total(way, FEW)) / (MANY - FEW)
 
 
-def _total(how: str, num_steps: int) -> int:
-    """Return the instructions of a run; it is watched if `how` is empty."""
-    arguments = ("toy", how or "bare", str(num_steps))
+def _total(way: str, num_steps: int) -> int:
+    """Return the instructions of a run."""
+    script, arguments = "counted.py", ("toy", WAYS[way], str(num_steps))
     with TemporaryDirectory() as folder:
-        orders = Orders(script="counted.py", arguments=arguments, trace=f"{folder}/run.trace")
-        command = ["-m", "traindoctor.watching", dumps(orders)] if not how else []
+        orders = Orders(script=script, arguments=arguments, trace=f"{folder}/run.trace")
+        watched = ("-m", "traindoctor.watching", dumps(orders))
         done = subprocess.run(
-            [*COUNTER, sys.executable, *(command or ["counted.py", *arguments])],
+            [*COUNTER, sys.executable, *(watched if way == WATCHED else (script, *arguments))],
             cwd=HERE,
             env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
             check=True,

@@ -9,7 +9,7 @@ from traindoctor.probing.wording import figure
 from traindoctor.trace import Trace
 from traindoctor_probes._courses import Course
 
-ENOUGH = 40  # steps, in which most losses come down by more than a hundredth
+ENOUGH = 40  # steps, in which a loss that is lowered at all comes down by more than that
 LEARNED, ABOVE = 0.995, 1.2  # times what guessing costs: below it is learned, above it is not known
 EQUAL = 0.005  # of ln 2, within which a hand-written comparison of two has told nothing
 

@@ -41,7 +41,7 @@ from traindoctor.probing import (
     Series,
     Severity,
 )
-from traindoctor.probing.syntax import Function, calls, function_at
+from traindoctor.probing.syntax import Function, calls, function_at, parts
 from traindoctor.probing.wording import counted, figure, first_location, location
 from traindoctor.trace import Place, Trace
 from traindoctor_probes.loss_accounting import additions
@@ -210,15 +210,11 @@ def initial_value(function: Function, added: ast.AugAssign) -> float | None:
     for node in ast.walk(function):
         if not isinstance(node, ast.Assign) or node.lineno >= added.lineno:
             continue
-        pairs = zip(_parts(node.targets[0]), _parts(node.value), strict=False)
+        pairs = zip(parts(node.targets[0]), parts(node.value), strict=False)
         for target, value in pairs:
             if ast.unparse(target) == names and isinstance(value, ast.Constant):
                 return float(value.value) if isinstance(value.value, int | float) else None
     return None
-
-
-def _parts(node: ast.expr) -> list[ast.expr]:
-    return node.elts if isinstance(node, ast.Tuple) else [node]
 
 
 def is_constant(values: list[float]) -> bool:

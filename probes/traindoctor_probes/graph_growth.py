@@ -46,9 +46,9 @@ from traindoctor.probing import (
 from traindoctor.probing.syntax import additions, function_at
 from traindoctor.probing.wording import first_location
 from traindoctor.trace import GraphRow, KeptRow, Place, SourceRow, Trace
+from traindoctor_probes._shared_values import cause
 from traindoctor_probes._training_loops import spot
 from traindoctor_probes._unrun import kept_losses
-from traindoctor_probes.graph_reuse import cause
 
 WINDOW = 4  # backward passes in a row that each go through more nodes
 LEAST_KEPT = 24  # graphs

@@ -125,7 +125,8 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     step.require(losses=1)
     if len(step.optimizers) > 1 or is_attack(step):
         return
-    by_itself = climbs_by_itself(ask(ShortRun()))
+    run = ask(ShortRun())
+    by_itself = climbs_by_itself(run)
     climbs = by_itself or any(row.maximize for row in step.optimizers)
     pulled = [row for row in step.criteria if row.gradient_sign is not None]
     known = [row for row in pulled if row.function in LOWERED | RAISED]
@@ -133,7 +134,6 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
         yield from boundless(ask, step)
         return
     row = known[-1]
-    run = ask(ShortRun())
     values = [loss.value for loss in run.losses]
     name = BY_HAND.get(row.function, f"`{row.function}`")
     label = row.function.replace("_", " ") if row.function in BY_HAND else row.function
@@ -145,7 +145,7 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
     if by_itself and optimizer:
         places = [writing_line(ask(ReadSource()).source, optimizer), *places]
     how = "goes with the gradient" if by_itself else "maximizes"
-    cosines = [one.cosine for one in run.steps if one.cosine is not None] if by_itself else []
+    cosines = [one.cosine for one in run.steps if by_itself and one.cosine is not None]
     yield ASCENDING.finding(
         f"d loss / d {label} is {'positive' if (row.gradient_sign or 0) > 0 else 'negative'}"
         f"{f' and the optimizer {how}' if climbs else ''}: a step {verb} {name}, which is "
@@ -161,7 +161,10 @@ def examine(ask: Ask, options: NoOptions) -> Iterator[Finding]:
                 None if by_itself else wanted(row, climbs),
             ),
             Evidence(f"optimizer {how}", climbs),
-            Evidence("cosine of step and gradient, at least", min(cosines, default=None), "< 0"),
+            *(
+                Evidence("cosine of step and gradient", least, "< 0")
+                for least in sorted(cosines)[:1]
+            ),
             Evidence(label, row.value),
             Evidence("first loss", values[0] if values else None),
             Evidence("last loss", values[-1] if values else None),

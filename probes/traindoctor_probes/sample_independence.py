@@ -128,12 +128,11 @@ def mixed(run: Trace) -> Finding:
     is_reshape = operation in RESHAPES
     built = layer.place if is_own_layer else Place()
     reads = "follows" if operation in RECURRENCES else "attends to"
+    why = f" Each sample has one position there, and {reads} the others."
     return MIXED.finding(
         f"With all other samples of a batch of {facts['batch_size']} replaced, the second sample's "
         f"output changed by {figure(facts['change'])} of what tells it from the first's. The "
-        f"first result to change is that of {name}."
-        + f" Each sample has one position there, and {reads} the others."
-        * may_be_meant,
+        f"first result to change is that of {name}." + why * may_be_meant,
         severity=Severity.WARNING if may_be_meant else None,
         confidence=Confidence.POSSIBLE if may_be_meant else Confidence.CERTAIN,
         mechanism="A view cuts the values anew in the order in which they lie in memory: rows "

@@ -175,3 +175,23 @@ def test_a_callback_in_one_process_of_several_reports_on_its_own(monkeypatch):
 
     assert report is not None
     assert report.measurements["seen"]["steps"] == 4
+
+
+def test_a_watcher_that_ends_after_a_bad_loss_hears_no_operations_any_more():
+    from torch.overrides import _get_current_function_mode_stack
+
+    from traindoctor.integrations.watcher import Watcher
+
+    model = nn.Linear(8, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    watcher = Watcher(select=["TD102"])
+    watcher.begin(model, [optimizer])
+    for step in range(14):
+        x, wanted = torch.randn(16, 8), torch.rand(16, 4) - (0.5 if step == 12 else 0.0)
+        logs = nn.functional.log_softmax(model(x), 1)
+        nn.functional.kl_div(logs, wanted, reduction="batchmean").backward()
+        if step < 12:
+            optimizer.step()
+            optimizer.zero_grad()
+    watcher.end()
+    assert _get_current_function_mode_stack() == []

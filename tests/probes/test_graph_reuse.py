@@ -20,7 +20,8 @@ from traindoctor.trace import (
     SourceRow,
     Trace,
 )
-from traindoctor_probes.graph_reuse import cause, detached, examine
+from traindoctor_probes._shared_values import cause, detached
+from traindoctor_probes.graph_reuse import examine
 
 LINE, LOOP = Place("/user/model.py", 7, "forward"), Place("/user/train.py", 30, "train")
 TWICE = ExceptionRow(

@@ -56,6 +56,7 @@ class Clipping:
     def begins(self, kind: str, parameters: Any, place: Place) -> _Calls | None:
         """Take in what is about to be clipped; return what its line has done so far."""
         parameters = parameters if isinstance(parameters, list) else [parameters]
+        self.order.ask()
         key = (place, kind)
         if key not in self.calls and len(self.calls) >= MOST_PLACES:
             return None

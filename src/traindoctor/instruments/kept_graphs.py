@@ -160,10 +160,9 @@ class KeptGraphs(Part):
 
     def _walk(self, root: Any, is_retained: bool) -> None:
         nodes = graph_nodes(root)
-        stale = self._reach(nodes)
+        shared = self._reach(nodes)
         numbers, root_number = _numbers(nodes), max(_numbers(nodes[:1]), default=-1)
         roots = numbers & {walked.root for walked in self.walked}
-        shared = numbers & set[int]().union(*(walked.numbers for walked in self.walked))
         is_hidden = shared and not roots  # else it is a loss that is shared
         keeper = keeper_of(sys._getframe(1), shared) if is_hidden else ""
         self.walked.append(
@@ -173,7 +172,7 @@ class KeptGraphs(Part):
                 is_retained=is_retained,
                 numbers=numbers,
                 root=root_number,
-                num_stale=stale,
+                num_stale=len(shared),
                 is_same_loss=root_number in roots,
                 is_earlier_loss=bool(roots - {root_number}),
                 keeper=keeper,
@@ -183,14 +182,14 @@ class KeptGraphs(Part):
     def _is_walking(self) -> bool:
         return 0 < len(self.walked) < NUM_WALKED
 
-    def _reach(self, nodes: list[Any]) -> int:
-        """Note which walked graphs these nodes belong to. Returns how many of them do."""
-        numbers, stale = _numbers(nodes), set()
+    def _reach(self, nodes: list[Any]) -> set[int]:
+        """Note which walked graphs these nodes belong to. Returns the numbers of those that do."""
+        numbers, stale = _numbers(nodes), set[int]()
         for walked in self.walked:
             shared = numbers & walked.numbers
             walked.reached_again |= shared
             stale |= shared
-        return len(stale)
+        return stale
 
 
 def _numbers(nodes: list[Any]) -> set[int]:

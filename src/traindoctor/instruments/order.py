@@ -69,7 +69,6 @@ class Order:
 
     def holding(self, parameters: Iterable[Any]) -> Account | None:
         """Return the account of the optimizer that holds most of the parameters."""
-        self.ask()
         given = {id(p) for p in parameters}
         counts = [(sum(id(p) in given for p in a.samples), a) for a in self.accounts]
         most = max((count for count, _ in counts), default=0)

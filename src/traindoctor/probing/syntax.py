@@ -84,7 +84,7 @@ def setters(source: Iterable[SourceRow], place: Place, name: str) -> list[Place]
         for row in here
         for node in ast.walk(_tree(row.text))
         if isinstance(node, ast.Assign)
-        if name in (last_name(part) for target in node.targets for part in _parts(target))
+        if name in (last_name(part) for target in node.targets for part in parts(target))
     ]
     return [found for found in (*added, *plain) if first <= (found.line or 0) <= last]
 
@@ -102,8 +102,8 @@ def carried(source: Iterable[SourceRow], place: Place) -> list[str]:
     assignments = [node for node in inside if isinstance(node, ast.Assign)]
     for node in sorted(assignments, key=lambda node: node.lineno):
         given = _names(node.value)
-        parts = [part for target in node.targets for part in _parts(target)]
-        for name in [part.id for part in parts if isinstance(part, ast.Name)]:
+        targets = [part for target in node.targets for part in parts(target)]
+        for name in [part.id for part in targets if isinstance(part, ast.Name)]:
             if name not in given:
                 fresh.add(name)
             elif name not in fresh and isinstance(node.value, ast.Call):
@@ -179,6 +179,11 @@ def at(row: SourceRow, node: ast.AST) -> Place:
     return Place(row.file, line, None, row.text.splitlines()[line - 1].strip())
 
 
+def parts(node: ast.expr) -> list[ast.expr]:
+    """Return what stands on one side of an assignment, one by one."""
+    return list(node.elts) if isinstance(node, ast.Tuple | ast.List) else [node]
+
+
 def last_name(node: ast.expr) -> str:
     """Return `AdamW` for both `AdamW` and `torch.optim.AdamW`."""
     if isinstance(node, ast.Attribute):
@@ -245,7 +250,7 @@ def _added_to(node: ast.AST) -> list[ast.expr]:
     return [
         part
         for target in node.targets
-        for part in _parts(target)
+        for part in parts(target)
         if isinstance(part, ast.Subscript)
         or (isinstance(part, ast.Name | ast.Attribute) and ast.unparse(part) in inside)
     ]
@@ -259,11 +264,6 @@ def _without_index(node: ast.expr) -> ast.expr:
     while isinstance(node, ast.Subscript):
         node = node.value
     return node
-
-
-def _parts(target: ast.expr) -> list[ast.expr]:
-    """Return what an assignment assigns to, one by one."""
-    return list(target.elts) if isinstance(target, ast.Tuple | ast.List) else [target]
 
 
 def _initialises(name: str) -> bool:

@@ -44,7 +44,7 @@ class Incidents:
     def root_begins(self, module: Any, args: Any, kwargs: Any) -> None:
         """Take in a call of the script's with gradients."""
         self.call = None
-        self._stop_listening()
+        self.stop_listening()
         if self.num_examined < MOST_EXAMINED and not self._is_ruined:
             self.call = Call.begins(module, args, kwargs)
             self._begin_listening()
@@ -56,7 +56,8 @@ class Incidents:
             listening = NonFinite(self.session.recorder)
             self._listening = listening if listening.enter() else None
 
-    def _stop_listening(self) -> None:
+    def stop_listening(self) -> None:
+        """Hear no more operations, if somebody does."""
         if self._listening is not None and self._listening.leave():
             self._listening = None
 
@@ -104,7 +105,7 @@ class Incidents:
 
     def step_begins(self, optimizer: Any, loss: float | None) -> None:
         """Look at a few gradients, before the step uses them."""
-        self._stop_listening()
+        self.stop_listening()
         if self._is_ruined or self.call is None or (loss is not None and loss - loss != 0):
             return
         if not self._looks_bad(optimizer):

@@ -193,6 +193,7 @@ class Session:
             self.safely(self._note_exception, error)
         self.safely(self._close_opening)
         self.safely(self.later.close)
+        self.safely(self.incidents.stop_listening)
         if self.loaders is not None:
             self.safely(self.loaders.finish)
         status = status_of(error)
